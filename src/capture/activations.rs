@@ -1,0 +1,275 @@
+//! Captured hidden states as plain arrays, and their file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView2};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{nearest, Place};
+use crate::hook::Address;
+use crate::{file, Error, Result};
+
+/// What a result was made from: hashes and settings by name, such as `model_sha256` or `pool`.
+pub type Provenance = BTreeMap<String, String>;
+
+/// Which rows belong to which text, where every token was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRows {
+    /// Row at which each text begins, and the total at the end, `[n + 1]`.
+    pub offsets: Vec<i64>,
+    /// Token id of each row.
+    pub tokens: Vec<i64>,
+}
+
+/// Hidden states of n texts at several addresses.
+///
+/// Every array has shape `[n, d]`, or `[total tokens, d]` where every token was kept (then
+/// [`Activations::token_rows`] says which rows are whose).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Activations {
+    ids: Vec<String>,
+    groups: Option<Vec<String>>,
+    token_rows: Option<TokenRows>,
+    states: BTreeMap<Address, Array2<f32>>,
+    provenance: Provenance,
+}
+
+/// What the file's metadata holds under the key "probity", as JSON.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    ids: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<String>>,
+    provenance: Provenance,
+}
+
+const HEADER_KEY: &str = "probity";
+const HEADER_FORMAT: u32 = 1;
+
+impl Activations {
+    /// Activations of texts with these ids, as yet without states.
+    pub fn new(ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Activations { ids: ids.into_iter().map(Into::into).collect(), ..Default::default() }
+    }
+
+    /// Sets the group of each text (rows of one group are never split between training and test).
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless there is one group per text.
+    pub fn with_groups(mut self, groups: Vec<String>) -> Result<Self> {
+        check_rows("groups", self.ids.len(), groups.len())?;
+        self.groups = Some(groups);
+        Ok(self)
+    }
+
+    /// Declares that the states have one row per token.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless there is one more offset than texts; [`Error::Mismatch`] unless the offsets
+    /// rise from 0 to the number of tokens.
+    pub fn with_token_rows(mut self, rows: TokenRows) -> Result<Self> {
+        check_rows("offsets", self.ids.len() + 1, rows.offsets.len())?;
+        let rises = rows.offsets.windows(2).all(|pair| pair[0] <= pair[1]);
+        if !rises || rows.offsets.first() != Some(&0) || rows.offsets.last() != Some(&(rows.tokens.len() as i64)) {
+            return Err(Error::Mismatch {
+                what: "offsets".into(),
+                problem: format!("they must rise from 0 to the number of tokens, {}", rows.tokens.len()),
+            });
+        }
+        self.token_rows = Some(rows);
+        Ok(self)
+    }
+
+    /// Adds provenance.
+    pub fn with_provenance(mut self, provenance: Provenance) -> Self {
+        self.provenance.extend(provenance);
+        self
+    }
+
+    /// Adds the states at one address, `[rows, d]`; call it after [`Activations::with_token_rows`].
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless there is one row per text (or per token).
+    pub fn insert(&mut self, address: Address, states: Array2<f32>) -> Result<()> {
+        check_rows(&address.to_string(), self.rows(), states.nrows())?;
+        self.states.insert(address, states);
+        Ok(())
+    }
+
+    /// Ids of the texts, `[n]`.
+    pub fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    /// Groups of the texts, `[n]`, where they are known.
+    pub fn groups(&self) -> Option<&[String]> {
+        self.groups.as_deref()
+    }
+
+    /// Which rows belong to which text, where every token was kept.
+    pub fn token_rows(&self) -> Option<&TokenRows> {
+        self.token_rows.as_ref()
+    }
+
+    /// Rows of every array: texts, or tokens where every token was kept.
+    pub fn rows(&self) -> usize {
+        self.token_rows.as_ref().map_or(self.ids.len(), |rows| rows.tokens.len())
+    }
+
+    /// What the states were made from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// The addresses at hand, by layer and site.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
+        self.states.keys().copied()
+    }
+
+    /// The states at one address, `[rows, d]`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`] if it was not captured.
+    pub fn at(&self, address: Address) -> Result<ArrayView2<'_, f32>> {
+        self.states.get(&address).map(Array2::view).ok_or_else(|| {
+            let name = address.to_string();
+            let nearest = nearest(&name, self.addresses().map(|address| address.to_string()));
+            Error::UnknownAddress { address: name, nearest }
+        })
+    }
+
+    /// Checks that every value is finite.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the first bad address, row and id.
+    pub fn check_finite(&self) -> Result<()> {
+        for (address, states) in &self.states {
+            for (row, values) in states.outer_iter().enumerate() {
+                if !values.iter().all(|value| value.is_finite()) {
+                    let id = match &self.token_rows {
+                        None => row,
+                        Some(rows) => rows.offsets.partition_point(|&at| at <= row as i64).saturating_sub(1),
+                    };
+                    let id = self.ids.get(id).cloned().unwrap_or_default();
+                    return Err(Error::NotFinite { what: address.to_string(), row, id });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a safetensors file: one f32 tensor per address, named by the address; with every token kept
+    /// also i64 `offsets` and `tokens`; ids, groups and provenance in the metadata under "probity".
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the file appears whole or not at all.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let header = Header {
+            format: HEADER_FORMAT,
+            ids: self.ids.clone(),
+            groups: self.groups.clone(),
+            provenance: self.provenance.clone(),
+        };
+        let header = serde_json::to_string(&header).map_err(|error| Error::malformed(path, Place::File, error))?;
+        let mut tensors: Vec<file::RawTensor> = Vec::new();
+        for (address, states) in &self.states {
+            let bytes = states.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((address.to_string(), states.shape().to_vec(), Dtype::F32, bytes));
+        }
+        if let Some(rows) = &self.token_rows {
+            for (name, values) in [("offsets", &rows.offsets), ("tokens", &rows.tokens)] {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                tensors.push((name.to_owned(), vec![values.len()], Dtype::I64, bytes));
+            }
+        }
+        file::write_safetensors(path, &tensors, HashMap::from([(HEADER_KEY.to_owned(), header)]))
+    }
+
+    /// Reads a file written by [`Activations::save`], or any safetensors file whose tensors are f32
+    /// matrices named by addresses (then the ids are the row numbers).
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`] with the tensor's name, [`Error::RowCount`], [`Error::BadAddress`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = file::map(path)?;
+        let bad = |place: &str, problem: String| Error::malformed(path, Place::Entry(place.to_owned()), problem);
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| Error::malformed(path, Place::File, e))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| Error::malformed(path, Place::File, e))?;
+        let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
+        let mut header: Option<Header> = match header {
+            None => None,
+            Some(text) => Some(serde_json::from_str(text).map_err(|error| bad(HEADER_KEY, error.to_string()))?),
+        };
+        if let Some(Header { format, .. }) = header {
+            if format != HEADER_FORMAT {
+                return Err(bad(HEADER_KEY, format!("format {format} is not {HEADER_FORMAT}: update probity")));
+            }
+        }
+        let integers = |name: &str| match tensors.tensor(name) {
+            Err(_) => Ok(None),
+            Ok(view) if view.dtype() == Dtype::I64 => Ok(Some(le_values(&view, i64::from_le_bytes))),
+            Ok(view) => Err(bad(name, format!("is {:?}, expected I64", view.dtype()))),
+        };
+        let token_rows = match (integers("offsets")?, integers("tokens")?) {
+            (Some(offsets), Some(tokens)) => Some(TokenRows { offsets, tokens }),
+            (None, None) => None,
+            _ => return Err(bad("offsets", "`offsets` and `tokens` come together".to_owned())),
+        };
+        let mut states = BTreeMap::new();
+        for (name, view) in tensors.iter().filter(|(name, _)| !matches!(*name, "offsets" | "tokens")) {
+            let address: Address = name.parse().map_err(|error: Error| bad(name, error.to_string()))?;
+            let &[rows, width] = view.shape() else {
+                return Err(bad(name, format!("has shape {:?}, expected [rows, d]", view.shape())));
+            };
+            if view.dtype() != Dtype::F32 {
+                return Err(bad(name, format!("is {:?}, expected F32", view.dtype())));
+            }
+            let array = Array2::from_shape_vec((rows, width), le_values(&view, f32::from_le_bytes))
+                .map_err(|error| bad(name, error.to_string()))?;
+            states.insert(address, array);
+        }
+        let Some(rows) = states.values().next().map(Array2::nrows) else {
+            return Err(Error::malformed(path, Place::File, "holds no activations"));
+        };
+        let ids = match &mut header {
+            Some(header) => std::mem::take(&mut header.ids),
+            None => {
+                let texts = token_rows.as_ref().map_or(rows, |rows| rows.offsets.len().saturating_sub(1));
+                (0..texts).map(|row| row.to_string()).collect()
+            }
+        };
+        let mut activations = Activations::new(ids);
+        if let Some(header) = header {
+            activations = activations.with_provenance(header.provenance);
+            if let Some(groups) = header.groups {
+                activations = activations.with_groups(groups)?;
+            }
+        }
+        if let Some(rows) = token_rows {
+            activations = activations.with_token_rows(rows)?;
+        }
+        for (address, array) in states {
+            activations.insert(address, array)?;
+        }
+        Ok(activations)
+    }
+}
+
+fn check_rows(what: &str, expected: usize, found: usize) -> Result<()> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(Error::RowCount { what: what.to_owned(), expected, found })
+    }
+}
+
+/// The little-endian values of a tensor whose dtype has `N` bytes.
+fn le_values<const N: usize, T>(view: &TensorView<'_>, decode: impl Fn([u8; N]) -> T) -> Vec<T> {
+    let (values, _) = view.data().as_chunks::<N>();
+    values.iter().map(|&bytes| decode(bytes)).collect()
+}

@@ -1,0 +1,13 @@
+//! What to read from a model and how to reduce it; captured hidden states.
+//!
+//! A [`Readout`] reads texts; states are pooled at the hook, so memory follows what was asked for.
+//! [`Activations`] are plain arrays: whoever has some from elsewhere enters there and needs no model.
+
+mod activations;
+mod pool;
+mod readout;
+
+pub use activations::{Activations, Provenance, TokenRows};
+pub use pool::Pool;
+pub use readout::Readout;
+pub(crate) use readout::Rows;

@@ -1,0 +1,74 @@
+//! How the tokens of a span become one row, computed at the hook.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, Result};
+
+/// How the states of a span's tokens are reduced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pool {
+    /// The state at the span's last token.
+    #[default]
+    Last,
+    /// The mean over the span's tokens, in f32.
+    Mean,
+    /// Every token's state.
+    None,
+}
+
+impl Pool {
+    /// The name used in options and provenance.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pool::Last => "last",
+            Pool::Mean => "mean",
+            Pool::None => "none",
+        }
+    }
+
+    /// The pooling of this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Pool> {
+        [Pool::Last, Pool::Mean, Pool::None].into_iter().find(|pool| pool.name() == name)
+    }
+
+    /// Reduces `[b, t, d]` (or `[b, t, h, e]`, which is flattened) over the token range of each row:
+    /// `[b, d]`, or `[total tokens, d]` row after row. The result is f32, on the CPU, and shares no storage.
+    pub(crate) fn reduce(self, states: &Tensor, spans: &[Range<usize>]) -> Result<Tensor> {
+        let size = states.size();
+        let &[batch, tokens, ..] = size.as_slice() else { return Err(not_by_token(&size)) };
+        let states = states.f_reshape([batch, tokens, -1])?;
+        let width = states.size()[2];
+        let device = states.device();
+        let pooled = match self {
+            Pool::Last | Pool::None => {
+                let mut rows = Vec::new();
+                for (row, span) in spans.iter().enumerate() {
+                    let first = if self == Pool::Last { span.end.saturating_sub(1) } else { span.start };
+                    rows.extend((first..span.end).map(|token| row as i64 * tokens + token as i64));
+                }
+                let rows = Tensor::f_from_slice(&rows)?.f_to_device(device)?;
+                states.f_view([batch * tokens, width])?.f_index_select(0, &rows)?.f_to_kind(Kind::Float)?
+            }
+            Pool::Mean => {
+                let mut weights = vec![0f32; (batch * tokens) as usize];
+                for (row, span) in spans.iter().enumerate() {
+                    let start = row * tokens as usize;
+                    if let Some(cells) = weights.get_mut(start + span.start..start + span.end) {
+                        cells.fill(1.0 / span.len() as f32);
+                    }
+                }
+                let weights = Tensor::f_from_slice(&weights)?.f_view([batch, 1, tokens])?.f_to_device(device)?;
+                weights.f_bmm(&states.f_to_kind(Kind::Float)?)?.f_squeeze_dim(1)?
+            }
+        };
+        Ok(pooled.f_to_device(Device::Cpu)?)
+    }
+}
+
+fn not_by_token(size: &[i64]) -> Error {
+    Error::Mismatch { what: "pooling".to_owned(), problem: format!("shape {size:?} is not [b, t, d]") }
+}

@@ -1,0 +1,223 @@
+//! What to read, and reading it from plain texts.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use ndarray::Array2;
+use tch::Tensor;
+
+use super::pool::Pool;
+use super::{Activations, Provenance, TokenRows};
+use crate::hook::{Address, Hooks, Selection, Site};
+use crate::model::LogitsFor;
+use crate::progress::Progress;
+use crate::text::{Encoded, PadSide, Text, TokenBatch};
+use crate::{Error, Model, Result};
+
+/// What to read from a model: places, and how the tokens of a span become a row.
+///
+/// ```no_run
+/// use probity::{capture::{Pool, Readout}, hook::Site, text::Text, Model};
+/// let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
+/// let texts = [Text::new("a", "I gave the coat back."), Text::new("b", "I kept the coat.")];
+/// let acts = Readout::new(Site::ResidPost.all_layers(), Pool::Last).capture(&model, &texts)?;
+/// assert_eq!(acts.at(Site::ResidPost.at(3))?.dim(), (2, model.config().d_model));
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Readout {
+    selection: Selection,
+    pool: Pool,
+    batch_tokens: usize,
+    pad: PadSide,
+}
+
+impl Readout {
+    /// Reads the selected places, pooled over each text's span.
+    pub fn new(selection: impl Into<Selection>, pool: Pool) -> Self {
+        Readout { selection: selection.into(), pool, batch_tokens: 2048, pad: PadSide::Right }
+    }
+
+    /// Tokens in a batch, padding included. Default 2048; a longer text makes a batch of its own.
+    pub fn batch_tokens(mut self, tokens: usize) -> Self {
+        self.batch_tokens = tokens;
+        self
+    }
+
+    /// Side of the padding. Default right; the states are the same.
+    pub fn pad(mut self, side: PadSide) -> Self {
+        self.pad = side;
+        self
+    }
+
+    /// The pooling.
+    pub fn pool(&self) -> Pool {
+        self.pool
+    }
+
+    /// The addresses in this model.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`]; [`Error::Setting`] for nothing selected, or for [`Site::Pattern`], whose
+    /// rows are no states of tokens.
+    pub fn addresses(&self, model: &Model) -> Result<Vec<Address>> {
+        let addresses = self.selection.resolve(&model.config().geometry())?;
+        match addresses.iter().find(|address| address.site() == Site::Pattern) {
+            Some(pattern) => Err(Error::setting("selection", pattern, "attention patterns cannot be pooled: use Hooks")),
+            None => Ok(addresses),
+        }
+    }
+
+    /// Reads all texts. Rows come in the order of the texts, whatever the batching.
+    ///
+    /// # Errors
+    /// [`Error::TextLength`] for a text that is empty or longer than the context, before anything is run;
+    /// [`Error::Setting`] for a span without tokens or a repeated id; those of [`Readout::addresses`].
+    pub fn capture(&self, model: &Model, texts: &[Text]) -> Result<Activations> {
+        self.capture_with(model, texts, &())
+    }
+
+    /// [`Readout::capture`] with progress, counted in texts.
+    ///
+    /// # Errors
+    /// As [`Readout::capture`].
+    pub fn capture_with(&self, model: &Model, texts: &[Text], progress: &dyn Progress) -> Result<Activations> {
+        let addresses = self.addresses(model)?;
+        let encoded = encode(model, texts)?;
+        let spans = texts.iter().zip(&encoded).map(|(text, tokens)| span(text, tokens)).collect::<Result<Vec<_>>>()?;
+        let offsets: Vec<usize> = match self.pool {
+            Pool::None => std::iter::once(0).chain(spans.iter().scan(0, |at, span| {
+                *at += span.len();
+                Some(*at)
+            })).collect(),
+            Pool::Last | Pool::Mean => (0..=texts.len()).collect(),
+        };
+        let rows = offsets.last().copied().unwrap_or(0);
+        let mut outputs: Vec<Rows> = addresses.iter().map(|_| Rows::new(rows)).collect();
+
+        progress.begin("reading hidden states", texts.len() as u64);
+        for batch in batches(&encoded, self.batch_tokens) {
+            let ids: Vec<&[u32]> = batch.iter().map(|&text| encoded[text].ids.as_slice()).collect();
+            let input = TokenBatch::new(&ids, self.pad)?;
+            let columns: Vec<Range<usize>> = batch
+                .iter()
+                .zip(&input.rows)
+                .map(|(&text, row)| row.start + spans[text].start..row.start + spans[text].end)
+                .collect();
+            let targets: Vec<usize> = batch.iter().flat_map(|&text| offsets[text]..offsets[text + 1]).collect();
+            let mut hooks = Hooks::new();
+            for (&address, output) in addresses.iter().zip(&mut outputs) {
+                let (columns, targets, pool) = (&columns, &targets, self.pool);
+                hooks.observe(address, move |states| output.put(targets, &pool.reduce(states, columns)?));
+            }
+            model.decoder().forward(&input, None, &mut hooks, LogitsFor::None)?;
+            drop(hooks);
+            progress.advance(batch.len() as u64);
+        }
+
+        let mut activations = Activations::new(texts.iter().map(|text| text.id.clone()))
+            .with_provenance(model.provenance().clone())
+            .with_provenance(self.provenance());
+        if let Some(groups) = texts.iter().map(|text| text.group.clone()).collect() {
+            activations = activations.with_groups(groups)?;
+        }
+        if self.pool == Pool::None {
+            let kept = encoded.iter().zip(&spans).flat_map(|(tokens, span)| &tokens.ids[span.clone()]);
+            let tokens = kept.map(|&id| i64::from(id)).collect();
+            let offsets = offsets.iter().map(|&at| at as i64).collect();
+            activations = activations.with_token_rows(TokenRows { offsets, tokens })?;
+        }
+        for (address, output) in addresses.into_iter().zip(outputs) {
+            activations.insert(address, output.into_array()?)?;
+        }
+        Ok(activations)
+    }
+
+    pub(crate) fn provenance(&self) -> Provenance {
+        Provenance::from([("pool".to_owned(), self.pool.name().to_owned())])
+    }
+}
+
+/// One address's result, filled batch by batch.
+pub(crate) struct Rows {
+    rows: usize,
+    width: usize,
+    values: Vec<f32>,
+}
+
+impl Rows {
+    pub fn new(rows: usize) -> Self {
+        Rows { rows, width: 0, values: Vec::new() }
+    }
+
+    /// Puts the rows of `pooled`, f32 `[m, d]`, at the `m` row numbers of `targets`.
+    pub fn put(&mut self, targets: &[usize], pooled: &Tensor) -> Result<()> {
+        let values = Vec::<f32>::try_from(pooled.f_flatten(0, -1)?)?;
+        if self.values.is_empty() {
+            self.width = values.len() / targets.len().max(1);
+            self.values = vec![0.0; self.rows * self.width];
+        }
+        for (row, &target) in values.chunks_exact(self.width.max(1)).zip(targets) {
+            let start = target * self.width;
+            if let Some(cells) = self.values.get_mut(start..start + self.width) {
+                cells.copy_from_slice(row);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn into_array(self) -> Result<Array2<f32>> {
+        Array2::from_shape_vec((self.rows, self.width), self.values).map_err(|error| Error::Mismatch {
+            what: "captured rows".to_owned(),
+            problem: error.to_string(),
+        })
+    }
+}
+
+fn encode(model: &Model, texts: &[Text]) -> Result<Vec<Encoded>> {
+    let context = model.config().context;
+    let mut seen = HashSet::new();
+    texts
+        .iter()
+        .map(|text| {
+            if !seen.insert(&text.id) {
+                return Err(Error::setting("id", &text.id, "ids must be unique"));
+            }
+            let encoded = model.tokenizer().encode(&text.text)?;
+            let tokens = encoded.ids.len();
+            if tokens == 0 || tokens > context {
+                return Err(Error::TextLength { what: format!("text {:?}", text.id), tokens, context });
+            }
+            Ok(encoded)
+        })
+        .collect()
+}
+
+/// The tokens to read.
+fn span(text: &Text, encoded: &Encoded) -> Result<Range<usize>> {
+    let Some(span) = text.span else { return Ok(0..encoded.ids.len()) };
+    let tokens = span.tokens(&encoded.bytes);
+    if tokens.is_empty() {
+        let expected = format!("holds no token of text {:?}, which has {} bytes", text.id, text.text.len());
+        return Err(Error::setting("span", format!("{}..{}", span.start, span.end), expected));
+    }
+    Ok(tokens)
+}
+
+/// Texts of like length together, so that little is padded: text numbers, longest batch first.
+fn batches(encoded: &[Encoded], budget: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..encoded.len()).collect();
+    order.sort_by_key(|&text| std::cmp::Reverse(encoded[text].ids.len()));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut widest = 0;
+    for text in order {
+        match batches.last_mut() {
+            Some(batch) if (batch.len() + 1) * widest <= budget => batch.push(text),
+            _ => {
+                widest = encoded[text].ids.len();
+                batches.push(vec![text]);
+            }
+        }
+    }
+    batches
+}

@@ -1,0 +1,99 @@
+//! Files: mapped for reading, written under a temporary name and renamed, hashed.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use memmap2::Mmap;
+use safetensors::tensor::{Dtype, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::error::Place;
+use crate::{Error, Result};
+
+/// Maps a file into memory for reading. An empty file is refused.
+#[allow(unsafe_code)]
+pub(crate) fn map(path: &Path) -> Result<Mmap> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    if file.metadata().map_err(Error::io(path))?.len() == 0 {
+        return Err(Error::malformed(path, Place::File, "the file is empty"));
+    }
+    // SAFETY: the map is private to this process and only read. As with every mapped file, another process
+    // that truncates it meanwhile ends this one; weights and activations are not written in place by anyone.
+    let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+    Ok(map)
+}
+
+/// Reads a whole text file as UTF-8.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count();
+        Error::malformed(path, Place::Line(line as u64), "not UTF-8 text")
+    })
+}
+
+/// Parses each non-empty line of a JSON-lines file; `place` of an error is the line.
+pub(crate) fn read_json_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let rows = read_text(path)?
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| Error::malformed(path, Place::Line(index as u64 + 1), error))
+        })
+        .collect::<Result<Vec<T>>>()?;
+    if rows.is_empty() {
+        return Err(Error::malformed(path, Place::File, "holds no rows"));
+    }
+    Ok(rows)
+}
+
+/// Writes a file so that it appears under `path` whole or not at all.
+pub(crate) fn write_atomic(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>,
+) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let mut partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(Error::io(path))?;
+    let mut buffer = BufWriter::new(partial.as_file_mut());
+    write(&mut buffer).and_then(|()| buffer.flush()).map_err(Error::io(path))?;
+    drop(buffer);
+    partial.as_file().sync_all().map_err(Error::io(path))?;
+    partial.persist(path).map_err(|error| Error::io(path)(error.error))?;
+    Ok(())
+}
+
+/// Writes one value as indented JSON.
+pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+    write_atomic(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        file.write_all(b"\n")
+    })
+}
+
+/// SHA-256 in hexadecimal digits.
+pub(crate) fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    Sha256::digest(bytes.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A tensor on its way into a file: name, shape, dtype, little-endian bytes.
+pub(crate) type RawTensor = (String, Vec<usize>, Dtype, Vec<u8>);
+
+/// Writes tensors and metadata as safetensors, whole or not at all.
+pub(crate) fn write_safetensors(path: &Path, tensors: &[RawTensor], metadata: HashMap<String, String>) -> Result<()> {
+    let bad = |error| Error::malformed(path, Place::File, error);
+    let views = tensors
+        .iter()
+        .map(|(name, shape, dtype, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(bad)?;
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(bad)?;
+    write_atomic(path, |file| file.write_all(&bytes))
+}

@@ -1,0 +1,5 @@
+//! Cached decoding and scoring of continuations.
+
+mod session;
+
+pub use session::{OptionScores, Session};

@@ -1,0 +1,187 @@
+//! A batch of texts that grow together over one key/value cache.
+
+use tch::{Kind, Tensor};
+
+use crate::hook::Hooks;
+use crate::model::{KvCache, LogitsFor};
+use crate::{Error, Model, Result};
+
+/// A batch of b growing texts (such as conversations) with their keys and values.
+///
+/// The result of every call depends on the texts only, never on what the cache happened to hold: what a row
+/// and its new text have in common is reused, the rest is run.
+///
+/// ```no_run
+/// use probity::{generate::Session, hook::Hooks, Model};
+/// let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
+/// let prompt = model.tokenizer().encode("The capital of France is")?.ids;
+/// let mut session = Session::new(&model);
+/// session.read(&[&prompt], &mut Hooks::new())?;
+/// let answer = session.greedy(8)?;
+/// println!("{}", model.tokenizer().decode(&answer[0])?);
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Session<'m> {
+    model: &'m Model,
+    cache: KvCache,
+    /// Natural logarithms of the next token's probabilities after what was read, `[b, v]`.
+    next: Option<Tensor>,
+}
+
+/// The score of one continuation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OptionScores {
+    /// Sum of its tokens' log-probabilities, in nats.
+    pub total: f64,
+    /// Its number of tokens.
+    pub tokens: usize,
+}
+
+impl OptionScores {
+    /// Mean log-probability of a token, in nats.
+    pub fn mean(self) -> f64 {
+        self.total / self.tokens as f64
+    }
+}
+
+impl<'m> Session<'m> {
+    /// An empty session.
+    pub fn new(model: &'m Model) -> Self {
+        Session { model, cache: KvCache::new(), next: None }
+    }
+
+    /// Reads b whole texts; only what the cache does not hold yet is run, and hooks see just that part,
+    /// which always includes each text's last token.
+    ///
+    /// # Errors
+    /// [`Error::TextLength`] for an empty text or one longer than the context; those of
+    /// [`crate::model::Decoder::forward`].
+    pub fn read(&mut self, texts: &[&[u32]], hooks: &mut Hooks<'_>) -> Result<()> {
+        self.check_length(texts.iter().map(|text| text.len()))?;
+        self.next = None;
+        let batch = self.cache.continue_with(texts)?;
+        let logits = self.model.decoder().forward(&batch, Some(&mut self.cache), hooks, LogitsFor::Last)?;
+        self.next = logits.map(|logits| logits.f_select(1, 0)?.f_log_softmax(-1, Kind::Float)).transpose()?;
+        Ok(())
+    }
+
+    /// Scores continuations of what was read: `options[row][option]` are token ids, the same number of
+    /// options in every row. The cache is left as it was.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] before anything was read or for an empty option; [`Error::RowCount`];
+    /// [`Error::TextLength`].
+    pub fn score(&mut self, options: &[Vec<Vec<u32>>]) -> Result<Vec<Vec<OptionScores>>> {
+        let next = self.next()?.shallow_clone();
+        let count = options.first().map_or(0, Vec::len);
+        if options.len() as i64 != next.size()[0] || options.iter().any(|row| row.len() != count) {
+            let (expected, found) = (next.size()[0] as usize, options.len());
+            return Err(Error::RowCount { what: "options".to_owned(), expected, found });
+        }
+        if options.iter().flatten().any(Vec::is_empty) {
+            return Err(Error::setting("option", "\"\"", "an option needs at least one token"));
+        }
+        let base = self.cache.ledger().slots();
+        let lengths: Vec<usize> = (0..options.len()).map(|row| self.cache.ledger().tokens(row).count()).collect();
+        let longest = options.iter().zip(lengths).flat_map(|(row, past)| row.iter().map(move |o| past + o.len()));
+        self.check_length(longest)?;
+        let mut scores = vec![Vec::with_capacity(count); options.len()];
+        for option in 0..count {
+            let tokens: Vec<&[u32]> = options.iter().map(|row| row[option].as_slice()).collect();
+            // The last token of an option is predicted, not read; a one-token row still needs some token.
+            let read: Vec<&[u32]> = tokens.iter().map(|ids| &ids[..(ids.len() - 1).max(1)]).collect();
+            let mut following = None;
+            if tokens.iter().any(|ids| ids.len() > 1) {
+                let batch = self.cache.append(&read)?;
+                let logits =
+                    self.model.decoder().forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::All);
+                self.cache.truncate(base);
+                following = logits?.map(|logits| logits.f_log_softmax(-1, Kind::Float)).transpose()?;
+            }
+            for (row, (ids, scores)) in tokens.iter().zip(&mut scores).enumerate() {
+                let row = row as i64;
+                let mut total = 0.0;
+                for (at, &id) in ids.iter().enumerate() {
+                    total += match (at.checked_sub(1), &following) {
+                        (Some(before), Some(following)) => {
+                            following.f_double_value(&[row, before as i64, i64::from(id)])?
+                        }
+                        _ => next.f_double_value(&[row, i64::from(id)])?,
+                    };
+                }
+                scores.push(OptionScores { total, tokens: ids.len() });
+            }
+        }
+        Ok(scores)
+    }
+
+    /// Continues what was read with the most probable tokens, at most `max_tokens` each, up to and without a
+    /// stop token. Rows that have ended wait for the others. Of equal logits the lowest id wins. Afterwards
+    /// the session must [`Session::read`] again.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] before anything was read; [`Error::TextLength`] where a text would outgrow the
+    /// context.
+    pub fn greedy(&mut self, max_tokens: usize) -> Result<Vec<Vec<u32>>> {
+        self.greedy_until(max_tokens, self.model.stop_tokens())
+    }
+
+    /// [`Session::greedy`] with stop tokens of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Session::greedy`].
+    pub fn greedy_until(&mut self, max_tokens: usize, stop: &[u32]) -> Result<Vec<Vec<u32>>> {
+        let mut next = self.next()?.shallow_clone();
+        let rows = next.size()[0] as usize;
+        let mut answers: Vec<Vec<u32>> = vec![Vec::new(); rows];
+        let mut open = vec![true; rows];
+        for step in 0..max_tokens {
+            let chosen = Vec::<i64>::try_from(next.f_argmax(-1, false)?)?;
+            for ((answer, open), &id) in answers.iter_mut().zip(&mut open).zip(&chosen) {
+                let id = id as u32;
+                *open = *open && !stop.contains(&id);
+                if *open {
+                    answer.push(id);
+                }
+            }
+            if step + 1 == max_tokens || !open.contains(&true) {
+                break;
+            }
+            let ledger = self.cache.ledger();
+            self.check_length((0..rows).filter(|&row| open[row]).map(|row| ledger.tokens(row).count() + 1))?;
+            // A row that has ended is fed its own choice on and on; what it makes of it is not used.
+            let fed: Vec<[u32; 1]> = chosen.iter().map(|&id| [id as u32]).collect();
+            let fed: Vec<&[u32]> = fed.iter().map(|id| id.as_slice()).collect();
+            let batch = self.cache.append(&fed)?;
+            let logits =
+                self.model.decoder().forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::Last)?;
+            next = logits.ok_or_else(unread)?.f_select(1, 0)?;
+        }
+        self.next = None;
+        Ok(answers)
+    }
+
+    /// Bytes that keys and values take.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    fn next(&self) -> Result<&Tensor> {
+        self.next.as_ref().ok_or_else(unread)
+    }
+
+    fn check_length(&self, lengths: impl Iterator<Item = usize>) -> Result<()> {
+        let context = self.model.config().context;
+        for (row, tokens) in lengths.enumerate() {
+            if tokens == 0 || tokens > context {
+                return Err(Error::TextLength { what: format!("text {row} of a session"), tokens, context });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unread() -> Error {
+    Error::setting("session", "empty", "call Session::read before scoring or generating")
+}

@@ -1,0 +1,264 @@
+//! One exact place: grammar, and selections of many places.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Site;
+use crate::error::nearest;
+use crate::{Error, Result};
+
+/// One exact place in a model, such as `L12.resid_post`, `L5.head_out.h3` or `embed`.
+///
+/// Parsing and `Display` round-trip:
+///
+/// ```
+/// use probity::hook::{Address, Site};
+/// let address: Address = "L5.head_out.h3".parse()?;
+/// assert_eq!(address, Site::HeadOut.at(5).head(3));
+/// assert_eq!(address.to_string(), "L5.head_out.h3");
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Address {
+    layer: Option<usize>,
+    site: Site,
+    head: Option<usize>,
+}
+
+impl Address {
+    pub(crate) fn new(site: Site, layer: Option<usize>, head: Option<usize>) -> Self {
+        Address { layer, site, head }
+    }
+
+    /// One head of this place.
+    pub fn head(self, head: usize) -> Address {
+        Address { head: Some(head), ..self }
+    }
+
+    /// The kind of place.
+    pub fn site(self) -> Site {
+        self.site
+    }
+
+    /// The layer, counted from 0; `None` for the sites that exist once per model.
+    pub fn layer(self) -> Option<usize> {
+        self.layer
+    }
+
+    /// The head, counted from 0, where one was named.
+    pub fn head_index(self) -> Option<usize> {
+        self.head
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(layer) = self.layer {
+            write!(f, "L{layer}.")?;
+        }
+        f.write_str(self.site.name())?;
+        if let Some(head) = self.head {
+            write!(f, ".h{head}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = |problem: String| Error::BadAddress { text: text.to_owned(), problem };
+        let index = |part: &str, letter: char| part.strip_prefix(letter).and_then(|digits| digits.parse().ok());
+        let mut parts = text.split('.').peekable();
+        let layer: Option<usize> = parts.peek().and_then(|part| index(part, 'L'));
+        if layer.is_some() {
+            parts.next();
+        }
+        let name = parts.next().unwrap_or_default();
+        let site = Site::from_name(name).ok_or_else(|| {
+            let names = nearest(name, Site::ALL.map(|site| site.name().to_owned()));
+            bad(format!("there is no site {name:?}; nearest: {}", names.join(", ")))
+        })?;
+        if site.is_per_layer() != layer.is_some() {
+            return Err(bad(if layer.is_some() {
+                format!("{site} exists once per model, without a layer")
+            } else {
+                format!("{site} needs a layer, as in \"L0.{site}\"")
+            }));
+        }
+        let head = match parts.next() {
+            None => None,
+            Some(part) => Some(index(part, 'h').ok_or_else(|| bad(format!("{part:?} is no head")))?),
+        };
+        if head.is_some() && site.head_dim().is_none() {
+            return Err(bad(format!("{site} has no heads")));
+        }
+        match parts.next() {
+            None => Ok(Address { layer, site, head }),
+            Some(rest) => Err(bad(format!("nothing may follow, found {rest:?}"))),
+        }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> String {
+        address.to_string()
+    }
+}
+
+/// How many layers and heads a model has: what decides which addresses exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Geometry {
+    /// Layers.
+    pub layers: usize,
+    /// Query heads of a layer.
+    pub heads: usize,
+    /// Key/value heads of a layer.
+    pub kv_heads: usize,
+}
+
+impl Geometry {
+    /// Checks that the model has `address`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`] with the nearest valid addresses.
+    pub fn check(&self, address: Address) -> Result<()> {
+        let heads = if matches!(address.site, Site::K | Site::V) { self.kv_heads } else { self.heads };
+        let layer_fits = address.layer.is_none_or(|layer| layer < self.layers);
+        if layer_fits && address.head.is_none_or(|head| head < heads) {
+            return Ok(());
+        }
+        let mut near = address;
+        near.layer = address.layer.map(|layer| layer.min(self.layers.saturating_sub(1)));
+        near.head = address.head.map(|head| head.min(heads.saturating_sub(1)));
+        let mut names = vec![near.to_string()];
+        if near.head.is_some() {
+            names.push(Address { head: None, ..near }.to_string());
+        }
+        Err(Error::UnknownAddress { address: address.to_string(), nearest: names })
+    }
+}
+
+/// A choice of places that can be made before the model is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    AllLayers(Site),
+    One(Address),
+}
+
+impl Selection {
+    pub(crate) fn all_layers(site: Site) -> Self {
+        Selection { parts: vec![Part::AllLayers(site)] }
+    }
+
+    /// These places and those of `other`.
+    pub fn and(mut self, other: impl Into<Selection>) -> Self {
+        self.parts.extend(other.into().parts);
+        self
+    }
+
+    /// The addresses in a model, in order of choice, each once.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`] for the first address that the model does not have; [`Error::Setting`] if
+    /// nothing is selected.
+    pub fn resolve(&self, geometry: &Geometry) -> Result<Vec<Address>> {
+        let mut addresses = Vec::new();
+        for part in &self.parts {
+            match *part {
+                Part::AllLayers(site) if site.is_per_layer() => {
+                    addresses.extend((0..geometry.layers).map(|layer| site.at(layer)));
+                }
+                Part::AllLayers(site) => addresses.push(site.at(0)),
+                Part::One(address) => addresses.push(address),
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        addresses.retain(|&address| seen.insert(address));
+        if addresses.is_empty() {
+            return Err(Error::setting("selection", "empty", "select at least one site"));
+        }
+        addresses.iter().try_for_each(|&address| geometry.check(address))?;
+        Ok(addresses)
+    }
+}
+
+impl From<Address> for Selection {
+    fn from(address: Address) -> Self {
+        Selection { parts: vec![Part::One(address)] }
+    }
+}
+
+impl FromIterator<Address> for Selection {
+    fn from_iter<I: IntoIterator<Item = Address>>(addresses: I) -> Self {
+        Selection { parts: addresses.into_iter().map(Part::One).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_round_trips() {
+        for site in Site::ALL {
+            for head in [None, site.head_dim().map(|_| 7)] {
+                let address = Address { head, ..site.at(3) };
+                assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_addresses_say_what_is_wrong() {
+        for (text, says) in [
+            ("L3.resid_pots", "resid_post"),
+            ("resid_post", "needs a layer"),
+            ("L0.embed", "once per model"),
+            ("L3.resid_post.h1", "has no heads"),
+            ("L3.z.x1", "is no head"),
+            ("L3.z.h1.q", "nothing may follow"),
+            ("", "no site"),
+            ("Lx.z", "no site"),
+        ] {
+            let message = text.parse::<Address>().unwrap_err().to_string();
+            assert!(message.contains(says), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn unknown_layers_and_heads_name_the_nearest() {
+        let geometry = Geometry { layers: 4, heads: 6, kv_heads: 2 };
+        assert!(geometry.check(Site::Q.at(3).head(5)).is_ok());
+        let message = geometry.check(Site::K.at(3).head(5)).unwrap_err().to_string();
+        assert!(message.contains("L3.k.h1"), "{message}");
+        let message = geometry.check(Site::ResidPost.at(9)).unwrap_err().to_string();
+        assert!(message.contains("L3.resid_post"), "{message}");
+    }
+
+    #[test]
+    fn a_selection_resolves_in_order_and_once() {
+        let geometry = Geometry { layers: 2, heads: 1, kv_heads: 1 };
+        let selection = Site::MlpOut.all_layers().and(Site::Embed.all_layers()).and(Site::MlpOut.at(1));
+        let names: Vec<String> =
+            selection.resolve(&geometry).unwrap().iter().map(Address::to_string).collect();
+        assert_eq!(names, ["L0.mlp_out", "L1.mlp_out", "embed"]);
+    }
+}

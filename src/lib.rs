@@ -1,0 +1,17 @@
+//! probity
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+mod error;
+mod file;
+mod progress;
+
+pub mod capture;
+pub mod generate;
+pub mod hook;
+pub mod model;
+pub mod text;
+
+pub use error::{Error, Place, Result};
+pub use model::Model;
+pub use progress::Progress;

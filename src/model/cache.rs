@@ -1,0 +1,100 @@
+//! Keys and values of a batch of conversations, kept between passes.
+
+use tch::{Kind, Tensor};
+
+use super::DecoderConfig;
+use crate::text::{SlotLedger, TokenBatch};
+use crate::Result;
+
+/// Keys and values of b rows, per layer `[b, k, slots, e]`, and the tokens they stand for.
+///
+/// The slots grow by doubling, so that appending does not copy what is there each time.
+#[derive(Debug, Default)]
+pub struct KvCache {
+    layers: Vec<Option<(Tensor, Tensor)>>,
+    ledger: SlotLedger,
+}
+
+impl KvCache {
+    /// An empty cache; it takes the shape of the first batch that is run with it.
+    pub fn new() -> Self {
+        KvCache::default()
+    }
+
+    /// What each slot holds.
+    pub fn ledger(&self) -> &SlotLedger {
+        &self.ledger
+    }
+
+    /// Keeps what the cached rows and `texts` have in common from the start, and lays out the remaining
+    /// tokens as a batch. Run that batch with this cache next.
+    ///
+    /// # Errors
+    /// Those of [`SlotLedger::append`].
+    pub fn continue_with(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
+        let kept = self.ledger.keep_common_prefix(texts);
+        let rest: Vec<&[u32]> =
+            texts.iter().zip(kept).map(|(text, kept)| text.get(kept..).unwrap_or_default()).collect();
+        self.append(&rest)
+    }
+
+    /// Lays out tokens that follow what is cached. Run that batch with this cache next.
+    ///
+    /// # Errors
+    /// Those of [`SlotLedger::append`].
+    pub fn append(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
+        self.ledger.append(texts)
+    }
+
+    /// Takes back all slots from `slots` on, as after scoring a branch.
+    pub fn truncate(&mut self, slots: usize) {
+        self.ledger.truncate(slots);
+    }
+
+    /// Bytes that the keys and values take.
+    pub fn bytes(&self) -> usize {
+        let size = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
+        self.layers.iter().flatten().map(|(keys, values)| size(keys) + size(values)).sum()
+    }
+
+    /// Stores new keys and values `[b, k, t, e]` of a layer in the last slots and returns all of them,
+    /// `[b, k, slots, e]`.
+    pub(crate) fn store(
+        &mut self,
+        config: &DecoderConfig,
+        layer: usize,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        self.layers.resize_with(config.layers, || None);
+        let slots = self.ledger.slots() as i64;
+        let &[batch, heads, new, size] = keys.size().as_slice() else {
+            return Ok((keys.shallow_clone(), values.shallow_clone()));
+        };
+        let past = slots - new;
+        let held = self.layers[layer].take().filter(|(keys, _)| keys.size()[0] == batch);
+        let room = held.as_ref().map_or(0, |(keys, _)| keys.size()[2]);
+        let grown = |old: Option<&Tensor>| -> Result<Tensor> {
+            let capacity = (2 * slots).min(config.context as i64).max(slots);
+            let fresh = Tensor::f_empty([batch, heads, capacity, size], (keys.kind(), keys.device()))?;
+            if let Some(old) = old.filter(|_| past > 0) {
+                fresh.f_narrow(2, 0, past)?.f_copy_(&old.f_narrow(2, 0, past)?)?;
+            }
+            Ok(fresh)
+        };
+        let (all_keys, all_values) = match held {
+            Some(pair) if room >= slots => pair,
+            held => (grown(held.as_ref().map(|pair| &pair.0))?, grown(held.as_ref().map(|pair| &pair.1))?),
+        };
+        all_keys.f_narrow(2, past, new)?.f_copy_(keys)?;
+        all_values.f_narrow(2, past, new)?.f_copy_(values)?;
+        let view = (all_keys.f_narrow(2, 0, slots)?, all_values.f_narrow(2, 0, slots)?);
+        self.layers[layer] = Some((all_keys, all_values));
+        Ok(view)
+    }
+
+    /// The dtype in which keys and values are held, once there are any.
+    pub fn kind(&self) -> Option<Kind> {
+        self.layers.iter().flatten().next().map(|(keys, _)| keys.kind())
+    }
+}

@@ -1,0 +1,203 @@
+//! A model as a whole: decoder, tokeniser, chat template, and what identifies them.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tch::Kind;
+
+use super::family;
+#[cfg(feature = "gguf")]
+use super::weights::gguf::Gguf;
+use super::weights::huggingface::Checkpoint;
+use super::weights::Loader;
+use super::{Decoder, DecoderConfig};
+use crate::capture::Provenance;
+use crate::error::Place;
+use crate::text::{ChatTemplate, Tokenizer};
+use crate::{file, Error, Result};
+
+/// A decoder with its tokeniser and chat template.
+///
+/// ```no_run
+/// let model = probity::Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
+/// println!("{} layers", model.config().layers);
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    template: Option<ChatTemplate>,
+    stop_tokens: Vec<u32>,
+    provenance: Provenance,
+}
+
+impl Model {
+    /// Loads a GGUF file, or a Hugging Face directory (`config.json`, `model.safetensors` or its shards,
+    /// `tokenizer.json`, and the chat template if there is one), as f32 on the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`], [`Error::MissingTensor`], [`Error::TensorShape`],
+    /// [`Error::UnsupportedArchitecture`], [`Error::UnsupportedSetting`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
+        if kind.is_dir() {
+            return Model::from_directory(path);
+        }
+        #[cfg(feature = "gguf")]
+        return Model::from_gguf(path);
+        #[cfg(not(feature = "gguf"))]
+        Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
+    }
+
+    #[cfg(feature = "gguf")]
+    fn from_gguf(path: &Path) -> Result<Self> {
+        let file = Gguf::open(path)?;
+        let (sha256, decoder) = rayon::join(
+            || file.sha256(),
+            || file.config().and_then(|config| family::build(Loader::new(&file, Kind::Float), path, &config)),
+        );
+        let vocabulary = file.vocabulary()?;
+        let named: Vec<(&str, String)> = [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
+            .into_iter()
+            .filter_map(|(name, role)| {
+                let id = file.token_id(role).ok().flatten()? as usize;
+                Some((name, vocabulary.tokens.get(id)?.clone()))
+            })
+            .collect();
+        let named: Vec<(&str, &str)> = named.iter().map(|(name, token)| (*name, token.as_str())).collect();
+        let template = file.template()?.map(|source| ChatTemplate::new(&source, &named)).transpose()?;
+        let stop = file.token_id("eos")?.into_iter().chain(file.token_id("eot")?).collect();
+        Model::assemble(path, decoder?, Tokenizer::from_bpe(path, vocabulary)?, template, stop, sha256)
+    }
+
+    fn from_directory(path: &Path) -> Result<Self> {
+        let config_path = path.join("config.json");
+        let config = read_json(&config_path)?;
+        let checkpoint = Checkpoint::open(path)?;
+        let (sha256, decoder) = rayon::join(
+            || checkpoint.sha256(),
+            || family::build(Loader::new(&checkpoint, Kind::Float), &config_path, &config),
+        );
+        let tokenizer = Tokenizer::load(path.join("tokenizer.json"))?;
+        let settings = path.join("tokenizer_config.json");
+        let settings = if settings.is_file() { read_json(&settings)? } else { Value::Null };
+        let template = read_template(path, &settings)?;
+        let generation = path.join("generation_config.json");
+        let generation = if generation.is_file() { read_json(&generation)? } else { Value::Null };
+        let stop = [&generation, &config].into_iter().find_map(|source| end_tokens(source)).unwrap_or_default();
+        Model::assemble(path, decoder?, tokenizer, template, stop, sha256)
+    }
+
+    fn assemble(
+        path: &Path,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        template: Option<ChatTemplate>,
+        stop_tokens: Vec<u32>,
+        sha256: String,
+    ) -> Result<Self> {
+        let (rows, ids) = (decoder.config().vocabulary, tokenizer.vocabulary_size());
+        if ids > rows {
+            let problem = format!("the tokeniser has {ids} ids, the embedding only {rows} rows");
+            return Err(Error::malformed(path, Place::File, problem));
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut provenance = Provenance::from([
+            ("model".to_owned(), name),
+            ("model_sha256".to_owned(), sha256),
+            ("tokenizer_sha256".to_owned(), tokenizer.sha256().to_owned()),
+            ("precision".to_owned(), "f32".to_owned()),
+            ("probity".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ]);
+        if let Some(template) = &template {
+            provenance.insert("template_sha256".to_owned(), template.sha256().to_owned());
+        }
+        Ok(Model { decoder, tokenizer, template, stop_tokens, provenance })
+    }
+
+    /// Replaces the chat template, or sets one where the model has none.
+    pub fn with_template(mut self, template: ChatTemplate) -> Self {
+        self.provenance.insert("template_sha256".to_owned(), template.sha256().to_owned());
+        self.template = Some(template);
+        self
+    }
+
+    /// The decoder.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// Shape and parts of the decoder.
+    pub fn config(&self) -> &DecoderConfig {
+        self.decoder.config()
+    }
+
+    /// The tokeniser.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The chat template.
+    ///
+    /// # Errors
+    /// [`Error::NoTemplate`] if the model came without one.
+    pub fn template(&self) -> Result<&ChatTemplate> {
+        self.template.as_ref().ok_or(Error::NoTemplate)
+    }
+
+    /// Tokens that end an answer.
+    pub fn stop_tokens(&self) -> &[u32] {
+        &self.stop_tokens
+    }
+
+    /// File name and hashes of weights, tokeniser and template.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    serde_json::from_str(&file::read_text(path)?)
+        .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
+}
+
+fn end_tokens(config: &Value) -> Option<Vec<u32>> {
+    /// One end token or several.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Ends {
+        One(u32),
+        Many(Vec<u32>),
+    }
+    match serde_json::from_value(config.get("eos_token_id")?.clone()).ok()? {
+        Ends::One(id) => Some(vec![id]),
+        Ends::Many(ids) => Some(ids),
+    }
+}
+
+/// `chat_template.jinja`, or `chat_template` of `tokenizer_config.json` (there also as a list of named ones).
+fn read_template(directory: &Path, settings: &Value) -> Result<Option<ChatTemplate>> {
+    let own_file = directory.join("chat_template.jinja");
+    let field = &settings["chat_template"];
+    let named_default = || {
+        let entries = field.as_array()?;
+        let default = entries.iter().find(|entry| entry["name"] == "default")?;
+        default["template"].as_str()
+    };
+    let source = if own_file.is_file() {
+        Some(file::read_text(&own_file)?)
+    } else {
+        field.as_str().or_else(named_default).map(str::to_owned)
+    };
+    let tokens: Vec<(&str, &str)> = ["bos_token", "eos_token", "unk_token", "pad_token"]
+        .into_iter()
+        .filter_map(|name| {
+            let token = &settings[name];
+            Some((name, token.as_str().or_else(|| token["content"].as_str())?))
+        })
+        .collect();
+    source.map(|source| ChatTemplate::new(&source, &tokens)).transpose()
+}

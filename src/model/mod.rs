@@ -1,0 +1,18 @@
+//! A decoder on libtorch with its tokeniser and chat template.
+//!
+//! One generic [`Decoder`] is driven by a [`DecoderConfig`]; each family has one short file that maps its
+//! configuration and weight names onto it. Weights come from a GGUF file (feature `gguf`) or a Hugging Face
+//! directory.
+
+mod cache;
+mod config;
+mod decoder;
+mod family;
+mod load;
+mod parts;
+mod weights;
+
+pub use cache::KvCache;
+pub use config::{Activation, DecoderConfig, FeedForward, Norm, Positions};
+pub use decoder::{Decoder, LogitsFor};
+pub use load::Model;

@@ -1,0 +1,265 @@
+//! A GGUF file: weights of every quantisation that candle-core reads, dequantised to f32, and the metadata
+//! translated to the terms of a Hugging Face configuration, so that a family is described once.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::Device;
+use memmap2::Mmap;
+use serde_json::{json, Map};
+use tch::Tensor;
+
+use super::WeightSource;
+use crate::error::Place;
+use crate::text::BpeVocabulary;
+use crate::{file, Error, Result};
+
+/// A mapped GGUF file with its parsed header.
+pub(crate) struct Gguf {
+    path: PathBuf,
+    map: Mmap,
+    content: Content,
+}
+
+/// `{architecture}.KEY` in GGUF metadata, and the key that the Hugging Face configuration uses.
+const CONFIG_KEYS: [(&str, &str); 9] = [
+    ("block_count", "num_hidden_layers"),
+    ("embedding_length", "hidden_size"),
+    ("feed_forward_length", "intermediate_size"),
+    ("context_length", "max_position_embeddings"),
+    ("attention.head_count", "num_attention_heads"),
+    ("attention.head_count_kv", "num_key_value_heads"),
+    ("attention.key_length", "head_dim"),
+    ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    ("rope.freq_base", "rope_theta"),
+];
+
+/// Module names of Hugging Face checkpoints, and GGUF's. Layers are `model.layers.N.` and `blk.N.`.
+const TENSOR_NAMES: [(&str, &str); 12] = [
+    ("model.embed_tokens", "token_embd"),
+    ("model.norm", "output_norm"),
+    ("lm_head", "output"),
+    ("input_layernorm", "attn_norm"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+
+/// Token types of `tokenizer.ggml.token_type`.
+const TYPE_CONTROL: i64 = 3;
+const TYPE_USER_DEFINED: i64 = 4;
+
+impl Gguf {
+    /// Maps the file and reads its header.
+    pub fn open(path: &Path) -> Result<Self> {
+        let map = file::map(path)?;
+        let bad = |problem: String| Error::malformed(path, Place::File, problem);
+        let content = Content::read(&mut Cursor::new(&map[..])).map_err(|error| bad(format!("no GGUF file: {error}")))?;
+        for (name, info) in &content.tensor_infos {
+            let entry = |problem: &str| Error::malformed(path, Place::Entry(name.clone()), problem);
+            let elements = info.shape.dims().iter().try_fold(1usize, |all, &size| all.checked_mul(size));
+            let blocks = elements.ok_or_else(|| entry("its size overflows"))?.div_ceil(info.ggml_dtype.block_size());
+            let end = blocks
+                .checked_mul(info.ggml_dtype.type_size())
+                .and_then(|bytes| (bytes as u64).checked_add(info.offset))
+                .and_then(|bytes| bytes.checked_add(content.tensor_data_offset));
+            if end.is_none_or(|end| end > map.len() as u64) {
+                return Err(entry("lies outside the file, which is truncated or damaged"));
+            }
+        }
+        Ok(Gguf { path: path.to_owned(), map, content })
+    }
+
+    /// SHA-256 of the file.
+    pub fn sha256(&self) -> String {
+        file::sha256(&self.map)
+    }
+
+    fn bad(&self, key: &str, problem: impl std::fmt::Display) -> Error {
+        Error::malformed(&self.path, Place::Entry(key.to_owned()), problem)
+    }
+
+    fn get<T>(&self, key: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
+        self.content
+            .metadata
+            .get(key)
+            .map(|value| read(value).ok_or_else(|| self.bad(key, format!("has the wrong type, {:?}", value.value_type()))))
+            .transpose()
+    }
+
+    fn need<T>(&self, key: &str, read: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        self.get(key, read)?.ok_or_else(|| self.bad(key, "is missing from the metadata"))
+    }
+
+    /// The metadata as a `config.json` would say it.
+    pub fn config(&self) -> Result<serde_json::Value> {
+        let architecture = self.need("general.architecture", text)?;
+        let mut config = Map::new();
+        for (key, name) in CONFIG_KEYS {
+            if let Some(value) = self.get(&format!("{architecture}.{key}"), number)? {
+                config.insert(name.to_owned(), value);
+            }
+        }
+        if let Some(kind) = self.get(&format!("{architecture}.rope.scaling.type"), text)?.filter(|kind| kind != "none") {
+            config.insert("rope_scaling".to_owned(), json!({ "rope_type": kind }));
+        }
+        let rows = self.shape("model.embed_tokens.weight").and_then(|shape| shape.first().copied());
+        config.insert("vocab_size".to_owned(), json!(rows));
+        config.insert("tie_word_embeddings".to_owned(), json!(self.shape("lm_head.weight").is_none()));
+        config.insert("attention_bias".to_owned(), json!(self.shape("model.layers.0.self_attn.q_proj.bias").is_some()));
+        config.insert("model_type".to_owned(), json!(architecture));
+        Ok(config.into())
+    }
+
+    /// The tokeniser's vocabulary.
+    pub fn vocabulary(&self) -> Result<BpeVocabulary> {
+        let model = self.need("tokenizer.ggml.model", text)?;
+        if model != "gpt2" {
+            return Err(Error::UnsupportedSetting {
+                path: self.path.clone(),
+                key: "tokenizer.ggml.model".into(),
+                value: model,
+                supported: "gpt2 (byte-level BPE); or load the Hugging Face directory of the model".into(),
+            });
+        }
+        let tokens = self.need("tokenizer.ggml.tokens", |value| list(value, text))?;
+        let merges = self
+            .need("tokenizer.ggml.merges", |value| list(value, text))?
+            .into_iter()
+            .map(|merge| match merge.split_once(' ') {
+                Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
+                None => Err(self.bad("tokenizer.ggml.merges", format!("{merge:?} is no pair"))),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let types = self.get("tokenizer.ggml.token_type", |value| list(value, integer))?.unwrap_or_default();
+        let added = (0u32..)
+            .zip(types)
+            .filter(|&(_, kind)| kind == TYPE_CONTROL || kind == TYPE_USER_DEFINED)
+            .map(|(id, kind)| (id, kind == TYPE_CONTROL))
+            .collect();
+        let adds_bos = self.get("tokenizer.ggml.add_bos_token", |value| value.to_bool().ok())?.unwrap_or(false);
+        let bos = self.token_id("bos")?.filter(|_| adds_bos);
+        let pre_tokenizer = self.get("tokenizer.ggml.pre", text)?.unwrap_or_else(|| "default".to_owned());
+        Ok(BpeVocabulary { tokens, merges, added, pre_tokenizer, bos })
+    }
+
+    /// The chat template, if the file has one.
+    pub fn template(&self) -> Result<Option<String>> {
+        self.get("tokenizer.chat_template", text)
+    }
+
+    /// Id of the special token of this role, such as "eos".
+    pub fn token_id(&self, role: &str) -> Result<Option<u32>> {
+        let id = self.get(&format!("tokenizer.ggml.{role}_token_id"), integer)?;
+        Ok(id.and_then(|id| u32::try_from(id).ok()))
+    }
+}
+
+impl WeightSource for Gguf {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.content.tensor_infos.keys().map(|name| checkpoint_name(name)).collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        let info = self.content.tensor_infos.get(&gguf_name(name))?;
+        Some(info.shape.dims().iter().map(|&size| size as i64).collect())
+    }
+
+    fn read(&self, name: &str) -> Result<Tensor> {
+        let name = gguf_name(name);
+        let values = || -> candle_core::Result<(Vec<usize>, Vec<f32>)> {
+            let tensor = self.content.tensor(&mut Cursor::new(&self.map[..]), &name, &Device::Cpu)?;
+            let tensor = tensor.dequantize(&Device::Cpu)?;
+            Ok((tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1()?))
+        };
+        let (shape, values) = values().map_err(|error| self.bad(&name, error))?;
+        let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+        Ok(Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?)
+    }
+
+    fn interleaves_rotary_rows(&self) -> bool {
+        true
+    }
+}
+
+fn gguf_name(name: &str) -> String {
+    rename(name, "model.layers.", "blk.", |pair| *pair)
+}
+
+fn checkpoint_name(name: &str) -> String {
+    rename(name, "blk.", "model.layers.", |&(checkpoint, gguf)| (gguf, checkpoint))
+}
+
+/// Renames `PREFIX N . MODULE . weight` and `MODULE . weight`; unknown names stay as they are.
+fn rename<'a>(
+    name: &str,
+    from: &str,
+    to: &str,
+    direction: impl Fn(&'a (&'static str, &'static str)) -> (&'static str, &'static str),
+) -> String {
+    let (layer, rest) = match name.strip_prefix(from).and_then(|rest| rest.split_once('.')) {
+        Some((layer, rest)) => (format!("{to}{layer}."), rest),
+        None => (String::new(), name),
+    };
+    let renamed = TENSOR_NAMES.iter().map(direction).find_map(|(old, new)| {
+        let end = rest.strip_prefix(old)?;
+        (end.starts_with('.')).then(|| format!("{layer}{new}{end}"))
+    });
+    renamed.unwrap_or_else(|| name.to_owned())
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.to_string().ok().cloned()
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::I8(x) => Some(i64::from(*x)),
+        Value::I16(x) => Some(i64::from(*x)),
+        Value::I32(x) => Some(i64::from(*x)),
+        Value::I64(x) => Some(*x),
+        other => other.to_u64().ok().and_then(|x| i64::try_from(x).ok()),
+    }
+}
+
+fn number(value: &Value) -> Option<serde_json::Value> {
+    match value {
+        // Through the shortest decimal form: 1e-5 in f32 means the decimal number, not its binary neighbour.
+        Value::F32(x) => x.to_string().parse::<f64>().ok().map(Into::into),
+        Value::F64(x) => Some((*x).into()),
+        other => integer(other).map(Into::into),
+    }
+}
+
+fn list<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    value.to_vec().ok()?.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_translate_both_ways() {
+        for (checkpoint, gguf) in [
+            ("model.layers.12.self_attn.q_proj.weight", "blk.12.attn_q.weight"),
+            ("model.layers.0.post_attention_layernorm.weight", "blk.0.ffn_norm.weight"),
+            ("model.embed_tokens.weight", "token_embd.weight"),
+            ("model.norm.weight", "output_norm.weight"),
+            ("lm_head.weight", "output.weight"),
+        ] {
+            assert_eq!(gguf_name(checkpoint), gguf);
+            assert_eq!(checkpoint_name(gguf), checkpoint);
+        }
+    }
+}

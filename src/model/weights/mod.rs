@@ -1,0 +1,91 @@
+//! Where weights come from: one interface over the file formats, and the checks that hold for all.
+
+#[cfg(feature = "gguf")]
+pub(crate) mod gguf;
+pub(crate) mod huggingface;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+
+use tch::{Kind, Tensor};
+
+use super::config::Norm;
+use super::parts::{Linear, NormLayer};
+use crate::error::{nearest, Place};
+use crate::{Error, Result};
+
+/// A set of named tensors, under the names of the Hugging Face checkpoints.
+pub(crate) trait WeightSource: Sync {
+    /// The file or directory, for error messages.
+    fn path(&self) -> &Path;
+    /// Names of all tensors.
+    fn names(&self) -> Vec<String>;
+    /// The tensor's shape, if there is such a tensor.
+    fn shape(&self, name: &str) -> Option<Vec<i64>>;
+    /// The tensor, in the precision of the file (quantised ones as f32).
+    fn read(&self, name: &str) -> Result<Tensor>;
+    /// Whether query and key rows are ordered for rotation of neighbouring pairs, as llama.cpp's converter
+    /// leaves them.
+    fn interleaves_rotary_rows(&self) -> bool {
+        false
+    }
+}
+
+/// Reads weights with their shapes checked, and remembers which were used.
+pub(crate) struct Loader<'s> {
+    pub source: &'s dyn WeightSource,
+    kind: Kind,
+    used: Mutex<BTreeSet<String>>,
+}
+
+impl<'s> Loader<'s> {
+    pub fn new(source: &'s dyn WeightSource, kind: Kind) -> Self {
+        Loader { source, kind, used: Mutex::default() }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.source.shape(name).is_some()
+    }
+
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let expected: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+        let path = self.source.path();
+        let found = self.source.shape(name).ok_or_else(|| Error::MissingTensor {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            nearest: nearest(name, self.source.names()),
+        })?;
+        if found != expected {
+            return Err(Error::TensorShape { path: Some(path.to_owned()), tensor: name.to_owned(), expected, found });
+        }
+        if let Ok(mut used) = self.used.lock() {
+            used.insert(name.to_owned());
+        }
+        Ok(self.source.read(name)?.f_to_kind(self.kind)?)
+    }
+
+    /// `prefix.weight` `[output, input]`, with `prefix.bias` `[output]` if `bias`.
+    pub fn linear(&self, prefix: &str, output: usize, input: usize, bias: bool) -> Result<Linear> {
+        let weight = self.tensor(&format!("{prefix}.weight"), &[output, input])?;
+        let bias = bias.then(|| self.tensor(&format!("{prefix}.bias"), &[output])).transpose()?;
+        Ok(Linear { weight, bias })
+    }
+
+    pub fn norm(&self, prefix: &str, kind: Norm, width: usize) -> Result<NormLayer> {
+        Ok(NormLayer { kind, weight: self.tensor(&format!("{prefix}.weight"), &[width])? })
+    }
+
+    /// Fails if the file holds tensors that the decoder did not use, for then the states would not be the
+    /// model's; `derived` says which hold nothing of their own.
+    pub fn finish(self, derived: impl Fn(&str) -> bool) -> Result<()> {
+        let used = self.used.into_inner().unwrap_or_default();
+        let unused: Vec<String> =
+            self.source.names().into_iter().filter(|name| !used.contains(name) && !derived(name)).collect();
+        if unused.is_empty() {
+            return Ok(());
+        }
+        let problem = format!("{} tensors that this family does not have: {}", unused.len(), unused.join(", "));
+        Err(Error::malformed(self.source.path(), Place::File, problem))
+    }
+}

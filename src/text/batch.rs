@@ -1,0 +1,232 @@
+//! Padded batches: the one place where positions and attention masks are made.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, Result};
+
+/// On which side shorter rows are filled up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PadSide {
+    /// After the text: real tokens never see the padding, so plain causal attention is exact.
+    #[default]
+    Right,
+    /// Before the text: the padding is masked and takes no positions.
+    Left,
+}
+
+/// What each query position may attend to.
+#[derive(Debug)]
+pub enum Mask {
+    /// Every position sees itself and those before it; no mask tensor is needed.
+    Causal,
+    /// `true` where attended, `[b, 1, t, s]`.
+    Explicit(Tensor),
+}
+
+/// A rectangular batch of token rows, b rows of t tokens.
+#[derive(Debug)]
+pub struct TokenBatch {
+    /// Token ids, `[b, t]`, i64; padding holds id 0.
+    pub ids: Tensor,
+    /// Logical position of each token in its own text, `[b, t]`, i64; 0 in padding.
+    pub positions: Tensor,
+    /// Which earlier tokens each token sees.
+    pub mask: Mask,
+    /// Where in the t dimension each row's real tokens lie, `[b]`.
+    pub rows: Vec<std::ops::Range<usize>>,
+}
+
+impl TokenBatch {
+    /// A batch of whole texts.
+    ///
+    /// # Errors
+    /// [`Error::TextLength`] for an empty row (named by its number) or no rows.
+    pub fn new(texts: &[&[u32]], side: PadSide) -> Result<Self> {
+        Self::layout(texts, side, &mut SlotLedger::default())
+    }
+
+    fn layout(texts: &[&[u32]], side: PadSide, ledger: &mut SlotLedger) -> Result<Self> {
+        let width = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        if let Some(row) = texts.iter().position(|text| text.is_empty()) {
+            return Err(Error::TextLength { what: format!("row {row} of a batch"), tokens: 0, context: usize::MAX });
+        }
+        let past = ledger.slots();
+        ledger.rows.resize_with(texts.len(), Vec::new);
+        let (mut ids, mut positions, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for (text, slots) in texts.iter().zip(&mut ledger.rows) {
+            let lead = if side == PadSide::Left { width - text.len() } else { 0 };
+            let known = slots.iter().flatten().count();
+            for column in 0..width {
+                let token = column.checked_sub(lead).and_then(|at| text.get(at)).copied();
+                ids.push(token.map_or(0, i64::from));
+                positions.push(token.map_or(0, |_| (known + column - lead) as i64));
+                slots.push(token);
+            }
+            rows.push(lead..lead + text.len());
+        }
+        let size = [texts.len() as i64, width as i64];
+        let ragged = texts.iter().any(|text| text.len() != width);
+        let plain = past == 0 && (side == PadSide::Right || !ragged);
+        let mask = if plain { Mask::Causal } else { Mask::Explicit(ledger.mask(past, width)?) };
+        Ok(TokenBatch {
+            ids: Tensor::f_from_slice(&ids)?.f_view(size)?,
+            positions: Tensor::f_from_slice(&positions)?.f_view(size)?,
+            mask,
+            rows,
+        })
+    }
+
+    /// Index of each row's last real token in the t dimension, `[b]`, i64.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub fn last(&self) -> Result<Tensor> {
+        let last: Vec<i64> = self.rows.iter().map(|row| row.end as i64 - 1).collect();
+        Ok(Tensor::f_from_slice(&last)?)
+    }
+
+    /// The batch on another device.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub fn to_device(mut self, device: Device) -> Result<Self> {
+        self.ids = self.ids.f_to_device(device)?;
+        self.positions = self.positions.f_to_device(device)?;
+        if let Mask::Explicit(mask) = &self.mask {
+            self.mask = Mask::Explicit(mask.f_to_device(device)?);
+        }
+        Ok(self)
+    }
+}
+
+/// What each slot of a key/value cache holds, row by row.
+///
+/// All rows have the same number of slots; a slot is a token or a gap (padding, or a token taken back).
+/// Gaps are masked and take no positions, so rows of unequal lengths grow side by side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlotLedger {
+    rows: Vec<Vec<Option<u32>>>,
+}
+
+impl SlotLedger {
+    /// Slots of each row, gaps included.
+    pub fn slots(&self) -> usize {
+        self.rows.first().map_or(0, Vec::len)
+    }
+
+    /// Tokens that a row holds, in order.
+    pub fn tokens(&self, row: usize) -> impl Iterator<Item = u32> + '_ {
+        self.rows.get(row).into_iter().flatten().flatten().copied()
+    }
+
+    /// Makes each row hold just a prefix of its new text and returns how long that prefix is. At least the
+    /// last token of each text is left to be run, since its state is what the caller is after.
+    ///
+    /// A ledger of other rows than `texts` is emptied first.
+    pub fn keep_common_prefix(&mut self, texts: &[&[u32]]) -> Vec<usize> {
+        if self.rows.len() != texts.len() {
+            self.rows = vec![Vec::new(); texts.len()];
+        }
+        let mut kept = Vec::with_capacity(texts.len());
+        for (slots, text) in self.rows.iter_mut().zip(texts) {
+            let mut agreed = 0;
+            let limit = text.len().saturating_sub(1);
+            let mut same = true;
+            for slot in slots.iter_mut().filter(|slot| slot.is_some()) {
+                same = same && agreed < limit && *slot == text.get(agreed).copied();
+                if same {
+                    agreed += 1;
+                } else {
+                    *slot = None;
+                }
+            }
+            kept.push(agreed);
+        }
+        // Slots at the end that are gaps in every row need not stay.
+        while self.slots() > 0 && self.rows.iter().all(|slots| matches!(slots.last(), Some(None))) {
+            self.truncate(self.slots() - 1);
+        }
+        kept
+    }
+
+    /// Drops all slots from `slots` on.
+    pub fn truncate(&mut self, slots: usize) {
+        self.rows.iter_mut().for_each(|row| row.truncate(slots));
+    }
+
+    /// A batch of tokens that follow what the rows hold; they are entered in the ledger.
+    ///
+    /// # Errors
+    /// [`Error::TextLength`] for an empty row; [`Error::RowCount`] for another number of rows.
+    pub fn append(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
+        if !self.rows.is_empty() && self.rows.len() != texts.len() {
+            let what = "tokens to append to a cache".to_owned();
+            return Err(Error::RowCount { what, expected: self.rows.len(), found: texts.len() });
+        }
+        TokenBatch::layout(texts, PadSide::Right, self)
+    }
+
+    /// `[b, 1, t, s]`: each of the last `width` slots sees the tokens up to itself. Padding sees itself, so
+    /// that no row of the softmax is empty.
+    fn mask(&self, past: usize, width: usize) -> Result<Tensor> {
+        let slots = past + width;
+        let mut cells = Vec::with_capacity(self.rows.len() * width * slots);
+        for row in &self.rows {
+            for query in past..slots {
+                cells.extend(row.iter().enumerate().map(|(key, token)| {
+                    u8::from(key == query || (key < query && token.is_some()))
+                }));
+            }
+        }
+        let size = [self.rows.len() as i64, 1, width as i64, slots as i64];
+        Ok(Tensor::f_from_slice(&cells)?.f_view(size)?.f_to_kind(Kind::Bool)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions(batch: &TokenBatch) -> Vec<i64> {
+        Vec::try_from(batch.positions.view([-1])).unwrap()
+    }
+
+    #[test]
+    fn positions_count_real_tokens_only() {
+        let texts: [&[u32]; 2] = [&[5, 6, 7], &[8]];
+        let right = TokenBatch::new(&texts, PadSide::Right).unwrap();
+        assert_eq!(positions(&right), [0, 1, 2, 0, 0, 0]);
+        assert!(matches!(right.mask, Mask::Causal));
+        let left = TokenBatch::new(&texts, PadSide::Left).unwrap();
+        assert_eq!(positions(&left), [0, 1, 2, 0, 0, 0]);
+        assert_eq!(left.rows, [0..3, 2..3]);
+        let Mask::Explicit(mask) = &left.mask else { panic!("left padding needs a mask") };
+        let cells: Vec<bool> = Vec::try_from(mask.view([-1])).unwrap();
+        assert_eq!(cells[9..], [true, false, false, false, true, false, false, false, true]);
+    }
+
+    #[test]
+    fn a_ledger_reuses_the_common_prefix() {
+        let mut ledger = SlotLedger::default();
+        ledger.append(&[&[1, 2, 3], &[4]]).unwrap();
+        let next: [&[u32]; 2] = [&[1, 2, 9, 9], &[4, 5]];
+        assert_eq!(ledger.keep_common_prefix(&next), [2, 1]);
+        assert_eq!(ledger.slots(), 2, "a slot that is a gap in every row goes");
+        let batch = ledger.append(&[&[9, 9], &[5]]).unwrap();
+        assert_eq!(positions(&batch), [2, 3, 1, 0]);
+        assert_eq!(ledger.tokens(1).collect::<Vec<_>>(), [4, 5]);
+    }
+
+    #[test]
+    fn the_last_token_is_always_run_again() {
+        let mut ledger = SlotLedger::default();
+        ledger.append(&[&[1, 2, 3]]).unwrap();
+        assert_eq!(ledger.keep_common_prefix(&[&[1, 2, 3]]), [2]);
+        assert_eq!(ledger.keep_common_prefix(&[&[1]]), [0]);
+    }
+
+    #[test]
+    fn empty_rows_are_refused() {
+        assert!(matches!(TokenBatch::new(&[&[]], PadSide::Right), Err(Error::TextLength { .. })));
+    }
+}

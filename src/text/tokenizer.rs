@@ -1,0 +1,147 @@
+//! Text to token ids and back, through the `tokenizers` library.
+
+use std::path::Path;
+
+use tokenizers::models::bpe::BPE;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::{AddedToken, PreTokenizerWrapper};
+
+use crate::error::Place;
+use crate::{file, Error, Result};
+
+/// A tokeniser: text to ids, with the byte range of each token, and back.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    bos: Option<u32>,
+    sha256: String,
+}
+
+/// The tokens of one text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Encoded {
+    /// Token ids, `[t]`.
+    pub ids: Vec<u32>,
+    /// Byte range of each token in the text; empty for tokens that were added, `[t]`.
+    pub bytes: Vec<(usize, usize)>,
+}
+
+/// A byte-level BPE vocabulary as GGUF metadata holds it.
+pub(crate) struct BpeVocabulary {
+    pub tokens: Vec<String>,
+    pub merges: Vec<(String, String)>,
+    /// Tokens matched as a whole in any text: id, and whether they are control tokens.
+    pub added: Vec<(u32, bool)>,
+    pub pre_tokenizer: String,
+    pub bos: Option<u32>,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = file::read_text(path)?;
+        let inner = text
+            .parse::<tokenizers::Tokenizer>()
+            .map_err(|error| Error::malformed(path, Place::File, format!("no tokeniser: {error}")))?;
+        Tokenizer::new(inner, None)
+    }
+
+    /// Builds the tokeniser of a GGUF file. `bos` is put before each text that is encoded with
+    /// [`Tokenizer::encode`].
+    pub(crate) fn from_bpe(path: &Path, vocabulary: BpeVocabulary) -> Result<Self> {
+        let bad = |key: &str, problem: String| Error::malformed(path, Place::Entry(key.to_owned()), problem);
+        let BpeVocabulary { tokens, merges, added, pre_tokenizer, bos } = vocabulary;
+        let byte_level = ByteLevel::default().add_prefix_space(false);
+        let pre: PreTokenizerWrapper = match pre_tokenizer.as_str() {
+            "gpt-2" | "default" => byte_level.into(),
+            "smollm" => Sequence::new(vec![Digits::new(true).into(), byte_level.into()]).into(),
+            other => {
+                return Err(Error::UnsupportedSetting {
+                    path: path.to_owned(),
+                    key: "tokenizer.ggml.pre".into(),
+                    value: other.into(),
+                    supported: "gpt-2, default, smollm".into(),
+                })
+            }
+        };
+        let special = added
+            .iter()
+            .map(|&(id, control)| {
+                let token = tokens.get(id as usize).ok_or_else(|| bad("tokenizer.ggml.tokens", format!("no id {id}")))?;
+                Ok((AddedToken::from(token.clone(), control).normalized(false), control))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let vocabulary = tokens.into_iter().zip(0u32..).collect();
+        let model = BPE::builder()
+            .vocab_and_merges::<tokenizers::models::bpe::Vocab>(vocabulary, merges)
+            .build()
+            .map_err(|error| bad("tokenizer.ggml.merges", error.to_string()))?;
+        let mut inner = tokenizers::Tokenizer::new(model);
+        inner.with_pre_tokenizer(Some(pre)).with_decoder(Some(byte_level));
+        for (token, control) in special {
+            let known = if control { inner.add_special_tokens([token]) } else { inner.add_tokens([token]) };
+            known.map_err(|error| bad("tokenizer.ggml.tokens", error.to_string()))?;
+        }
+        Tokenizer::new(inner, bos)
+    }
+
+    fn new(inner: tokenizers::Tokenizer, bos: Option<u32>) -> Result<Self> {
+        let text = inner.to_string(false).map_err(failed)?;
+        Ok(Tokenizer { sha256: file::sha256(text), inner, bos })
+    }
+
+    /// Encodes a plain text, with the tokens that the model expects around every text (such as BOS).
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn encode(&self, text: &str) -> Result<Encoded> {
+        let encoding = self.inner.encode(text, true).map_err(failed)?;
+        let mut encoded = Encoded { ids: encoding.get_ids().to_vec(), bytes: encoding.get_offsets().to_vec() };
+        if let Some(bos) = self.bos {
+            encoded.ids.insert(0, bos);
+            encoded.bytes.insert(0, (0, 0));
+        }
+        Ok(encoded)
+    }
+
+    /// Encodes a text that already holds its special tokens, such as a rendered conversation; adds none.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn encode_rendered(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.inner.encode(text, false).map_err(failed)?.get_ids().to_vec())
+    }
+
+    /// Text of token ids, without special tokens.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(failed)
+    }
+
+    /// The id of a token given by its text.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Number of ids, added tokens included.
+    pub fn vocabulary_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// SHA-256 of the tokeniser in its JSON form.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
+
+fn failed(error: tokenizers::Error) -> Error {
+    Error::Tokenizer(error.to_string())
+}
