@@ -35,16 +35,18 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     })
 }
 
-/// Parses each non-empty line of a JSON-lines file; `place` of an error is the line.
-pub(crate) fn read_json_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+/// Parses each non-empty line of a JSON-lines file, with the line's number from 1.
+pub(crate) fn read_json_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<(u64, T)>> {
     let rows = read_text(path)?
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|error| Error::malformed(path, Place::Line(index as u64 + 1), error))
+            let number = index as u64 + 1;
+            let row = serde_json::from_str(line).map_err(|error| Error::malformed(path, Place::Line(number), error))?;
+            Ok((number, row))
         })
-        .collect::<Result<Vec<T>>>()?;
+        .collect::<Result<Vec<(u64, T)>>>()?;
     if rows.is_empty() {
         return Err(Error::malformed(path, Place::File, "holds no rows"));
     }

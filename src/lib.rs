@@ -7,9 +7,12 @@ mod file;
 mod progress;
 
 pub mod capture;
+pub mod dialogue;
 pub mod generate;
 pub mod hook;
 pub mod model;
+pub mod stats;
+pub mod task;
 pub mod text;
 
 pub use error::{Error, Place, Result};

@@ -4,10 +4,11 @@
 //! [`Activations`] are plain arrays: whoever has some from elsewhere enters there and needs no model.
 
 mod activations;
+mod collector;
 mod pool;
 mod readout;
 
+pub(crate) use collector::Collector;
 pub use activations::{Activations, Provenance, TokenRows};
 pub use pool::Pool;
 pub use readout::Readout;
-pub(crate) use readout::Rows;

@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use ndarray::Array2;
-use tch::Tensor;
-
+use super::collector::Collector;
 use super::pool::Pool;
 use super::{Activations, Provenance, TokenRows};
-use crate::hook::{Address, Hooks, Selection, Site};
+use crate::hook::{Address, Selection, Site};
 use crate::model::LogitsFor;
 use crate::progress::Progress;
 use crate::text::{Encoded, PadSide, Text, TokenBatch};
@@ -93,25 +91,20 @@ impl Readout {
             Pool::Last | Pool::Mean => (0..=texts.len()).collect(),
         };
         let rows = offsets.last().copied().unwrap_or(0);
-        let mut outputs: Vec<Rows> = addresses.iter().map(|_| Rows::new(rows)).collect();
+        let mut collector = Collector::new(addresses, self.pool, rows);
 
         progress.begin("reading hidden states", texts.len() as u64);
         for batch in batches(&encoded, self.batch_tokens) {
             let ids: Vec<&[u32]> = batch.iter().map(|&text| encoded[text].ids.as_slice()).collect();
             let input = TokenBatch::new(&ids, self.pad)?;
-            let columns: Vec<Range<usize>> = batch
+            let columns = batch
                 .iter()
                 .zip(&input.rows)
                 .map(|(&text, row)| row.start + spans[text].start..row.start + spans[text].end)
                 .collect();
-            let targets: Vec<usize> = batch.iter().flat_map(|&text| offsets[text]..offsets[text + 1]).collect();
-            let mut hooks = Hooks::new();
-            for (&address, output) in addresses.iter().zip(&mut outputs) {
-                let (columns, targets, pool) = (&columns, &targets, self.pool);
-                hooks.observe(address, move |states| output.put(targets, &pool.reduce(states, columns)?));
-            }
+            let targets = batch.iter().flat_map(|&text| offsets[text]..offsets[text + 1]).collect();
+            let mut hooks = collector.hooks(columns, targets);
             model.decoder().forward(&input, None, &mut hooks, LogitsFor::None)?;
-            drop(hooks);
             progress.advance(batch.len() as u64);
         }
 
@@ -127,50 +120,11 @@ impl Readout {
             let offsets = offsets.iter().map(|&at| at as i64).collect();
             activations = activations.with_token_rows(TokenRows { offsets, tokens })?;
         }
-        for (address, output) in addresses.into_iter().zip(outputs) {
-            activations.insert(address, output.into_array()?)?;
-        }
-        Ok(activations)
+        collector.finish(activations)
     }
 
     pub(crate) fn provenance(&self) -> Provenance {
         Provenance::from([("pool".to_owned(), self.pool.name().to_owned())])
-    }
-}
-
-/// One address's result, filled batch by batch.
-pub(crate) struct Rows {
-    rows: usize,
-    width: usize,
-    values: Vec<f32>,
-}
-
-impl Rows {
-    pub fn new(rows: usize) -> Self {
-        Rows { rows, width: 0, values: Vec::new() }
-    }
-
-    /// Puts the rows of `pooled`, f32 `[m, d]`, at the `m` row numbers of `targets`.
-    pub fn put(&mut self, targets: &[usize], pooled: &Tensor) -> Result<()> {
-        let values = Vec::<f32>::try_from(pooled.f_flatten(0, -1)?)?;
-        if self.values.is_empty() {
-            self.width = values.len() / targets.len().max(1);
-            self.values = vec![0.0; self.rows * self.width];
-        }
-        for (row, &target) in values.chunks_exact(self.width.max(1)).zip(targets) {
-            let start = target * self.width;
-            if let Some(cells) = self.values.get_mut(start..start + self.width) {
-                cells.copy_from_slice(row);
-            }
-        }
-        Ok(())
-    }
-
-    pub fn into_array(self) -> Result<Array2<f32>> {
-        Array2::from_shape_vec((self.rows, self.width), self.values).map_err(|error| Error::Mismatch {
-            what: "captured rows".to_owned(),
-            problem: error.to_string(),
-        })
     }
 }
 

@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use crate::hook::Hooks;
 use crate::model::{KvCache, LogitsFor};
+use crate::text::TokenBatch;
 use crate::{Error, Model, Result};
 
 /// A batch of b growing texts (such as conversations) with their keys and values.
@@ -16,7 +17,7 @@ use crate::{Error, Model, Result};
 /// let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
 /// let prompt = model.tokenizer().encode("The capital of France is")?.ids;
 /// let mut session = Session::new(&model);
-/// session.read(&[&prompt], &mut Hooks::new())?;
+/// session.read(&[&prompt], |_| Hooks::new())?;
 /// let answer = session.greedy(8)?;
 /// println!("{}", model.tokenizer().decode(&answer[0])?);
 /// # Ok::<(), probity::Error>(())
@@ -51,31 +52,34 @@ impl<'m> Session<'m> {
         Session { model, cache: KvCache::new(), next: None }
     }
 
-    /// Reads b whole texts; only what the cache does not hold yet is run, and hooks see just that part,
-    /// which always includes each text's last token.
+    /// Reads b whole texts; only what the cache does not hold yet is run. `hooks` makes the hooks of this
+    /// pass; it is given the batch that is run, which always includes each text's last token.
     ///
     /// # Errors
     /// [`Error::TextLength`] for an empty text or one longer than the context; those of
-    /// [`crate::model::Decoder::forward`].
-    pub fn read(&mut self, texts: &[&[u32]], hooks: &mut Hooks<'_>) -> Result<()> {
+    /// [`crate::model::Decoder::forward`]. The session is then empty.
+    pub fn read<'h>(&mut self, texts: &[&[u32]], hooks: impl FnOnce(&TokenBatch) -> Hooks<'h>) -> Result<()> {
         self.check_length(texts.iter().map(|text| text.len()))?;
         self.next = None;
-        let batch = self.cache.continue_with(texts)?;
-        let logits = self.model.decoder().forward(&batch, Some(&mut self.cache), hooks, LogitsFor::Last)?;
+        // Taken out, so that a failed pass leaves no cache that claims tokens it never saw.
+        let mut cache = std::mem::take(&mut self.cache);
+        let batch = cache.continue_with(texts)?;
+        let logits = self.model.decoder().forward(&batch, Some(&mut cache), &mut hooks(&batch), LogitsFor::Last)?;
+        self.cache = cache;
         self.next = logits.map(|logits| logits.f_select(1, 0)?.f_log_softmax(-1, Kind::Float)).transpose()?;
         Ok(())
     }
 
-    /// Scores continuations of what was read: `options[row][option]` are token ids, the same number of
-    /// options in every row. The cache is left as it was.
+    /// Scores continuations of what was read: `options[row][option]` are token ids. The cache is left as it
+    /// was.
     ///
     /// # Errors
     /// [`Error::Setting`] before anything was read or for an empty option; [`Error::RowCount`];
     /// [`Error::TextLength`].
     pub fn score(&mut self, options: &[Vec<Vec<u32>>]) -> Result<Vec<Vec<OptionScores>>> {
         let next = self.next()?.shallow_clone();
-        let count = options.first().map_or(0, Vec::len);
-        if options.len() as i64 != next.size()[0] || options.iter().any(|row| row.len() != count) {
+        let count = options.iter().map(Vec::len).max().unwrap_or(0);
+        if options.len() as i64 != next.size()[0] {
             let (expected, found) = (next.size()[0] as usize, options.len());
             return Err(Error::RowCount { what: "options".to_owned(), expected, found });
         }
@@ -88,7 +92,8 @@ impl<'m> Session<'m> {
         self.check_length(longest)?;
         let mut scores = vec![Vec::with_capacity(count); options.len()];
         for option in 0..count {
-            let tokens: Vec<&[u32]> = options.iter().map(|row| row[option].as_slice()).collect();
+            // A row with fewer options stands in with a token that is not scored.
+            let tokens: Vec<&[u32]> = options.iter().map(|row| row.get(option).map_or(&[0][..], Vec::as_slice)).collect();
             // The last token of an option is predicted, not read; a one-token row still needs some token.
             let read: Vec<&[u32]> = tokens.iter().map(|ids| &ids[..(ids.len() - 1).max(1)]).collect();
             let mut following = None;
@@ -100,6 +105,9 @@ impl<'m> Session<'m> {
                 following = logits?.map(|logits| logits.f_log_softmax(-1, Kind::Float)).transpose()?;
             }
             for (row, (ids, scores)) in tokens.iter().zip(&mut scores).enumerate() {
+                if option >= options[row].len() {
+                    continue;
+                }
                 let row = row as i64;
                 let mut total = 0.0;
                 for (at, &id) in ids.iter().enumerate() {

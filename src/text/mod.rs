@@ -12,8 +12,12 @@ pub use tokenizer::{Encoded, Tokenizer};
 pub(crate) use tokenizer::BpeVocabulary;
 
 use std::ops::Range;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::Place;
+use crate::{file, Error, Result};
 
 /// One text to read hidden states from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,25 @@ impl Text {
     /// A text read as a whole, in no group.
     pub fn new(id: impl Into<String>, text: impl Into<String>) -> Self {
         Text { id: id.into(), text: text.into(), group: None, span: None }
+    }
+
+    /// Reads texts: a `.txt` file one text a line (the ids are line numbers from 1), any other file as JSON
+    /// lines of `{"id", "text", "group"?, "span"?}`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`Error::Malformed`] with the line.
+    pub fn load(path: impl AsRef<Path>) -> Result<Vec<Text>> {
+        let path = path.as_ref();
+        if path.extension().is_none_or(|extension| extension != "txt") {
+            return Ok(file::read_json_lines(path)?.into_iter().map(|(_, text)| text).collect());
+        }
+        let content = file::read_text(path)?;
+        let texts: Vec<Text> =
+            content.lines().enumerate().map(|(index, line)| Text::new((index + 1).to_string(), line)).collect();
+        if texts.is_empty() {
+            return Err(Error::malformed(path, Place::File, "holds no texts"));
+        }
+        Ok(texts)
     }
 }
 

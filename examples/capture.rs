@@ -1,0 +1,89 @@
+//! Exports hidden states of texts to a safetensors file that other tools read.
+//!
+//!     cargo run --release --example capture -- --model M.gguf --texts texts.jsonl --out acts.safetensors
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use probity::capture::{Pool, Readout};
+use probity::hook::{Selection, Site};
+use probity::text::Text;
+use probity::{Error, Model, Result};
+
+/// Export hidden states of texts: one f32 tensor per address, [texts, d].
+#[derive(Parser)]
+struct Options {
+    /// GGUF file or Hugging Face directory.
+    #[arg(long)]
+    model: PathBuf,
+    /// JSON lines {"id", "text", "group"?, "span"?: {"start", "end"} in bytes}, or a .txt, one text a line.
+    #[arg(long)]
+    texts: PathBuf,
+    /// Comma-separated sites, such as resid_post,attn_out,mlp_out.
+    #[arg(long, default_value = "resid_post")]
+    sites: String,
+    /// "all", or comma-separated layers and ranges, such as 0,4-7.
+    #[arg(long, default_value = "all")]
+    layers: String,
+    /// last: the last token; mean: over the tokens; none: every token.
+    #[arg(long, default_value = "last", value_parser = ["last", "mean", "none"])]
+    pool: String,
+    /// The file to write.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    common::exit(run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let selection = select(&options.sites, &options.layers)?;
+    let texts = Text::load(&options.texts)?;
+    let model = Model::load(&options.model)?;
+    let pool = Pool::from_name(&options.pool).unwrap_or_default();
+    let activations = Readout::new(selection, pool).capture_with(&model, &texts, &common::Bars::default())?;
+    activations.save(&options.out)?;
+    let (rows, addresses) = (activations.rows(), activations.addresses().count());
+    println!("{}: {rows} rows at {addresses} addresses", options.out.display());
+    Ok(())
+}
+
+fn select(sites: &str, layers: &str) -> Result<Selection> {
+    let mut selection = Selection::default();
+    for name in sites.split(',') {
+        let site = Site::from_name(name.trim()).ok_or_else(|| Error::Setting {
+            name: "--sites",
+            value: name.to_owned(),
+            expected: format!("one of {}", Site::ALL.map(Site::name).join(", ")),
+        })?;
+        selection = match layers {
+            "all" => selection.and(site.all_layers()),
+            some => selection.and(layer_numbers(some)?.into_iter().map(|layer| site.at(layer)).collect::<Selection>()),
+        };
+    }
+    Ok(selection)
+}
+
+fn layer_numbers(text: &str) -> Result<Vec<usize>> {
+    let wrong = || Error::Setting {
+        name: "--layers",
+        value: text.to_owned(),
+        expected: "\"all\", or numbers and ranges such as 0,4-7".to_owned(),
+    };
+    let mut layers = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let first: usize = first.trim().parse().map_err(|_| wrong())?;
+        let last: usize = last.trim().parse().map_err(|_| wrong())?;
+        if last < first || last - first > 100_000 {
+            return Err(wrong());
+        }
+        layers.extend(first..=last);
+    }
+    Ok(layers)
+}
+

@@ -1,0 +1,308 @@
+//! Rounds of self-correction over a set of questions, with hidden states read on the way.
+//!
+//! Round 0 is the plain question. Round 1 is the question with the instruction in a fresh conversation: an
+//! instructed first answer. Rounds 2 and later ask for a review in the same conversation (arXiv 2407.15286).
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Instruction, Transcript};
+use crate::capture::{Activations, Collector, Pool, Provenance, Readout};
+use crate::generate::Session;
+use crate::progress::Progress;
+use crate::task::{Answer, AnsweredRound, ChoiceItem, ChoiceTask};
+use crate::text::Role;
+use crate::{file, Error, Model, Result};
+
+/// Name of the condition of round 0, in which no instruction is given.
+pub const NO_INSTRUCTION: &str = "none";
+
+/// The study's protocol: questions, instructions, rounds.
+///
+/// ```no_run
+/// use probity::{capture::{Pool, Readout}, dialogue::{Instruction, SelfCorrection}, hook::Site, task::ChoiceTask, Model};
+/// let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
+/// let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
+/// let study = SelfCorrection::new(ChoiceTask::load("data/ambiguous_qa.jsonl")?)
+///     .instructions([Instruction::named("L1")?, Instruction::named("neutral")?])
+///     .rounds(3)
+///     .run(&model, &readout)?;
+/// assert_eq!(study.rounds.len(), 1 + 2 * 3);
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SelfCorrection {
+    task: ChoiceTask,
+    instructions: Vec<Instruction>,
+    rounds: usize,
+    answer_tokens: usize,
+    batch: usize,
+}
+
+/// The answers and hidden states of one instruction and round, for all items.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// Name of the instruction; [`NO_INSTRUCTION`] in round 0.
+    pub instruction: String,
+    /// The round.
+    pub round: usize,
+    /// States at the last token of the round's prompt, where the answer begins; rows are the items.
+    pub activations: Activations,
+    /// The answers, `[n]`.
+    pub answers: Vec<Answer>,
+}
+
+impl Round {
+    /// The answers with their labels.
+    pub fn answered(&self) -> AnsweredRound<'_> {
+        AnsweredRound { instruction: &self.instruction, round: self.round, answers: &self.answers }
+    }
+}
+
+/// One finished conversation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Conversation {
+    /// The item's id.
+    pub item: String,
+    /// Name of the instruction; [`NO_INSTRUCTION`] for round 0 alone.
+    pub instruction: String,
+    /// The turns.
+    #[serde(flatten)]
+    pub transcript: Transcript,
+}
+
+/// What a run of [`SelfCorrection`] gives.
+#[derive(Debug, Clone)]
+pub struct Study {
+    /// The questions, `[n]`.
+    pub items: Vec<ChoiceItem>,
+    /// Round 0, then rounds 1 to r of each instruction.
+    pub rounds: Vec<Round>,
+    /// Every conversation, by item.
+    pub conversations: Vec<Conversation>,
+    /// Model, data and protocol.
+    pub provenance: Provenance,
+}
+
+impl Study {
+    /// The round of this instruction and number, if it was run.
+    pub fn round(&self, instruction: &str, round: usize) -> Option<&Round> {
+        self.rounds.iter().find(|entry| entry.instruction == instruction && entry.round == round)
+    }
+
+    /// Writes the conversations as JSON lines.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the file appears whole or not at all.
+    pub fn write_transcripts(&self, path: impl AsRef<Path>) -> Result<()> {
+        use std::io::Write;
+        file::write_atomic(path.as_ref(), |out| {
+            for conversation in &self.conversations {
+                serde_json::to_writer(&mut *out, conversation)?;
+                out.write_all(b"\n")?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl SelfCorrection {
+    /// The protocol on these questions, as yet without instructions.
+    pub fn new(task: ChoiceTask) -> Self {
+        SelfCorrection { task, instructions: Vec::new(), rounds: 3, answer_tokens: 8, batch: 16 }
+    }
+
+    /// Sets the instructions, each of which is a condition of its own. Include `neutral`: without it no
+    /// change can be told from the effect of being asked again.
+    pub fn instructions(mut self, instructions: impl IntoIterator<Item = Instruction>) -> Self {
+        self.instructions = instructions.into_iter().collect();
+        self
+    }
+
+    /// Sets the last round. Default 3; 0 asks the plain question only.
+    pub fn rounds(mut self, rounds: usize) -> Self {
+        self.rounds = rounds;
+        self
+    }
+
+    /// Sets the most tokens of a generated answer. Default 8, as in the paper for multiple choice.
+    pub fn answer_tokens(mut self, tokens: usize) -> Self {
+        self.answer_tokens = tokens;
+        self
+    }
+
+    /// Sets how many conversations run side by side. Default 16.
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// Runs all conversations.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for an invalid protocol; [`Error::TextLength`] where a conversation outgrows the
+    /// model's context; what the model, the template and the readout refuse.
+    pub fn run(&self, model: &Model, readout: &Readout) -> Result<Study> {
+        self.run_with(model, readout, &())
+    }
+
+    /// [`SelfCorrection::run`] with progress, counted in answers.
+    ///
+    /// # Errors
+    /// As [`SelfCorrection::run`].
+    pub fn run_with(&self, model: &Model, readout: &Readout, progress: &dyn Progress) -> Result<Study> {
+        self.check(readout)?;
+        let items = self.task.items();
+        let addresses = readout.addresses(model)?;
+        let mut schedule = vec![(NO_INSTRUCTION.to_owned(), 0)];
+        for instruction in &self.instructions {
+            schedule.extend((1..=self.rounds).map(|round| (instruction.name.clone(), round)));
+        }
+        let mut collectors: Vec<Collector> =
+            schedule.iter().map(|_| Collector::new(addresses.clone(), Pool::Last, items.len())).collect();
+        let mut answers: Vec<Vec<Answer>> = vec![Vec::with_capacity(items.len()); schedule.len()];
+        let mut conversations = Vec::new();
+
+        progress.begin("self-correction", (schedule.len() * items.len()) as u64);
+        for (number, batch) in items.chunks(self.batch).enumerate() {
+            let mut table = Table::new(model, batch, number * self.batch, self.answer_tokens);
+            let mut slots = collectors.iter_mut().zip(&mut answers);
+            let mut plain = table.open(None);
+            if let Some((collector, answers)) = slots.next() {
+                answers.extend(table.answer(&mut plain, collector)?);
+                progress.advance(batch.len() as u64);
+            }
+            conversations.extend(table.close(plain, NO_INSTRUCTION));
+            for instruction in &self.instructions {
+                let mut talks = table.open(Some(&instruction.first));
+                for (round, (collector, answers)) in (1..=self.rounds).zip(&mut slots) {
+                    if round > 1 {
+                        talks.iter_mut().for_each(|talk| {
+                            talk.say(Role::User, &instruction.review);
+                        });
+                    }
+                    answers.extend(table.answer(&mut talks, collector)?);
+                    progress.advance(batch.len() as u64);
+                }
+                conversations.extend(table.close(talks, &instruction.name));
+            }
+        }
+
+        let provenance = self.provenance(model);
+        let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
+        let groups: Vec<String> = items.iter().map(|item| item.group.clone()).collect();
+        let rounds = schedule
+            .into_iter()
+            .zip(collectors)
+            .zip(answers)
+            .map(|(((instruction, round), collector), answers)| {
+                let rows = Activations::new(ids.iter().copied())
+                    .with_groups(groups.clone())?
+                    .with_provenance(provenance.clone())
+                    .with_provenance(readout.provenance());
+                Ok(Round { instruction, round, activations: collector.finish(rows)?, answers })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Study { items: items.to_vec(), rounds, conversations, provenance })
+    }
+
+    fn check(&self, readout: &Readout) -> Result<()> {
+        let bad = |name, value: String, expected: &str| Err(Error::setting(name, value, expected));
+        if self.task.items().is_empty() {
+            return bad("items", "0".into(), "at least one question");
+        }
+        if self.batch == 0 || self.answer_tokens == 0 {
+            return bad("batch or answer_tokens", "0".into(), "at least 1");
+        }
+        if readout.pool() != Pool::Last {
+            return bad("pool", readout.pool().name().into(), "rounds are read at the prompt's last token: use Pool::Last");
+        }
+        let mut names: Vec<&str> = self.instructions.iter().map(|instruction| instruction.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return bad("instruction", pair[0].to_owned(), "each name once");
+        }
+        if names.contains(&NO_INSTRUCTION) {
+            return bad("instruction", NO_INSTRUCTION.to_owned(), "this name stands for round 0");
+        }
+        Ok(())
+    }
+
+    fn provenance(&self, model: &Model) -> Provenance {
+        let mut provenance = model.provenance().clone();
+        let instructions = serde_json::to_string(&self.instructions).unwrap_or_default();
+        provenance.extend([
+            ("task".to_owned(), self.task.name().to_owned()),
+            ("task_sha256".to_owned(), self.task.sha256().to_owned()),
+            ("items".to_owned(), self.task.items().len().to_string()),
+            ("rounds".to_owned(), self.rounds.to_string()),
+            ("instructions_sha256".to_owned(), file::sha256(instructions)),
+            ("decoding".to_owned(), format!("greedy, at most {} tokens", self.answer_tokens)),
+            ("option_score".to_owned(), "softmax of mean token log-probability".to_owned()),
+        ]);
+        provenance
+    }
+}
+
+/// One batch of conversations around one session: what a new turn shares with the last is not run again.
+struct Table<'m> {
+    model: &'m Model,
+    session: Session<'m>,
+    items: &'m [ChoiceItem],
+    first_row: usize,
+    answer_tokens: usize,
+}
+
+impl<'m> Table<'m> {
+    fn new(model: &'m Model, items: &'m [ChoiceItem], first_row: usize, answer_tokens: usize) -> Self {
+        Table { model, session: Session::new(model), items, first_row, answer_tokens }
+    }
+
+    /// Fresh conversations that ask the questions.
+    fn open(&self, instruction: Option<&str>) -> Vec<Transcript> {
+        let ask = |item: &ChoiceItem| {
+            let mut talk = Transcript::new();
+            talk.say(Role::User, item.prompt(instruction));
+            talk
+        };
+        self.items.iter().map(ask).collect()
+    }
+
+    /// Reads the states where the answers begin, scores the options, generates the answers and adds them to
+    /// the conversations.
+    fn answer(&mut self, talks: &mut [Transcript], collector: &mut Collector) -> Result<Vec<Answer>> {
+        let tokenizer = self.model.tokenizer();
+        let prompts = talks.iter().map(|talk| talk.prompt(self.model)).collect::<Result<Vec<_>>>()?;
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        let targets = (self.first_row..self.first_row + self.items.len()).collect();
+        self.session.read(&prompts, |batch| collector.hooks(batch.rows.clone(), targets))?;
+        let options = self
+            .items
+            .iter()
+            .map(|item| {
+                let texts = (0..item.options.len()).filter_map(|option| item.answer_text(option));
+                texts.map(|text| tokenizer.encode_rendered(&text)).collect::<Result<Vec<_>>>()
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let scores = self.session.score(&options)?;
+        let generated = self.session.greedy(self.answer_tokens)?;
+        let mut answers = Vec::with_capacity(self.items.len());
+        for (((item, talk), scores), tokens) in self.items.iter().zip(talks).zip(scores).zip(generated) {
+            let means: Vec<f64> = scores.into_iter().map(|score| score.mean()).collect();
+            let text = tokenizer.decode(&tokens)?.trim().to_owned();
+            talk.say(Role::Assistant, text.clone());
+            answers.push(Answer::new(item, &means, text));
+        }
+        Ok(answers)
+    }
+
+    fn close(&self, talks: Vec<Transcript>, instruction: &str) -> Vec<Conversation> {
+        let close = |(item, transcript): (&ChoiceItem, Transcript)| Conversation {
+            item: item.id.clone(),
+            instruction: instruction.to_owned(),
+            transcript,
+        };
+        self.items.iter().zip(talks).map(close).collect()
+    }
+}

@@ -1,0 +1,9 @@
+//! Benchmarks as items with options, and what the answers say about behaviour.
+
+mod answer;
+mod behaviour;
+mod choice;
+
+pub use answer::{Answer, Reading};
+pub use behaviour::{AnsweredRound, Behaviour, BehaviourRow, Measure};
+pub use choice::{ChoiceItem, ChoiceTask, Condition, Polarity};
