@@ -158,12 +158,22 @@ pub enum Error {
         found: usize,
     },
     /// A probe needs both classes, in its training part and in its test part.
-    #[error("{part} part has only label {label}: give both moral (0) and immoral (1) examples, in at least two groups each")]
+    #[error(
+        "{part} part has only label {label}: give both moral (0) and immoral (1) examples, in at least two groups each"
+    )]
     OneClass {
         /// "training" or "test" (or "whole").
         part: &'static str,
         /// The only label there is.
         label: u8,
+    },
+    /// The estimator gave no result.
+    #[error("fitting {what}: {problem}")]
+    Fit {
+        /// The address or array.
+        what: String,
+        /// What the estimator said.
+        problem: String,
     },
     /// A value is NaN or infinite.
     #[error("{what}, row {row} ({id}): not finite; the model overflowed or the file is damaged")]
@@ -227,8 +237,7 @@ fn of_file(path: &Option<PathBuf>) -> String {
 
 /// The up to three of `names` that are most similar to `wanted`, for error messages.
 pub(crate) fn nearest(wanted: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut ranked: Vec<(usize, String)> =
-        names.into_iter().map(|name| (edit_distance(wanted, &name), name)).collect();
+    let mut ranked: Vec<(usize, String)> = names.into_iter().map(|name| (edit_distance(wanted, &name), name)).collect();
     ranked.sort();
     ranked.dedup();
     ranked.into_iter().take(3).map(|(_, name)| name).collect()

@@ -99,3 +99,14 @@ pub(crate) fn write_safetensors(path: &Path, tensors: &[RawTensor], metadata: Ha
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(bad)?;
     write_atomic(path, |file| file.write_all(&bytes))
 }
+
+/// Writes rows as CSV with a header from their field names, whole or not at all.
+pub(crate) fn write_csv<T: serde::Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
+    write_atomic(path, |file| {
+        let mut writer = csv::Writer::from_writer(file);
+        for row in rows {
+            writer.serialize(row)?;
+        }
+        writer.flush()
+    })
+}

@@ -11,6 +11,7 @@ pub mod dialogue;
 pub mod generate;
 pub mod hook;
 pub mod model;
+pub mod probe;
 pub mod stats;
 pub mod task;
 pub mod text;

@@ -95,7 +95,8 @@ impl ClusterBootstrap {
                 resample[drawn] = resample[drawn].saturating_add(1);
             }
         }
-        let resample_rows = multiplicities.chunks_exact(clusters).map(|resample| weighted_sum(resample, &sizes)).collect();
+        let resample_rows =
+            multiplicities.chunks_exact(clusters).map(|resample| weighted_sum(resample, &sizes)).collect();
         Ok(ClusterBootstrap { cluster_of_row, clusters, multiplicities, resample_rows, level: 0.95 })
     }
 
@@ -208,7 +209,8 @@ mod tests {
             let mut noise = vec![0.0; clusters * (rows_each + 1)];
             normals(&mut rng, &mut noise);
             let (shared, own) = noise.split_at(clusters);
-            let values: Vec<f64> = own.iter().enumerate().map(|(row, own)| shared[row / rows_each] + 0.5 * own).collect();
+            let values: Vec<f64> =
+                own.iter().enumerate().map(|(row, own)| shared[row / rows_each] + 0.5 * own).collect();
             let rows: Vec<String> = (0..values.len()).map(|row| row.to_string()).collect();
             for (groups, covered) in [(groups(clusters, rows_each), &mut clustered), (rows, &mut by_row)] {
                 let interval = ClusterBootstrap::new(&groups, 400, world).unwrap().mean(&values).unwrap();

@@ -60,11 +60,8 @@ impl Ranking {
         // Adding 0.0 makes -0.0 and 0.0 the tie that they are.
         sorted.sort_by(|a, b| (a.0 + 0.0).total_cmp(&(b.0 + 0.0)));
         let ends = sorted.iter().skip(1).zip(&sorted).map(|(next, this)| next.0 > this.0).chain([true]);
-        let rows = sorted
-            .iter()
-            .zip(ends)
-            .map(|(&(_, row, positive), ends_tie)| Ranked { row, positive, ends_tie })
-            .collect();
+        let rows =
+            sorted.iter().zip(ends).map(|(&(_, row, positive), ends_tie)| Ranked { row, positive, ends_tie }).collect();
         Some(Ranking { rows })
     }
 

@@ -7,9 +7,9 @@ use rand_chacha::ChaCha8Rng;
 /// in which threads reach them does not matter.
 pub(crate) fn rng(seed: u64, stream: &str) -> ChaCha8Rng {
     // FNV-1a: std's hasher may change between Rust releases, results must not.
-    let hash = stream.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = stream
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(hash);
     rng

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::{AddedToken, PreTokenizerWrapper};
+use tokenizers::AddedToken;
 
 use crate::error::Place;
 use crate::{file, Error, Result};
@@ -57,19 +55,16 @@ impl Tokenizer {
     pub(crate) fn from_bpe(path: &Path, vocabulary: BpeVocabulary) -> Result<Self> {
         let bad = |key: &str, problem: String| Error::malformed(path, Place::Entry(key.to_owned()), problem);
         let BpeVocabulary { tokens, merges, added, pre_tokenizer, bos } = vocabulary;
+        // All of them as the reference library reads them from GGUF: see docs/decisions/gguf-tokeniser.md.
+        if !["gpt-2", "default", "smollm"].contains(&pre_tokenizer.as_str()) {
+            return Err(Error::UnsupportedSetting {
+                path: path.to_owned(),
+                key: "tokenizer.ggml.pre".into(),
+                value: pre_tokenizer,
+                supported: "gpt-2, default, smollm".into(),
+            });
+        }
         let byte_level = ByteLevel::default().add_prefix_space(false);
-        let pre: PreTokenizerWrapper = match pre_tokenizer.as_str() {
-            "gpt-2" | "default" => byte_level.into(),
-            "smollm" => Sequence::new(vec![Digits::new(true).into(), byte_level.into()]).into(),
-            other => {
-                return Err(Error::UnsupportedSetting {
-                    path: path.to_owned(),
-                    key: "tokenizer.ggml.pre".into(),
-                    value: other.into(),
-                    supported: "gpt-2, default, smollm".into(),
-                })
-            }
-        };
         let special = added
             .iter()
             .map(|&(id, control)| {
@@ -83,7 +78,7 @@ impl Tokenizer {
             .build()
             .map_err(|error| bad("tokenizer.ggml.merges", error.to_string()))?;
         let mut inner = tokenizers::Tokenizer::new(model);
-        inner.with_pre_tokenizer(Some(pre)).with_decoder(Some(byte_level));
+        inner.with_pre_tokenizer(Some(byte_level)).with_decoder(Some(byte_level));
         for (token, control) in special {
             let known = if control { inner.add_special_tokens([token]) } else { inner.add_tokens([token]) };
             known.map_err(|error| bad("tokenizer.ggml.tokens", error.to_string()))?;

@@ -1,0 +1,251 @@
+//! The probes of many addresses, fitted and evaluated in one way.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::{Array1, ArrayView2};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::direction::{check_width, dot};
+use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, Training};
+use crate::capture::{Activations, Provenance};
+use crate::error::nearest;
+use crate::hook::Address;
+use crate::stats::ClusterBootstrap;
+use crate::{file, Error, Result};
+
+/// A linear rule at one address, with what is known of it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Probe {
+    /// Unit vector of `weights`, and the address.
+    pub direction: Direction,
+    /// Weights in raw space, `[d]`, rising towards immoral.
+    pub weights: Array1<f64>,
+    /// Intercept.
+    pub intercept: f64,
+    /// Mean of the training states' projections on the direction, in the states' own unit.
+    pub centre: f64,
+    /// Standard deviation (divisor n) of these projections; 1 where they are constant.
+    pub spread: f64,
+    /// How the fit went.
+    pub fit: FitReport,
+    /// Metrics on the held-out part.
+    pub evaluation: Evaluation,
+}
+
+impl Probe {
+    /// Where the probe lives.
+    pub fn address(&self) -> Address {
+        self.direction.address()
+    }
+
+    /// `weights . state + intercept` of each of `rows`, `[n, d]`: above 0 for immoral.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for another width.
+    pub fn decision(&self, rows: ArrayView2<'_, f32>) -> Result<Vec<f64>> {
+        check_width(self.address(), self.weights.len(), rows.ncols())?;
+        Ok(rows.outer_iter().map(|row| dot(row, self.weights.view()) + self.intercept).collect())
+    }
+
+    /// Projection of each of `rows`, `[n, d]`, on the direction, in standard deviations of the training
+    /// projections around their mean.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for another width.
+    pub fn standardised(&self, rows: ArrayView2<'_, f32>) -> Result<Vec<f64>> {
+        let mut projections = self.direction.project(rows)?;
+        projections.iter_mut().for_each(|value| *value = (*value - self.centre) / self.spread);
+        Ok(projections)
+    }
+
+    /// The rule and where it goes; shared by fitting and loading.
+    pub(super) fn new(
+        address: Address,
+        weights: Array1<f64>,
+        [intercept, centre, spread]: [f64; 3],
+        of: (FitReport, Evaluation),
+    ) -> Self {
+        let direction = Direction::new(address, weights.clone());
+        Probe { direction, weights, intercept, centre, spread, fit: of.0, evaluation: of.1 }
+    }
+}
+
+/// One probe's numbers as a flat row, for tables.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProbeRow {
+    /// Address.
+    pub address: Address,
+    /// Layer, if the site has one.
+    pub layer: Option<usize>,
+    /// Held-out AUROC.
+    pub auroc: f64,
+    /// Its lower 95 % bound.
+    pub auroc_low: f64,
+    /// Its upper 95 % bound.
+    pub auroc_high: f64,
+    /// Held-out accuracy.
+    pub accuracy: f64,
+    /// Held-out log-loss in nats, for calibrated probes.
+    pub log_loss: Option<f64>,
+    /// Held-out rows.
+    pub n_test: usize,
+    /// Held-out groups.
+    pub groups_test: usize,
+    /// Resamples with one class only.
+    pub undefined_draws: usize,
+    /// Training rows.
+    pub n_train: usize,
+    /// Whether the fit converged.
+    pub converged: bool,
+}
+
+impl From<&Probe> for ProbeRow {
+    fn from(probe: &Probe) -> Self {
+        let Evaluation { auroc, accuracy, log_loss, n_test, groups_test, undefined_draws } = probe.evaluation;
+        ProbeRow {
+            address: probe.address(),
+            layer: probe.address().layer(),
+            auroc: auroc.estimate,
+            auroc_low: auroc.low,
+            auroc_high: auroc.high,
+            accuracy,
+            log_loss,
+            n_test,
+            groups_test,
+            undefined_draws,
+            n_train: probe.fit.n_train,
+            converged: probe.fit.converged,
+        }
+    }
+}
+
+/// One probe per address, in order of address, and what they were made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeBank {
+    pub(super) probes: BTreeMap<Address, Probe>,
+    pub(super) provenance: Provenance,
+}
+
+impl ProbeBank {
+    /// Splits by group, fits `estimator` at every address, and evaluates on the held-out part. Split and
+    /// resamples are the same at every address; addresses run in parallel, and the result does not depend on
+    /// the number of threads.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]; [`Error::Mismatch`] for activations with one row per token; [`Error::RowCount`];
+    /// [`Error::NotFinite`]; [`Error::OneClass`]; [`Error::Fit`].
+    pub fn fit(estimator: &impl Estimator, activations: &Activations, labels: &Labels) -> Result<ProbeBank> {
+        estimator.validate()?;
+        if activations.token_rows().is_some() {
+            let problem = "they have one row per token, a probe needs one per text: capture with a pool".to_owned();
+            return Err(Error::Mismatch { what: "activations".into(), problem });
+        }
+        if labels.len() != activations.rows() {
+            return Err(Error::RowCount { what: "labels".into(), expected: activations.rows(), found: labels.len() });
+        }
+        let addresses: Vec<Address> = activations.addresses().collect();
+        if addresses.is_empty() {
+            return Err(Error::setting("activations", "empty", "capture at least one address"));
+        }
+        activations.check_finite()?;
+        let protocol = estimator.protocol();
+        let split = protocol.split.split(labels)?;
+        let pick = |rows: &[usize]| rows.iter().filter_map(|&row| labels.groups().get(row)).collect::<Vec<_>>();
+        let resamples = ClusterBootstrap::new(&pick(&split.test), protocol.draws, protocol.seed)?;
+        let probes: Vec<Result<Probe>> = addresses
+            .par_iter()
+            .map(|&address| fit_one(estimator, address, activations.at(address)?, labels, &split, &resamples))
+            .collect();
+        let probes = probes.into_iter().collect::<Result<Vec<Probe>>>()?;
+
+        let mut provenance = activations.provenance().clone();
+        provenance.extend(estimator.settings());
+        let of_split = [&split.train, &split.test].map(|rows| format!("{rows:?}")).concat();
+        let common = [
+            ("probe_kind", estimator.name().to_owned()),
+            ("probe_split", protocol.split.describe()),
+            ("probe_split_sha256", file::sha256(of_split)),
+            ("probe_labels_sha256", labels.sha256()),
+            ("probe_bootstrap", format!("{} draws over groups, seed {}", protocol.draws, protocol.seed)),
+        ];
+        provenance.extend(common.map(|(key, value)| (key.to_owned(), value)));
+        let probes = probes.into_iter().map(|probe| (probe.address(), probe)).collect();
+        Ok(ProbeBank { probes, provenance })
+    }
+
+    /// The probe at one address.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`] with the nearest that there are.
+    pub fn get(&self, address: Address) -> Result<&Probe> {
+        self.probes.get(&address).ok_or_else(|| {
+            let name = address.to_string();
+            Error::UnknownAddress { nearest: nearest(&name, self.probes.keys().map(Address::to_string)), address: name }
+        })
+    }
+
+    /// The probes, in order of address.
+    pub fn iter(&self) -> impl Iterator<Item = &Probe> {
+        self.probes.values()
+    }
+
+    /// Probes.
+    pub fn len(&self) -> usize {
+        self.probes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.probes.is_empty()
+    }
+
+    /// What the probes were made from: the activations' provenance, the probe's settings, hashes of labels
+    /// and split.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// The probes' numbers as flat rows, in order of address.
+    pub fn rows(&self) -> Vec<ProbeRow> {
+        self.iter().map(ProbeRow::from).collect()
+    }
+
+    /// Writes [`ProbeBank::rows`] as CSV.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the file appears whole or not at all.
+    pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<()> {
+        file::write_csv(path.as_ref(), self.rows())
+    }
+}
+
+fn fit_one(
+    estimator: &impl Estimator,
+    address: Address,
+    states: ArrayView2<'_, f32>,
+    labels: &Labels,
+    split: &Split,
+    resamples: &ClusterBootstrap,
+) -> Result<Probe> {
+    let training = Training::gather(address.to_string(), states, labels.labels(), &split.train);
+    let fitted = estimator.fit(training)?;
+    check_width(address, fitted.weights.len(), states.ncols())?;
+    let direction = Direction::new(address, fitted.weights.clone());
+    let projections: Vec<f64> = split.train.iter().map(|&row| dot(states.row(row), direction.unit())).collect();
+    let (centre, spread) = centre_and_spread(&projections);
+    let decide = |&row: &usize| dot(states.row(row), fitted.weights.view()) + fitted.intercept;
+    let decisions: Vec<f64> = split.test.iter().map(decide).collect();
+    let held_out: Vec<bool> = split.test.iter().filter_map(|&row| labels.labels().get(row).copied()).collect();
+    let evaluation = Evaluation::new(&decisions, &held_out, estimator.is_calibrated(), resamples)?;
+    Ok(Probe::new(address, fitted.weights, [fitted.intercept, centre, spread], (fitted.fit, evaluation)))
+}
+
+fn centre_and_spread(values: &[f64]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let sd = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();
+    (mean, if sd > 1e-12 * mean.abs() { sd } else { 1.0 })
+}

@@ -1,0 +1,46 @@
+//! Linear probes on hidden states: fit, direction, held-out evaluation.
+//!
+//! [`Labels`] say which texts are immoral; an [`Estimator`] ([`LogisticProbe`], [`MeanDifferenceProbe`], or
+//! one of your own) turns the training part into a linear rule at every address; [`ProbeBank`] holds the
+//! rules with their held-out [`Evaluation`]. **Positive = more immoral**, everywhere: [`Labels`] name the
+//! immoral class `true`, and an estimator returns weights that rise towards it, whatever the class balance.
+//!
+//! ```
+//! use ndarray::Array2;
+//! use probity::capture::Activations;
+//! use probity::hook::Site;
+//! use probity::probe::{Labels, LogisticProbe};
+//!
+//! let n = 80;
+//! let mut activations = Activations::new((0..n).map(|i| i.to_string()));
+//! let states = Array2::from_shape_fn((n, 3), |(i, j)| if j == 0 && i % 2 == 1 { 1.0 } else { (i * (j + 2) % 7) as f32 / 9.0 });
+//! activations.insert(Site::ResidPost.at(0), states)?;
+//! let labels = Labels::ungrouped((0..n).map(|i| i % 2 == 1).collect());
+//!
+//! let bank = LogisticProbe::default().fit_all(&activations, &labels)?;
+//! let probe = bank.get(Site::ResidPost.at(0))?;
+//! assert!(probe.direction.unit()[0] > 0.9 && probe.evaluation.auroc.low > 0.9);
+//! # Ok::<(), probity::Error>(())
+//! ```
+
+mod bank;
+mod bank_file;
+mod direction;
+mod estimator;
+mod evaluation;
+mod labels;
+mod logistic;
+mod mean_difference;
+mod solve;
+mod split;
+mod standardise;
+
+pub use bank::{Probe, ProbeBank, ProbeRow};
+pub use direction::Direction;
+pub use estimator::{Estimator, FitReport, Linear, Protocol, Training};
+pub use evaluation::Evaluation;
+pub use labels::Labels;
+pub use logistic::LogisticProbe;
+pub use mean_difference::MeanDifferenceProbe;
+pub use split::{GroupSplit, Split};
+pub use standardise::Standardiser;

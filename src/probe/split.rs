@@ -1,0 +1,134 @@
+//! Training and test parts that no group straddles.
+
+use std::collections::BTreeMap;
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::Labels;
+use crate::stats::rng;
+use crate::{Error, Result};
+
+/// Splits rows by group, with both labels in both parts in about the given share.
+///
+/// Groups come in random order; each goes to the test part if that brings the test part's share of both
+/// labels nearer to `test_fraction`. With few or very unequal groups the shares can miss it by much; what is
+/// certain is that no group is in both parts and that both labels are in both.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GroupSplit {
+    test_fraction: f64,
+    seed: u64,
+}
+
+impl Default for GroupSplit {
+    fn default() -> Self {
+        GroupSplit { test_fraction: 0.25, seed: 0 }
+    }
+}
+
+/// Row numbers of the two parts, each in ascending order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Rows to fit on.
+    pub train: Vec<usize>,
+    /// Rows held out.
+    pub test: Vec<usize>,
+}
+
+/// One group: its rows, and how many of them are moral and immoral.
+struct Group {
+    rows: Vec<usize>,
+    counts: [f64; 2],
+    in_test: bool,
+}
+
+impl GroupSplit {
+    /// Sets the share of the rows to hold out, default 0.25.
+    pub fn test_fraction(mut self, fraction: f64) -> Self {
+        self.test_fraction = fraction;
+        self
+    }
+
+    /// Sets the seed, default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("by group, test_fraction {}, seed {}", self.test_fraction, self.seed)
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.test_fraction > 0.0 && self.test_fraction < 1.0 {
+            return Ok(());
+        }
+        Err(Error::setting("test_fraction", self.test_fraction, "above 0 and below 1"))
+    }
+
+    /// The split of these rows. It depends on labels, groups and seed only.
+    ///
+    /// # Errors
+    /// [`Error::OneClass`] if both labels cannot be in both parts; [`Error::Setting`].
+    pub fn split(&self, labels: &Labels) -> Result<Split> {
+        self.validate()?;
+        let mut by_name: BTreeMap<&str, Group> = BTreeMap::new();
+        let mut totals = [0.0; 2];
+        for (row, (&label, name)) in labels.labels().iter().zip(labels.groups()).enumerate() {
+            let group =
+                by_name.entry(name).or_insert_with(|| Group { rows: Vec::new(), counts: [0.0; 2], in_test: false });
+            group.rows.push(row);
+            group.counts[usize::from(label)] += 1.0;
+            totals[usize::from(label)] += 1.0;
+        }
+        if let Some(absent) = totals.iter().position(|&rows| rows == 0.0) {
+            return Err(Error::OneClass { part: "whole", label: 1 - absent as u8 });
+        }
+        // Sorted by name before the shuffle: the order of the rows does not matter.
+        let mut groups: Vec<Group> = by_name.into_values().collect();
+        groups.shuffle(&mut rng(self.seed, "split"));
+
+        let distance = |test: [f64; 2]| -> f64 {
+            test.iter().zip(totals).map(|(rows, total)| (rows / total - self.test_fraction).powi(2)).sum()
+        };
+        let mut test = [0.0; 2];
+        for group in &mut groups {
+            let with = [test[0] + group.counts[0], test[1] + group.counts[1]];
+            if distance(with) < distance(test) {
+                (group.in_test, test) = (true, with);
+            }
+        }
+        // A part that lacks a label gets the group that does the least harm to the shares.
+        for (to_test, label) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+            let there = |test: [f64; 2]| if to_test { test[label] } else { totals[label] - test[label] };
+            if there(test) > 0.0 {
+                continue;
+            }
+            let sign = if to_test { 1.0 } else { -1.0 };
+            let after = |group: &Group| [test[0] + sign * group.counts[0], test[1] + sign * group.counts[1]];
+            let best = groups
+                .iter_mut()
+                .filter(|group| group.in_test != to_test && group.counts[label] > 0.0)
+                .min_by(|a, b| distance(after(a)).total_cmp(&distance(after(b))));
+            if let Some(group) = best {
+                test = after(group);
+                group.in_test = to_test;
+            }
+        }
+        for (part, counts) in [("training", [totals[0] - test[0], totals[1] - test[1]]), ("test", test)] {
+            if let Some(absent) = counts.iter().position(|&rows| rows <= 0.0) {
+                return Err(Error::OneClass { part, label: 1 - absent as u8 });
+            }
+        }
+        let rows = |in_test: bool| {
+            let mut rows: Vec<usize> = groups
+                .iter()
+                .filter(|group| group.in_test == in_test)
+                .flat_map(|group| group.rows.iter().copied())
+                .collect();
+            rows.sort_unstable();
+            rows
+        };
+        Ok(Split { train: rows(false), test: rows(true) })
+    }
+}

@@ -1,0 +1,79 @@
+//! What several tests need: the small real model, fixtures, comparisons.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard};
+
+use probity::Model;
+use safetensors::SafeTensors;
+
+static SMOLLM: LazyLock<Option<Mutex<Model>>> = LazyLock::new(|| {
+    let path = smollm_path();
+    if path.exists() {
+        return Some(Mutex::new(Model::load(&path).unwrap()));
+    }
+    assert!(std::env::var_os("PROBITY_REQUIRE_MODEL").is_none(), "{} is missing: run `make setup`", path.display());
+    None
+});
+
+pub fn smollm_path() -> PathBuf {
+    root().join(".models/SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+/// The small real model; where it is absent the test says so and passes.
+pub fn smollm() -> Option<MutexGuard<'static, Model>> {
+    match &*SMOLLM {
+        Some(model) => Some(model.lock().unwrap_or_else(|poisoned| poisoned.into_inner())),
+        None => {
+            eprintln!("SKIPPED: no model at {} (`make setup` fetches it)", smollm_path().display());
+            None
+        }
+    }
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures").join(name)
+}
+
+pub fn json(name: &str) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(fixture(name)).unwrap()).unwrap()
+}
+
+pub const TINY: [&str; 4] = ["tied", "untied_sharded", "odd_heads", "bf16"];
+
+pub fn tiny(name: &str) -> Model {
+    Model::load(fixture("tiny_llama").join(name)).unwrap()
+}
+
+/// Values of an f32 tensor.
+pub fn floats(file: &SafeTensors<'_>, name: &str) -> Vec<f32> {
+    let view = file.tensor(name).unwrap_or_else(|_| panic!("no tensor {name}"));
+    assert_eq!(view.dtype(), safetensors::Dtype::F32, "{name}");
+    view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// Values of an i64 tensor.
+pub fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<i64> {
+    let view = file.tensor(name).unwrap();
+    assert_eq!(view.dtype(), safetensors::Dtype::I64, "{name}");
+    view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+}
+
+pub fn max_abs(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(value.abs())).fold(0.0, f64::max)
+}
+
+/// Largest |difference|.
+pub fn max_difference(ours: &[f32], theirs: &[f32]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    assert!(ours.iter().all(|value| value.is_finite()));
+    ours.iter().zip(theirs).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+}
+
+pub fn ids(value: &serde_json::Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
