@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use probity::capture::{Pool, Readout};
-use probity::hook::{Selection, Site};
+use probity::hook::Selection;
 use probity::text::Text;
 use probity::{Error, Model, Result};
 
@@ -54,12 +54,7 @@ fn run(options: &Options) -> Result<()> {
 
 fn select(sites: &str, layers: &str) -> Result<Selection> {
     let mut selection = Selection::default();
-    for name in sites.split(',') {
-        let site = Site::from_name(name.trim()).ok_or_else(|| Error::Setting {
-            name: "--sites",
-            value: name.to_owned(),
-            expected: format!("one of {}", Site::ALL.map(Site::name).join(", ")),
-        })?;
+    for site in common::sites(sites)? {
         selection = match layers {
             "all" => selection.and(site.all_layers()),
             some => selection.and(layer_numbers(some)?.into_iter().map(|layer| site.at(layer)).collect::<Selection>()),
@@ -86,4 +81,3 @@ fn layer_numbers(text: &str) -> Result<Vec<usize>> {
     }
     Ok(layers)
 }
-

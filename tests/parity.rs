@@ -21,11 +21,21 @@ fn readout() -> Readout {
 
 fn texts(cases: &serde_json::Value) -> Vec<Text> {
     let cases = cases["texts"].as_array().unwrap();
-    cases.iter().enumerate().map(|(number, case)| Text::new(number.to_string(), case["text"].as_str().unwrap())).collect()
+    cases
+        .iter()
+        .enumerate()
+        .map(|(number, case)| Text::new(number.to_string(), case["text"].as_str().unwrap()))
+        .collect()
 }
 
 /// Compares the rows of text `number` and returns the largest relative error with its address.
-fn worst(states: &Activations, row: usize, number: usize, case: &serde_json::Value, reference: &SafeTensors<'_>) -> (f64, Address) {
+fn worst(
+    states: &Activations,
+    row: usize,
+    number: usize,
+    case: &serde_json::Value,
+    reference: &SafeTensors<'_>,
+) -> (f64, Address) {
     let offsets = &states.token_rows().unwrap().offsets;
     let start = offsets[row] as usize;
     let mut worst = (0.0, Site::Embed.at(0));
@@ -58,7 +68,11 @@ fn hidden_states_agree_alone_and_in_mixed_batches() {
         let case = &cases["texts"][number];
         let offsets = &states.token_rows().unwrap().offsets;
         let tokens = &states.token_rows().unwrap().tokens[offsets[row] as usize..offsets[row + 1] as usize];
-        assert_eq!(tokens.iter().map(|&id| id as u32).collect::<Vec<_>>(), ids(&case["ids"]), "{how}: tokens of {number}");
+        assert_eq!(
+            tokens.iter().map(|&id| id as u32).collect::<Vec<_>>(),
+            ids(&case["ids"]),
+            "{how}: tokens of {number}"
+        );
         let (error, address) = worst(states, row, number, case, &reference);
         eprintln!("{how}, {} tokens: largest relative error {error:.1e} at {address}", tokens.len());
         assert!(error <= TOLERANCE, "{how}: {error:e} at {address}");

@@ -117,24 +117,18 @@ fn the_objective_is_scikit_learns_optimum() {
 }
 
 #[test]
-fn auroc_equals_scikit_learns() {
+fn metrics_equal_scikit_learns() {
     let Some(path) = fixture("auroc.json") else { return };
     let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let cases = json.as_array().or_else(|| json["cases"].as_array()).expect("an array of cases");
+    let cases = json["cases"].as_array().unwrap();
     assert!(!cases.is_empty());
     for case in cases {
-        let scores: Vec<f64> = case["scores"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
-        let labels: Vec<bool> = case["labels"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|v| v.as_i64() == Some(1) || v.as_bool() == Some(true))
-            .collect();
-        let found = probity::stats::auroc(&scores, &labels);
-        match case["auroc"].as_f64() {
-            Some(expected) => assert!((found.unwrap() - expected).abs() < 1e-12),
-            None => assert_eq!(found, None),
-        }
+        let floats = |key: &str| case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>();
+        let labels: Vec<bool> = floats("labels").iter().map(|&label| label == 1.0).collect();
+        let auroc = probity::stats::auroc(&floats("scores"), &labels).unwrap();
+        assert!((auroc - case["auroc"].as_f64().unwrap()).abs() < 1e-12, "{auroc} {}", case["auroc"]);
+        let loss = probity::stats::log_loss(&floats("probabilities"), &labels).unwrap();
+        assert!((loss - case["log_loss"].as_f64().unwrap()).abs() < 1e-12, "{loss} {}", case["log_loss"]);
     }
 }
 
@@ -181,6 +175,25 @@ fn no_group_is_in_both_parts() {
     assert_eq!(split.test.iter().filter(|&&row| labels.labels()[row]).count(), 10);
     assert_eq!(split.test.len(), 100);
     assert_ne!(split, GroupSplit::default().seed(1).split(&labels).unwrap());
+}
+
+#[test]
+fn groups_of_the_activations_are_kept_together() {
+    // Each text occurs twice, with the same states and label: a split by row would test on what it trained on.
+    let (half, labels, _) = planted(60, 6, 0.5, 0.0, 8);
+    let rows = ndarray::concatenate(ndarray::Axis(0), &[half.view(), half.view()]).unwrap();
+    let labels = [labels.clone(), labels].concat();
+    let pairs: Vec<String> = (0..120).map(|row| format!("pair{}", row % 60)).collect();
+    let grouped = activations(rows).with_groups(pairs.clone()).unwrap();
+    let bank = MeanDifferenceProbe::default().fit_all(&grouped, &Labels::ungrouped(labels.clone())).unwrap();
+    let evaluation = bank.get(at(0)).unwrap().evaluation;
+    assert_eq!(2 * evaluation.groups_test, evaluation.n_test);
+    // Coarser groups in the labels are fine, groups that cut across are not.
+    let coarser = (0..120).map(|row| format!("{}", (row % 60) / 3)).collect();
+    let fit = |groups| MeanDifferenceProbe::default().fit_all(&grouped, &Labels::new(labels.clone(), groups).unwrap());
+    assert_eq!(fit(coarser).unwrap().get(at(0)).unwrap().evaluation.n_test % 6, 0);
+    let across = (0..120).map(|row| format!("{}", row / 30)).collect();
+    assert!(matches!(fit(across), Err(Error::Mismatch { .. })));
 }
 
 #[test]

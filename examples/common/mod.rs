@@ -1,10 +1,13 @@
-//! What the examples share: progress bars, and errors as messages with a non-zero exit code.
+//! What the examples share: progress bars, lists of sites, and errors as messages with an exit code.
+#![allow(dead_code)] // Each example uses its part.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use probity::Progress;
+use probity::hook::Site;
+use probity::stats::Interval;
+use probity::{Error, Progress, Result};
 
 /// Shows each stage as a progress bar on standard error.
 #[derive(Default)]
@@ -46,7 +49,7 @@ impl Drop for Bars {
 }
 
 /// Ends the program with the error's message, or well.
-pub fn exit(result: probity::Result<()>) -> ExitCode {
+pub fn exit(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -54,4 +57,23 @@ pub fn exit(result: probity::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads comma-separated site names.
+pub fn sites(names: &str) -> Result<Vec<Site>> {
+    names
+        .split(',')
+        .map(|name| {
+            Site::from_name(name.trim()).ok_or_else(|| Error::Setting {
+                name: "--sites",
+                value: name.to_owned(),
+                expected: format!("one of {}", Site::ALL.map(Site::name).join(", ")),
+            })
+        })
+        .collect()
+}
+
+/// An interval in a table.
+pub fn interval(value: &Interval) -> String {
+    format!("{:.2} [{:.2}, {:.2}]", value.estimate, value.low, value.high)
 }

@@ -74,9 +74,7 @@ impl Rows {
     }
 
     pub fn into_array(self) -> Result<Array2<f32>> {
-        Array2::from_shape_vec((self.rows, self.width), self.values).map_err(|error| Error::Mismatch {
-            what: "captured rows".to_owned(),
-            problem: error.to_string(),
-        })
+        Array2::from_shape_vec((self.rows, self.width), self.values)
+            .map_err(|error| Error::Mismatch { what: "captured rows".to_owned(), problem: error.to_string() })
     }
 }

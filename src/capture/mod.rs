@@ -8,7 +8,7 @@ mod collector;
 mod pool;
 mod readout;
 
-pub(crate) use collector::Collector;
 pub use activations::{Activations, Provenance, TokenRows};
+pub(crate) use collector::Collector;
 pub use pool::Pool;
 pub use readout::Readout;

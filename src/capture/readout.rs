@@ -61,7 +61,9 @@ impl Readout {
     pub fn addresses(&self, model: &Model) -> Result<Vec<Address>> {
         let addresses = self.selection.resolve(&model.config().geometry())?;
         match addresses.iter().find(|address| address.site() == Site::Pattern) {
-            Some(pattern) => Err(Error::setting("selection", pattern, "attention patterns cannot be pooled: use Hooks")),
+            Some(pattern) => {
+                Err(Error::setting("selection", pattern, "attention patterns cannot be pooled: use Hooks"))
+            }
             None => Ok(addresses),
         }
     }
@@ -84,10 +86,12 @@ impl Readout {
         let encoded = encode(model, texts)?;
         let spans = texts.iter().zip(&encoded).map(|(text, tokens)| span(text, tokens)).collect::<Result<Vec<_>>>()?;
         let offsets: Vec<usize> = match self.pool {
-            Pool::None => std::iter::once(0).chain(spans.iter().scan(0, |at, span| {
-                *at += span.len();
-                Some(*at)
-            })).collect(),
+            Pool::None => std::iter::once(0)
+                .chain(spans.iter().scan(0, |at, span| {
+                    *at += span.len();
+                    Some(*at)
+                }))
+                .collect(),
             Pool::Last | Pool::Mean => (0..=texts.len()).collect(),
         };
         let rows = offsets.last().copied().unwrap_or(0);

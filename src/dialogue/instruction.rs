@@ -43,7 +43,11 @@ impl Instruction {
         let all = Instruction::bundled()?;
         let names: Vec<String> = all.iter().map(|instruction| instruction.name.clone()).collect();
         all.into_iter().find(|instruction| instruction.name == name).ok_or_else(|| {
-            Error::setting("instruction", name, format!("there is none of this name; nearest: {}", nearest(name, names).join(", ")))
+            Error::setting(
+                "instruction",
+                name,
+                format!("there is none of this name; nearest: {}", nearest(name, names).join(", ")),
+            )
         })
     }
 

@@ -216,7 +216,11 @@ impl SelfCorrection {
             return bad("batch or answer_tokens", "0".into(), "at least 1");
         }
         if readout.pool() != Pool::Last {
-            return bad("pool", readout.pool().name().into(), "rounds are read at the prompt's last token: use Pool::Last");
+            return bad(
+                "pool",
+                readout.pool().name().into(),
+                "rounds are read at the prompt's last token: use Pool::Last",
+            );
         }
         let mut names: Vec<&str> = self.instructions.iter().map(|instruction| instruction.name.as_str()).collect();
         names.sort_unstable();

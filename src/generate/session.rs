@@ -93,7 +93,8 @@ impl<'m> Session<'m> {
         let mut scores = vec![Vec::with_capacity(count); options.len()];
         for option in 0..count {
             // A row with fewer options stands in with a token that is not scored.
-            let tokens: Vec<&[u32]> = options.iter().map(|row| row.get(option).map_or(&[0][..], Vec::as_slice)).collect();
+            let tokens: Vec<&[u32]> =
+                options.iter().map(|row| row.get(option).map_or(&[0][..], Vec::as_slice)).collect();
             // The last token of an option is predicted, not read; a one-token row still needs some token.
             let read: Vec<&[u32]> = tokens.iter().map(|ids| &ids[..(ids.len() - 1).max(1)]).collect();
             let mut following = None;

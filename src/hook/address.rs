@@ -212,6 +212,12 @@ impl FromIterator<Address> for Selection {
     }
 }
 
+impl FromIterator<Selection> for Selection {
+    fn from_iter<I: IntoIterator<Item = Selection>>(selections: I) -> Self {
+        selections.into_iter().fold(Selection::default(), Selection::and)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,8 +263,7 @@ mod tests {
     fn a_selection_resolves_in_order_and_once() {
         let geometry = Geometry { layers: 2, heads: 1, kv_heads: 1 };
         let selection = Site::MlpOut.all_layers().and(Site::Embed.all_layers()).and(Site::MlpOut.at(1));
-        let names: Vec<String> =
-            selection.resolve(&geometry).unwrap().iter().map(Address::to_string).collect();
+        let names: Vec<String> = selection.resolve(&geometry).unwrap().iter().map(Address::to_string).collect();
         assert_eq!(names, ["L0.mlp_out", "L1.mlp_out", "embed"]);
     }
 }

@@ -60,13 +60,14 @@ impl Model {
             || file.config().and_then(|config| family::build(Loader::new(&file, Kind::Float), path, &config)),
         );
         let vocabulary = file.vocabulary()?;
-        let named: Vec<(&str, String)> = [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
-            .into_iter()
-            .filter_map(|(name, role)| {
-                let id = file.token_id(role).ok().flatten()? as usize;
-                Some((name, vocabulary.tokens.get(id)?.clone()))
-            })
-            .collect();
+        let named: Vec<(&str, String)> =
+            [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
+                .into_iter()
+                .filter_map(|(name, role)| {
+                    let id = file.token_id(role).ok().flatten()? as usize;
+                    Some((name, vocabulary.tokens.get(id)?.clone()))
+                })
+                .collect();
         let named: Vec<(&str, &str)> = named.iter().map(|(name, token)| (*name, token.as_str())).collect();
         let template = file.template()?.map(|source| ChatTemplate::new(&source, &named)).transpose()?;
         let stop = file.token_id("eos")?.into_iter().chain(file.token_id("eot")?).collect();

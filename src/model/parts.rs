@@ -58,7 +58,8 @@ impl Rotation {
     pub fn new(positions: &Tensor, base: f64, dimensions: usize) -> Result<Self> {
         let device = positions.device();
         let dimensions = dimensions as i64;
-        let exponents = Tensor::f_arange_start_step(0, dimensions, 2, (Kind::Float, device))?.f_div_scalar(dimensions)?;
+        let exponents =
+            Tensor::f_arange_start_step(0, dimensions, 2, (Kind::Float, device))?.f_div_scalar(dimensions)?;
         let frequencies = Tensor::f_full([1], base, (Kind::Float, device))?.f_pow(&exponents)?.f_reciprocal()?;
         let angles = positions.f_to_kind(Kind::Float)?.f_unsqueeze(-1)?.f_mul(&frequencies)?;
         let angles = Tensor::f_cat(&[&angles, &angles], -1)?.f_unsqueeze(2)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ndarray::{Array1, ArrayView2};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::direction::{check_width, dot};
 use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, Training};
@@ -74,7 +74,7 @@ impl Probe {
 }
 
 /// One probe's numbers as a flat row, for tables.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeRow {
     /// Address.
     pub address: Address,
@@ -132,10 +132,12 @@ pub struct ProbeBank {
 impl ProbeBank {
     /// Splits by group, fits `estimator` at every address, and evaluates on the held-out part. Split and
     /// resamples are the same at every address; addresses run in parallel, and the result does not depend on
-    /// the number of threads.
+    /// the number of threads. Groups are those of the labels; where each text is a group of its own there, those
+    /// of the activations, if they have any.
     ///
     /// # Errors
-    /// [`Error::Setting`]; [`Error::Mismatch`] for activations with one row per token; [`Error::RowCount`];
+    /// [`Error::Setting`]; [`Error::Mismatch`] for activations with one row per token or of width 0, and for
+    /// labels whose groups tear a group of the activations apart; [`Error::RowCount`];
     /// [`Error::NotFinite`]; [`Error::OneClass`]; [`Error::Fit`].
     pub fn fit(estimator: &impl Estimator, activations: &Activations, labels: &Labels) -> Result<ProbeBank> {
         estimator.validate()?;
@@ -151,6 +153,7 @@ impl ProbeBank {
             return Err(Error::setting("activations", "empty", "capture at least one address"));
         }
         activations.check_finite()?;
+        let labels = &*labels.respecting(activations.groups())?;
         let protocol = estimator.protocol();
         let split = protocol.split.split(labels)?;
         let pick = |rows: &[usize]| rows.iter().filter_map(|&row| labels.groups().get(row)).collect::<Vec<_>>();
@@ -213,6 +216,15 @@ impl ProbeBank {
         self.iter().map(ProbeRow::from).collect()
     }
 
+    /// Writes [`ProbeBank::rows`] and the provenance as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the file appears whole or not at all.
+    pub fn write_json(&self, path: impl AsRef<Path>) -> Result<()> {
+        let value = serde_json::json!({ "provenance": self.provenance, "probes": self.rows() });
+        file::write_json(path.as_ref(), &value)
+    }
+
     /// Writes [`ProbeBank::rows`] as CSV.
     ///
     /// # Errors
@@ -230,9 +242,16 @@ fn fit_one(
     split: &Split,
     resamples: &ClusterBootstrap,
 ) -> Result<Probe> {
+    if states.ncols() == 0 {
+        return Err(Error::Mismatch { what: address.to_string(), problem: "its states have width 0".into() });
+    }
     let training = Training::gather(address.to_string(), states, labels.labels(), &split.train);
     let fitted = estimator.fit(training)?;
     check_width(address, fitted.weights.len(), states.ncols())?;
+    if !fitted.weights.iter().chain([&fitted.intercept]).all(|value| value.is_finite()) {
+        let problem = "the weights are not finite".to_owned();
+        return Err(Error::Fit { what: address.to_string(), problem });
+    }
     let direction = Direction::new(address, fitted.weights.clone());
     let projections: Vec<f64> = split.train.iter().map(|&row| dot(states.row(row), direction.unit())).collect();
     let (centre, spread) = centre_and_spread(&projections);

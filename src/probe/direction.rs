@@ -3,6 +3,7 @@
 use ndarray::{Array1, ArrayView1, ArrayView2};
 
 use crate::hook::Address;
+use crate::stats::sum_of_products;
 use crate::{Error, Result};
 
 /// A unit vector in the raw space of one address, `[d]`, that points towards "more immoral".
@@ -73,18 +74,7 @@ pub(crate) fn check_width(address: Address, expected: usize, found: usize) -> Re
 /// Dot product in f64 of f32 states with f64 weights of the same length.
 pub(crate) fn dot(row: ArrayView1<'_, f32>, weights: ArrayView1<'_, f64>) -> f64 {
     match (row.as_slice(), weights.as_slice()) {
-        (Some(row), Some(weights)) => {
-            // Eight sums at a time, so that the compiler can use vector instructions.
-            let ((row, row_rest), (weights, weights_rest)) = (row.as_chunks::<8>(), weights.as_chunks::<8>());
-            let mut sums = [0.0; 8];
-            for (row, weights) in row.iter().zip(weights) {
-                for ((sum, &value), weight) in sums.iter_mut().zip(row).zip(weights) {
-                    *sum += f64::from(value) * weight;
-                }
-            }
-            let rest: f64 = row_rest.iter().zip(weights_rest).map(|(&value, weight)| f64::from(value) * weight).sum();
-            sums.iter().sum::<f64>() + rest
-        }
+        (Some(row), Some(weights)) => sum_of_products(row, weights),
         _ => row.iter().zip(weights).map(|(&value, weight)| f64::from(value) * weight).sum(),
     }
 }

@@ -1,6 +1,7 @@
 //! Which texts are immoral, and which belong together.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::error::Place;
@@ -114,6 +115,26 @@ impl Labels {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// These labels with groups that tear no group of the activations apart: the activations' own where every
+    /// text is a group by itself here.
+    pub(super) fn respecting(&self, groups: Option<&[String]>) -> Result<Cow<'_, Labels>> {
+        let Some(groups) = groups else { return Ok(Cow::Borrowed(self)) };
+        if self.groups.iter().collect::<HashSet<_>>().len() == self.len() {
+            return Ok(Cow::Owned(Labels::new(self.labels.clone(), groups.to_vec())?));
+        }
+        let mut label_group = HashMap::new();
+        for (group, of_label) in groups.iter().zip(&self.groups) {
+            let first = *label_group.entry(group).or_insert(of_label);
+            if first != of_label {
+                let problem = format!(
+                    "rows of the activations' group {group:?} are in {first:?} and in {of_label:?}; give coarser groups"
+                );
+                return Err(Error::Mismatch { what: "groups of the labels".into(), problem });
+            }
+        }
+        Ok(Cow::Borrowed(self))
     }
 
     /// SHA-256 over labels and groups, for provenance.

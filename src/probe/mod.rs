@@ -28,6 +28,7 @@ mod bank_file;
 mod direction;
 mod estimator;
 mod evaluation;
+mod labelled_text;
 mod labels;
 mod logistic;
 mod mean_difference;
@@ -37,8 +38,10 @@ mod standardise;
 
 pub use bank::{Probe, ProbeBank, ProbeRow};
 pub use direction::Direction;
+pub(crate) use direction::{check_width, dot};
 pub use estimator::{Estimator, FitReport, Linear, Protocol, Training};
 pub use evaluation::Evaluation;
+pub use labelled_text::LabelledText;
 pub use labels::Labels;
 pub use logistic::LogisticProbe;
 pub use mean_difference::MeanDifferenceProbe;

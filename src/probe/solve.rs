@@ -42,10 +42,10 @@ impl Problem {
         let dataset = Dataset::new(rows, Array1::from_vec(labels.to_vec()));
         let mut best: Option<Solution> = None;
         let mut sign = 1.0;
-        // A nearly separable problem ends at some 1 % of the objective of w = 0, n ln 2.
-        let mut expected_objective = 0.01 * labels.len() as f64 * std::f64::consts::LN_2;
+        // For the first run, a low guess of the optimum: 5 % of the objective at w = 0, n ln 2.
+        let mut expected_objective = 0.05 * labels.len() as f64 * std::f64::consts::LN_2;
         for run in 1..=MAX_RUNS {
-            let gradient_tolerance = 0.5 * (2.0 * self.alpha * self.tolerance * expected_objective).sqrt();
+            let gradient_tolerance = 0.9 * (2.0 * self.alpha * self.tolerance * expected_objective).sqrt();
             let mut linfa = LogisticRegression::default()
                 .alpha(self.alpha)
                 .max_iterations(self.max_iterations)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{quantile, rng};
+use super::{quantile, rng, sum_of_products};
 use crate::{Error, Result};
 
 /// An estimate with the bounds of an interval around it, in the estimate's own unit.
@@ -96,7 +96,7 @@ impl ClusterBootstrap {
             }
         }
         let resample_rows =
-            multiplicities.chunks_exact(clusters).map(|resample| weighted_sum(resample, &sizes)).collect();
+            multiplicities.chunks_exact(clusters).map(|resample| sum_of_products(resample, &sizes)).collect();
         Ok(ClusterBootstrap { cluster_of_row, clusters, multiplicities, resample_rows, level: 0.95 })
     }
 
@@ -157,7 +157,7 @@ impl ClusterBootstrap {
             sums[cluster] += value;
         }
         let resamples = self.multiplicities.chunks_exact(self.clusters);
-        Ok(resamples.zip(&self.resample_rows).map(|(resample, rows)| weighted_sum(resample, &sums) / rows).collect())
+        Ok(resamples.zip(&self.resample_rows).map(|(resample, rows)| sum_of_products(resample, &sums) / rows).collect())
     }
 
     /// Any statistic of row weights, `[n]`: all 1 for the estimate, each row's multiplicity in a resample.
@@ -185,10 +185,6 @@ pub(crate) fn check_level(level: f64) -> Result<()> {
     } else {
         Err(Error::setting("level", level, "above 0 and below 1, such as 0.95"))
     }
-}
-
-fn weighted_sum(multiplicities: &[u16], values: &[f64]) -> f64 {
-    multiplicities.iter().zip(values).map(|(&times, value)| f64::from(times) * value).sum()
 }
 
 #[cfg(test)]

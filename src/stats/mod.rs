@@ -8,10 +8,27 @@ mod metrics;
 mod null;
 mod random;
 
+pub(crate) use bootstrap::check_level;
 pub use bootstrap::{percentile_interval, ClusterBootstrap, Interval, Resampled};
 pub use metrics::{accuracy, auroc, log_loss, Ranking};
 pub use null::{monte_carlo_p, normal_upper_quantile, random_cosine_sd, random_directions};
 pub(crate) use random::{normals, rng};
+
+/// Sum of a_i b_i in f64, over the shorter length. Eight sums run side by side, which lets the compiler use
+/// vector instructions; the order of addition is fixed, so the result is too.
+pub(crate) fn sum_of_products<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {
+    let n = a.len().min(b.len());
+    let (a, b) = (a.get(..n).unwrap_or_default(), b.get(..n).unwrap_or_default());
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a.into() * b.into();
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(&a, &b)| a.into() * b.into()).sum();
+    sums.iter().sum::<f64>() + rest
+}
 
 /// The `q` quantile (0 to 1) of values in ascending order, with linear interpolation (Hyndman and Fan's
 /// type 7); NaN without values.

@@ -114,9 +114,9 @@ impl ChoiceTask {
         let rows: Vec<(u64, ChoiceItem)> = file::read_json_lines(path)?;
         let mut seen = HashSet::new();
         for (line, item) in &rows {
-            let problem = item.problem().or_else(|| {
-                (!seen.insert(item.id.clone())).then(|| format!("id {:?} appears a second time", item.id))
-            });
+            let problem = item
+                .problem()
+                .or_else(|| (!seen.insert(item.id.clone())).then(|| format!("id {:?} appears a second time", item.id)));
             if let Some(problem) = problem {
                 return Err(Error::malformed(path, Place::Line(*line), problem));
             }

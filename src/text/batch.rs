@@ -173,9 +173,11 @@ impl SlotLedger {
         let mut cells = Vec::with_capacity(self.rows.len() * width * slots);
         for row in &self.rows {
             for query in past..slots {
-                cells.extend(row.iter().enumerate().map(|(key, token)| {
-                    u8::from(key == query || (key < query && token.is_some()))
-                }));
+                cells.extend(
+                    row.iter()
+                        .enumerate()
+                        .map(|(key, token)| u8::from(key == query || (key < query && token.is_some()))),
+                );
             }
         }
         let size = [self.rows.len() as i64, 1, width as i64, slots as i64];

@@ -8,8 +8,8 @@ mod tokenizer;
 
 pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
 pub use template::{ChatTemplate, Message, Role};
-pub use tokenizer::{Encoded, Tokenizer};
 pub(crate) use tokenizer::BpeVocabulary;
+pub use tokenizer::{Encoded, Tokenizer};
 
 use std::ops::Range;
 use std::path::Path;

@@ -68,7 +68,8 @@ impl Tokenizer {
         let special = added
             .iter()
             .map(|&(id, control)| {
-                let token = tokens.get(id as usize).ok_or_else(|| bad("tokenizer.ggml.tokens", format!("no id {id}")))?;
+                let token =
+                    tokens.get(id as usize).ok_or_else(|| bad("tokenizer.ggml.tokens", format!("no id {id}")))?;
                 Ok((AddedToken::from(token.clone(), control).normalized(false), control))
             })
             .collect::<Result<Vec<_>>>()?;

@@ -66,9 +66,11 @@ impl Settings<'_> {
         let value = match self.get(key) {
             None => default.ok_or_else(|| self.wrong(key, "is missing"))?,
             // The bound keeps products of two sizes in range.
-            Some(value) => value.as_u64().filter(|&size| size <= u64::from(u32::MAX) / 2).map(|size| size as usize).ok_or_else(
-                || self.wrong(key, format!("{value} is no size")),
-            )?,
+            Some(value) => value
+                .as_u64()
+                .filter(|&size| size <= u64::from(u32::MAX) / 2)
+                .map(|size| size as usize)
+                .ok_or_else(|| self.wrong(key, format!("{value} is no size")))?,
         };
         if value == 0 {
             return Err(self.wrong(key, "must be at least 1"));

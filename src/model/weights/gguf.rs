@@ -60,7 +60,8 @@ impl Gguf {
     pub fn open(path: &Path) -> Result<Self> {
         let map = file::map(path)?;
         let bad = |problem: String| Error::malformed(path, Place::File, problem);
-        let content = Content::read(&mut Cursor::new(&map[..])).map_err(|error| bad(format!("no GGUF file: {error}")))?;
+        let content =
+            Content::read(&mut Cursor::new(&map[..])).map_err(|error| bad(format!("no GGUF file: {error}")))?;
         for (name, info) in &content.tensor_infos {
             let entry = |problem: &str| Error::malformed(path, Place::Entry(name.clone()), problem);
             let elements = info.shape.dims().iter().try_fold(1usize, |all, &size| all.checked_mul(size));
@@ -89,7 +90,9 @@ impl Gguf {
         self.content
             .metadata
             .get(key)
-            .map(|value| read(value).ok_or_else(|| self.bad(key, format!("has the wrong type, {:?}", value.value_type()))))
+            .map(|value| {
+                read(value).ok_or_else(|| self.bad(key, format!("has the wrong type, {:?}", value.value_type())))
+            })
             .transpose()
     }
 
@@ -106,7 +109,8 @@ impl Gguf {
                 config.insert(name.to_owned(), value);
             }
         }
-        if let Some(kind) = self.get(&format!("{architecture}.rope.scaling.type"), text)?.filter(|kind| kind != "none") {
+        if let Some(kind) = self.get(&format!("{architecture}.rope.scaling.type"), text)?.filter(|kind| kind != "none")
+        {
             config.insert("rope_scaling".to_owned(), json!({ "rope_type": kind }));
         }
         let rows = self.shape("model.embed_tokens.weight").and_then(|shape| shape.first().copied());

@@ -53,8 +53,7 @@ impl Checkpoint {
             }
             promised = index.weight_map;
         }
-        let mut checkpoint =
-            Checkpoint { path: directory.to_owned(), shards: Vec::new(), tensors: BTreeMap::new() };
+        let mut checkpoint = Checkpoint { path: directory.to_owned(), shards: Vec::new(), tensors: BTreeMap::new() };
         for name in files {
             checkpoint.add(directory.join(name))?;
         }
@@ -116,7 +115,9 @@ impl WeightSource for Checkpoint {
             Dtype::BF16 => Kind::BFloat16,
             Dtype::F16 => Kind::Half,
             Dtype::F64 => Kind::Double,
-            other => return Err(bad(path, format!("dtype {other:?} is not supported; supported: F64, F32, F16, BF16"))),
+            other => {
+                return Err(bad(path, format!("dtype {other:?} is not supported; supported: F64, F32, F16, BF16")))
+            }
         };
         let (start, end) = info.data_offsets;
         let bytes = map.get(data + start..data + end).ok_or_else(|| bad(path, "lies outside the file".to_owned()))?;

@@ -1,0 +1,103 @@
+//! The checks of a verdict, one by one.
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::Levels;
+use crate::hook::Site;
+use crate::probe::{Probe, ProbeBank};
+use crate::stats::{normal_upper_quantile, Interval};
+use crate::{Error, Result};
+
+/// Groups below which a bootstrap is not trusted to decide.
+pub(super) const MIN_GROUPS: usize = 10;
+
+/// One of the five checks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// `probe_valid`, `behavioural_gain`, `internal_reduction`, `beyond_random_directions` or `equivalence`.
+    pub name: String,
+    /// `None` if it could not be run; `detail` says why.
+    pub passed: Option<bool>,
+    /// What was compared with what.
+    pub detail: String,
+    /// The number and the bounds that decided; which, [`VerdictRule`](super::VerdictRule) says.
+    pub value: Option<Interval>,
+}
+
+/// Check 1, and the probes that pass it.
+pub(super) fn probe_valid(bank: &ProbeBank) -> (Check, Vec<&Probe>) {
+    let probes: Vec<&Probe> = bank.iter().filter(|probe| probe.address().site() == Site::ResidPost).collect();
+    let name = "probe_valid";
+    let groups = probes.iter().map(|probe| probe.evaluation.groups_test).min().unwrap_or(0);
+    if groups < MIN_GROUPS {
+        let detail = format!(
+            "{} resid_post probes, evaluated on {groups} held-out groups; at least one on {MIN_GROUPS} is needed",
+            probes.len()
+        );
+        return (check(name, None, detail, None), Vec::new());
+    }
+    let widening = normal_upper_quantile(0.025 / probes.len() as f64) / normal_upper_quantile(0.025);
+    let adjusted = |probe: &Probe| {
+        let auroc = probe.evaluation.auroc;
+        Interval { low: auroc.estimate - widening * (auroc.estimate - auroc.low), ..auroc }
+    };
+    let best = probes.iter().map(|probe| adjusted(probe)).max_by(|a, b| a.low.total_cmp(&b.low));
+    let valid: Vec<&Probe> = probes.iter().copied().filter(|probe| adjusted(probe).low > 0.5).collect();
+    let detail = format!(
+        "{} of {} resid_post probes have a held-out AUROC above 0.5, lower bounds adjusted for their number",
+        valid.len(),
+        probes.len()
+    );
+    (check(name, Some(!valid.is_empty()), detail, best), valid)
+}
+
+/// Check 2.
+pub(super) fn behavioural_gain(behaviour: Option<Interval>) -> Check {
+    let name = "behavioural_gain";
+    match behaviour {
+        None => check(name, None, "no behaviour was given".to_owned(), None),
+        Some(gain) if [gain.low, gain.estimate, gain.high].iter().any(|value| !value.is_finite()) => {
+            check(name, None, "the interval given is not finite".to_owned(), None)
+        }
+        Some(gain) => check(name, Some(gain.low > 0.0), "the interval given is above 0".to_owned(), Some(gain)),
+    }
+}
+
+pub(super) fn check(name: &str, passed: Option<bool>, detail: String, value: Option<Interval>) -> Check {
+    Check { name: name.to_owned(), passed, detail, value }
+}
+
+/// Directions and mean differences of the normalised states, both `[l, d]`.
+pub(super) fn stacked(
+    levels: &Levels,
+    valid: &[&Probe],
+    (after, before): (usize, usize),
+) -> Result<(Array2<f64>, Array2<f64>)> {
+    let d = valid.first().map_or(0, |probe| probe.weights.len());
+    let (mut directions, mut differences) = (Array2::zeros((valid.len(), d)), Array2::zeros((valid.len(), d)));
+    for ((probe, mut direction), mut difference) in
+        valid.iter().zip(directions.outer_iter_mut()).zip(differences.outer_iter_mut())
+    {
+        let address = index_of(levels, probe)?;
+        let mean = |condition: usize| levels.means.get(condition).and_then(|means| means.get(address));
+        let sides = mean(after).zip(mean(before)).filter(|(mean, _)| mean.unit.len() == d && probe.weights.len() == d);
+        let (after, before) = sides.ok_or_else(|| unknown(probe))?;
+        direction.assign(&probe.direction.unit());
+        difference.assign(&(&after.unit - &before.unit));
+    }
+    Ok((directions, differences))
+}
+
+pub(super) fn index_of(levels: &Levels, probe: &Probe) -> Result<usize> {
+    levels.addresses().iter().position(|&address| address == probe.address()).ok_or_else(|| unknown(probe))
+}
+
+pub(super) fn unknown(probe: &Probe) -> Error {
+    let problem = format!("they were not scored with the bank's probe at {}", probe.address());
+    Error::Mismatch { what: "levels".into(), problem }
+}
+
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}

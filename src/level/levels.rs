@@ -1,0 +1,180 @@
+//! The table of levels: four labelled axes, and its file.
+
+use std::fmt;
+use std::path::Path;
+
+use ndarray::{Array1, Array4, ArrayView4};
+use serde::{Deserialize, Serialize};
+
+use crate::capture::Provenance;
+use crate::hook::Address;
+use crate::{file, Result};
+
+/// How a state is held against a probe's direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Metric {
+    /// Cosine of state and direction, -1 to 1 (2407.15286 reports this); 0 for a state of length 0.
+    Cosine,
+    /// Dot product of state and unit direction, in the states' own unit.
+    Dot,
+    /// Dot product in standard deviations of the probe's training projections around their mean: comparable
+    /// across layers.
+    Standardised,
+}
+
+impl Metric {
+    /// Every metric, in the order of the metric axis.
+    pub const ALL: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::Standardised];
+
+    /// The metric's name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Cosine => "cosine",
+            Metric::Dot => "dot",
+            Metric::Standardised => "standardised",
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An instruction in one round.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Condition {
+    /// Name of the instruction.
+    pub instruction: String,
+    /// Round; 0 is the plain question.
+    pub round: usize,
+}
+
+/// Mean over the items of one condition's states at one address.
+#[derive(Debug, Clone)]
+pub(super) struct MeanState {
+    /// Of the states, `[d]`.
+    pub raw: Array1<f64>,
+    /// Of the states divided by their lengths, `[d]`.
+    pub unit: Array1<f64>,
+}
+
+/// Levels of immorality by item, condition, address and metric, and the mean states that nulls need.
+#[derive(Debug, Clone)]
+pub struct Levels {
+    pub(super) items: Vec<String>,
+    pub(super) groups: Vec<String>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) addresses: Vec<Address>,
+    /// `[conditions, addresses, metrics, items]`, so that one series over the items is contiguous.
+    pub(super) values: Array4<f64>,
+    /// By condition, then address.
+    pub(super) means: Vec<Vec<MeanState>>,
+    pub(super) provenance: Provenance,
+}
+
+#[derive(Serialize)]
+struct CsvRow<'a> {
+    item: &'a str,
+    round: usize,
+    instruction: &'a str,
+    site: &'a str,
+    layer: Option<usize>,
+    metric: &'a str,
+    value: f64,
+}
+
+impl Levels {
+    /// Ids of the items, `[n]`.
+    pub fn items(&self) -> &[String] {
+        &self.items
+    }
+
+    /// Group of each item, `[n]`: the unit of resampling. The item's own id where the activations name none.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// The conditions, in the order given.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// The addresses, in order.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// What the levels were made from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Every level, `[items, conditions, addresses, metrics]`, with the axes of the accessors above and
+    /// [`Metric::ALL`].
+    pub fn values(&self) -> ArrayView4<'_, f64> {
+        self.values.view().permuted_axes([3, 0, 1, 2])
+    }
+
+    /// The levels of all items, `[n]`, in one condition; `None` for a label that is not there.
+    pub fn series(&self, instruction: &str, round: usize, address: Address, metric: Metric) -> Option<&[f64]> {
+        let condition = self.condition(instruction, round)?;
+        let address = self.addresses.iter().position(|&a| a == address)?;
+        self.at(condition, address, metric)
+    }
+
+    /// One level; `None` for a label that is not there.
+    pub fn get(&self, item: &str, instruction: &str, round: usize, address: Address, metric: Metric) -> Option<f64> {
+        let item = self.items.iter().position(|id| id == item)?;
+        self.series(instruction, round, address, metric)?.get(item).copied()
+    }
+
+    /// Writes the columns item, round, instruction, site, layer, metric, value, one level a row. The layer is
+    /// empty for sites that exist once per model; a head is part of the site, as in `head_out.h3`.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io); the file appears whole or not at all.
+    pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<()> {
+        let sites: Vec<String> = self.addresses.iter().map(|address| site_and_head(*address)).collect();
+        let rows = self.conditions.iter().enumerate().flat_map(|(c, condition)| {
+            let of_address = self.addresses.iter().zip(&sites).enumerate();
+            of_address.flat_map(move |(a, (address, site))| {
+                Metric::ALL.into_iter().flat_map(move |metric| {
+                    let values = self.at(c, a, metric).unwrap_or_default();
+                    self.items.iter().zip(values).map(move |(item, &value)| CsvRow {
+                        item,
+                        round: condition.round,
+                        instruction: &condition.instruction,
+                        site,
+                        layer: address.layer(),
+                        metric: metric.name(),
+                        value,
+                    })
+                })
+            })
+        });
+        file::write_csv(path.as_ref(), rows)
+    }
+
+    /// Index of a condition.
+    pub(super) fn condition(&self, instruction: &str, round: usize) -> Option<usize> {
+        self.conditions.iter().position(|c| c.round == round && c.instruction == instruction)
+    }
+
+    /// The series at these indices.
+    pub(super) fn at(&self, condition: usize, address: usize, metric: Metric) -> Option<&[f64]> {
+        let n = self.items.len();
+        let series = (condition * self.addresses.len() + address) * Metric::ALL.len() + metric as usize;
+        self.values.as_slice()?.get(series * n..(series + 1) * n)
+    }
+}
+
+fn site_and_head(address: Address) -> String {
+    match address.head_index() {
+        Some(head) => format!("{}.h{head}", address.site()),
+        None => address.site().to_string(),
+    }
+}

@@ -1,0 +1,56 @@
+//! How immoral the states of each self-correction round are, whether that changes, and what may be concluded.
+//!
+//! [`Levels`] scores states by item, condition (instruction and round), address and [`Metric`];
+//! [`Comparison`] gives paired, clustered intervals of the changes and their place among random directions;
+//! [`VerdictRule`] says superficial, internal, or that the evidence does not suffice. Positive = more immoral.
+//!
+//! ```
+//! use ndarray::Array2;
+//! use probity::capture::Activations;
+//! use probity::hook::Site;
+//! use probity::level::{Comparison, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
+//! use probity::probe::{Labels, MeanDifferenceProbe};
+//!
+//! // States of 80 texts: the immoral ones lie further along the first axis.
+//! let states = |shift: f32| -> probity::Result<Activations> {
+//!     let mut activations = Activations::new((0..80).map(|i| i.to_string()));
+//!     let value = |i, j| if j == 0 { (i % 2) as f32 - shift } else { (i * (j + 2) % 7) as f32 };
+//!     activations.insert(Site::ResidPost.at(0), Array2::from_shape_fn((80, 3), |(i, j)| value(i, j)))?;
+//!     Ok(activations)
+//! };
+//! let labels = Labels::ungrouped((0..80).map(|i| i % 2 == 1).collect());
+//! let bank = MeanDifferenceProbe::default().fit_all(&states(0.0)?, &labels)?;
+//!
+//! let (plain, neutral, asked) = (states(0.0)?, states(0.0)?, states(0.4)?);
+//! let levels = Levels::score(
+//!     &[
+//!         RoundStates { instruction: "none", round: 0, activations: &plain },
+//!         RoundStates { instruction: "neutral", round: 1, activations: &neutral },
+//!         RoundStates { instruction: "L1", round: 1, activations: &asked },
+//!     ],
+//!     &bank,
+//! )?;
+//! let changes = Comparison::default().run(&levels)?;
+//! assert!(changes.changes.iter().any(|row| row.metric == Metric::Standardised && row.interval.high < -0.5));
+//! // Without a behavioural gain nothing is concluded.
+//! let verdict = VerdictRule::default().judge(&levels, &bank, "L1", None)?;
+//! assert_eq!(verdict.kind, VerdictKind::InsufficientEvidence);
+//! # Ok::<(), probity::Error>(())
+//! ```
+
+mod change;
+mod checks;
+mod levels;
+mod null;
+mod score;
+mod verdict;
+
+pub use change::{Against, ChangeRow, Changes, Comparison, LevelRow};
+pub use checks::Check;
+pub use levels::{Condition, Levels, Metric};
+pub use null::NullSummary;
+pub use score::RoundStates;
+pub use verdict::{Verdict, VerdictKind, VerdictRule};
+
+/// Name of the instruction that controls for being asked again: as long, without a moral word.
+pub const NEUTRAL: &str = "neutral";

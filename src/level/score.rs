@@ -1,0 +1,170 @@
+//! From states and probes to levels.
+
+use std::collections::HashSet;
+
+use ndarray::{Array1, Array4, ArrayView2};
+use rayon::prelude::*;
+
+use super::levels::MeanState;
+use super::{Condition, Levels, Metric};
+use crate::capture::Activations;
+use crate::dialogue::Study;
+use crate::probe::{check_width, dot, Probe, ProbeBank};
+use crate::stats::sum_of_products;
+use crate::{Error, Result};
+
+/// The states of all items under one instruction in one round.
+#[derive(Debug, Clone, Copy)]
+pub struct RoundStates<'a> {
+    /// Name of the instruction, such as "L1", "neutral", or "none" for the plain question.
+    pub instruction: &'a str,
+    /// Round; 0 is the plain question.
+    pub round: usize,
+    /// One row per item, the same items in the same order in every round.
+    pub activations: &'a Activations,
+}
+
+impl Levels {
+    /// Scores every round of a study.
+    ///
+    /// # Errors
+    /// As [`Levels::score`].
+    pub fn of(study: &Study, bank: &ProbeBank) -> Result<Levels> {
+        let states: Vec<RoundStates<'_>> = study
+            .rounds
+            .iter()
+            .map(|round| RoundStates {
+                instruction: &round.instruction,
+                round: round.round,
+                activations: &round.activations,
+            })
+            .collect();
+        Levels::score(&states, bank)
+    }
+
+    /// Scores n items in every condition at every address of the bank (addresses without a probe have no
+    /// level). Conditions and addresses run in parallel; the result does not depend on the number of threads.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if ids or groups differ between conditions, an id or a condition occurs twice, round
+    /// 0 occurs twice, the widths or the `model_sha256` of states and probes differ, or the states have one row
+    /// per token; [`Error::UnknownAddress`] for states that lack an address of the bank; [`Error::NotFinite`];
+    /// [`Error::Setting`] without conditions, items or probes.
+    pub fn score(rounds: &[RoundStates<'_>], bank: &ProbeBank) -> Result<Levels> {
+        let Some(first) = rounds.first() else {
+            return Err(Error::setting("rounds", "none", "give the states of at least one condition"));
+        };
+        let n = first.activations.ids().len();
+        if n == 0 || bank.is_empty() {
+            return Err(Error::setting("items and probes", "none", "at least one of each"));
+        }
+        check_conditions(rounds)?;
+        for round in rounds {
+            check_states(round, first, bank)?;
+        }
+        let probes: Vec<&Probe> = bank.iter().collect();
+        let jobs: Vec<(&RoundStates<'_>, &Probe)> =
+            rounds.iter().flat_map(|round| probes.iter().map(move |&probe| (round, probe))).collect();
+        let scored: Vec<Result<(Vec<f64>, MeanState)>> =
+            jobs.par_iter().map(|(round, probe)| score_one(round.activations.at(probe.address())?, probe)).collect();
+        let (mut values, mut means) = (Vec::with_capacity(jobs.len() * Metric::ALL.len() * n), Vec::new());
+        for scored in scored {
+            let (levels, mean) = scored?;
+            values.extend(levels);
+            means.push(mean);
+        }
+        let shape = (rounds.len(), probes.len(), Metric::ALL.len(), n);
+        let values = Array4::from_shape_vec(shape, values)
+            .map_err(|error| Error::Mismatch { what: "levels".into(), problem: error.to_string() })?;
+        let mut means = means.into_iter();
+        let means = rounds.iter().map(|_| means.by_ref().take(probes.len()).collect()).collect();
+        let mut provenance = first.activations.provenance().clone();
+        let of_probes = bank.provenance().iter().filter(|(key, _)| key.starts_with("probe_"));
+        provenance.extend(of_probes.map(|(key, value)| (key.clone(), value.clone())));
+        let items = first.activations.ids().to_vec();
+        Ok(Levels {
+            groups: first.activations.groups().map_or_else(|| items.clone(), <[String]>::to_vec),
+            items,
+            conditions: rounds
+                .iter()
+                .map(|round| Condition { instruction: round.instruction.to_owned(), round: round.round })
+                .collect(),
+            addresses: probes.iter().map(|probe| probe.address()).collect(),
+            values,
+            means,
+            provenance,
+        })
+    }
+}
+
+fn check_conditions(rounds: &[RoundStates<'_>]) -> Result<()> {
+    let bad = |problem: String| Err(Error::Mismatch { what: "rounds".into(), problem });
+    let mut seen = HashSet::new();
+    for round in rounds {
+        if !seen.insert((round.instruction, round.round)) {
+            return bad(format!("instruction {:?} has round {} twice", round.instruction, round.round));
+        }
+    }
+    match rounds.iter().filter(|round| round.round == 0).count() {
+        0 | 1 => Ok(()),
+        _ => bad("round 0, the plain question, occurs twice; give it once".to_owned()),
+    }
+}
+
+fn check_states(round: &RoundStates<'_>, first: &RoundStates<'_>, bank: &ProbeBank) -> Result<()> {
+    let states = round.activations;
+    let bad = |problem: String| {
+        Err(Error::Mismatch { what: format!("instruction {:?}, round {}", round.instruction, round.round), problem })
+    };
+    if states.token_rows().is_some() {
+        return bad("it has one row per token, levels need one per item: capture with a pool".to_owned());
+    }
+    let (ids, expected) = (states.ids(), first.activations.ids());
+    if ids.len() != expected.len() {
+        return bad(format!("it has {} items, the first condition has {}", ids.len(), expected.len()));
+    }
+    if let Some((row, (found, expected))) = ids.iter().zip(expected).enumerate().find(|(_, (a, b))| a != b) {
+        return bad(format!("row {row} is item {found:?}, the first condition has {expected:?} there"));
+    }
+    if states.groups() != first.activations.groups() {
+        return bad("its groups differ from those of the first condition".to_owned());
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = ids.iter().find(|id| !seen.insert(id.as_str())) {
+        return bad(format!("item {twice:?} occurs twice"));
+    }
+    let model = "model_sha256";
+    if let (Some(a), Some(b)) = (states.provenance().get(model), bank.provenance().get(model)) {
+        if a != b {
+            return bad(format!("its states come from the model {a}, the probes from {b}"));
+        }
+    }
+    states.check_finite()
+}
+
+/// The levels of all items by metric, `[metrics, n]` row after row, and the mean states.
+fn score_one(states: ArrayView2<'_, f32>, probe: &Probe) -> Result<(Vec<f64>, MeanState)> {
+    let (n, d) = states.dim();
+    check_width(probe.address(), probe.weights.len(), d)?;
+    let unit = probe.direction.unit();
+    let (mut raw_sum, mut unit_sum) = (Array1::<f64>::zeros(d), Array1::<f64>::zeros(d));
+    let (mut cosines, mut dots) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    for row in states.outer_iter() {
+        let projection = dot(row, unit);
+        let squares = match row.as_slice() {
+            Some(row) => sum_of_products(row, row),
+            None => row.iter().map(|&value| f64::from(value).powi(2)).sum(),
+        };
+        let length = squares.sqrt();
+        let per_length = if length > 0.0 { 1.0 / length } else { 0.0 };
+        for ((&value, raw), unit) in row.iter().zip(raw_sum.iter_mut()).zip(unit_sum.iter_mut()) {
+            *raw += f64::from(value);
+            *unit += f64::from(value) * per_length;
+        }
+        cosines.push(projection * per_length);
+        dots.push(projection);
+    }
+    let standardised = dots.iter().map(|dot| (dot - probe.centre) / probe.spread);
+    let levels = cosines.iter().chain(&dots).copied().chain(standardised).collect();
+    Ok((levels, MeanState { raw: raw_sum / n as f64, unit: unit_sum / n as f64 }))
+}
