@@ -38,7 +38,7 @@ struct Options {
     #[arg(long, default_value = "data/moral_acts.jsonl")]
     probe_data: PathBuf,
     /// Most questions to ask, spread over groups and variants.
-    #[arg(long, default_value_t = 36)]
+    #[arg(long, default_value_t = 32)]
     limit: usize,
     /// Last round.
     #[arg(long, default_value_t = 3)]

@@ -2,6 +2,7 @@
 
 mod instruction;
 mod self_correction;
+mod table;
 mod transcript;
 
 pub use instruction::Instruction;

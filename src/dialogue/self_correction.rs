@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::table::Table;
 use super::{Instruction, Transcript};
 use crate::capture::{Activations, Collector, Pool, Provenance, Readout};
-use crate::generate::Session;
 use crate::progress::Progress;
 use crate::task::{Answer, AnsweredRound, ChoiceItem, ChoiceTask};
 use crate::text::Role;
@@ -161,12 +161,15 @@ impl SelfCorrection {
         }
         let mut collectors: Vec<Collector> =
             schedule.iter().map(|_| Collector::new(addresses.clone(), Pool::Last, items.len())).collect();
-        let mut answers: Vec<Vec<Answer>> = vec![Vec::with_capacity(items.len()); schedule.len()];
-        let mut conversations = Vec::new();
+        let mut answers: Vec<Vec<(usize, Answer)>> = vec![Vec::with_capacity(items.len()); schedule.len()];
+        let mut conversations: Vec<(usize, Conversation)> = Vec::new();
+        // Questions of like length side by side, so that little is padded.
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by_key(|&item| items[item].prompt(None).len());
 
         progress.begin("self-correction", (schedule.len() * items.len()) as u64);
-        for (number, batch) in items.chunks(self.batch).enumerate() {
-            let mut table = Table::new(model, batch, number * self.batch, self.answer_tokens);
+        for batch in order.chunks(self.batch) {
+            let mut table = Table::new(model, items, batch, self.answer_tokens);
             let mut slots = collectors.iter_mut().zip(&mut answers);
             let mut plain = table.open(None);
             if let Some((collector, answers)) = slots.next() {
@@ -196,7 +199,9 @@ impl SelfCorrection {
             .into_iter()
             .zip(collectors)
             .zip(answers)
-            .map(|(((instruction, round), collector), answers)| {
+            .map(|(((instruction, round), collector), mut answers)| {
+                answers.sort_by_key(|&(item, _)| item);
+                let answers = answers.into_iter().map(|(_, answer)| answer).collect();
                 let rows = Activations::new(ids.iter().copied())
                     .with_groups(groups.clone())?
                     .with_provenance(provenance.clone())
@@ -204,6 +209,8 @@ impl SelfCorrection {
                 Ok(Round { instruction, round, activations: collector.finish(rows)?, answers })
             })
             .collect::<Result<_>>()?;
+        conversations.sort_by_key(|&(item, _)| item);
+        let conversations = conversations.into_iter().map(|(_, conversation)| conversation).collect();
         Ok(Study { items: items.to_vec(), rounds, conversations, provenance })
     }
 
@@ -246,67 +253,5 @@ impl SelfCorrection {
             ("option_score".to_owned(), "softmax of mean token log-probability".to_owned()),
         ]);
         provenance
-    }
-}
-
-/// One batch of conversations around one session: what a new turn shares with the last is not run again.
-struct Table<'m> {
-    model: &'m Model,
-    session: Session<'m>,
-    items: &'m [ChoiceItem],
-    first_row: usize,
-    answer_tokens: usize,
-}
-
-impl<'m> Table<'m> {
-    fn new(model: &'m Model, items: &'m [ChoiceItem], first_row: usize, answer_tokens: usize) -> Self {
-        Table { model, session: Session::new(model), items, first_row, answer_tokens }
-    }
-
-    /// Fresh conversations that ask the questions.
-    fn open(&self, instruction: Option<&str>) -> Vec<Transcript> {
-        let ask = |item: &ChoiceItem| {
-            let mut talk = Transcript::new();
-            talk.say(Role::User, item.prompt(instruction));
-            talk
-        };
-        self.items.iter().map(ask).collect()
-    }
-
-    /// Reads the states where the answers begin, scores the options, generates the answers and adds them to
-    /// the conversations.
-    fn answer(&mut self, talks: &mut [Transcript], collector: &mut Collector) -> Result<Vec<Answer>> {
-        let tokenizer = self.model.tokenizer();
-        let prompts = talks.iter().map(|talk| talk.prompt(self.model)).collect::<Result<Vec<_>>>()?;
-        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-        let targets = (self.first_row..self.first_row + self.items.len()).collect();
-        self.session.read(&prompts, |batch| collector.hooks(batch.rows.clone(), targets))?;
-        let options = self
-            .items
-            .iter()
-            .map(|item| {
-                let texts = (0..item.options.len()).filter_map(|option| item.answer_text(option));
-                texts.map(|text| tokenizer.encode_rendered(&text)).collect::<Result<Vec<_>>>()
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let scores = self.session.score(&options)?;
-        let generated = self.session.greedy(self.answer_tokens)?;
-        let mut answers = Vec::with_capacity(self.items.len());
-        for (((item, talk), scores), tokens) in self.items.iter().zip(talks).zip(scores).zip(generated) {
-            let means: Vec<f64> = scores.into_iter().map(|score| score.mean()).collect();
-            let text = tokenizer.decode(&tokens)?.trim().to_owned();
-            talk.say(Role::Assistant, text.clone());
-            answers.push(Answer::new(item, &means, text));
-        }
-        Ok(answers)
-    }
-
-    fn close(&self, talks: Vec<Transcript>, instruction: &str) -> Vec<Conversation> {
-        let close = |(item, transcript): (&ChoiceItem, Transcript)| Conversation {
-            item: item.id.clone(),
-            instruction: instruction.to_owned(),
-            transcript,
-        };
-        self.items.iter().zip(talks).map(close).collect()
     }
 }

@@ -13,7 +13,9 @@
 //!
 //! let n = 80;
 //! let mut activations = Activations::new((0..n).map(|i| i.to_string()));
-//! let states = Array2::from_shape_fn((n, 3), |(i, j)| if j == 0 && i % 2 == 1 { 1.0 } else { (i * (j + 2) % 7) as f32 / 9.0 });
+//! // Three dimensions; immoral texts (odd numbers) have 1 in the first.
+//! let value = |i, j| if j == 0 { (i % 2) as f32 } else { (i * (j + 2) % 7) as f32 };
+//! let states = Array2::from_shape_fn((n, 3), |(i, j)| value(i, j));
 //! activations.insert(Site::ResidPost.at(0), states)?;
 //! let labels = Labels::ungrouped((0..n).map(|i| i % 2 == 1).collect());
 //!

@@ -73,12 +73,6 @@ impl ChoiceItem {
         text
     }
 
-    /// An option as it is written in the prompt and scored as an answer.
-    pub fn answer_text(&self, option: usize) -> Option<String> {
-        let letter = char::from(b'a'.checked_add(u8::try_from(option).ok()?)?);
-        Some(format!("({letter}) {}", self.options.get(option)?))
-    }
-
     fn problem(&self) -> Option<String> {
         let count = self.options.len();
         if !(2..=26).contains(&count) {
