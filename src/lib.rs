@@ -1,5 +1,62 @@
-//! probity
+//! Mechanistic probing of moral self-correction in language models.
+//!
+//! When a model is told to correct itself, does the immorality in its hidden states go down, or only in its
+//! words (arXiv 2407.15286)? This crate reads the hidden states of libtorch decoders through hooks, trains
+//! linear probes on them, follows them over rounds of self-correction, and judges the change with paired,
+//! clustered intervals, nulls and a control instruction. Its verdict may be "insufficient evidence".
+//!
+//! ```no_run
+//! use probity::{capture::{Pool, Readout}, dialogue::{Instruction, SelfCorrection}, hook::Site};
+//! use probity::{level::Levels, probe::{LabelledText, LogisticProbe}, report::Analysis, task::ChoiceTask, Model};
+//!
+//! # fn main() -> probity::Result<()> {
+//! let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?; // or a Hugging Face directory
+//! let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
+//!
+//! let (texts, labels) = LabelledText::split(LabelledText::load("data/moral_acts.jsonl")?)?;
+//! let states = readout.capture(&model, &texts)?;
+//! let probes = LogisticProbe::default().fit_all(&states, &labels)?; // one per layer, by linfa
+//!
+//! let study = SelfCorrection::new(ChoiceTask::load("data/ambiguous_qa.jsonl")?)
+//!     .instructions([Instruction::named("L1")?, Instruction::named("neutral")?])
+//!     .rounds(3)
+//!     .run(&model, &readout)?;
+//! let levels = Levels::of(&study, &probes)?;
+//! let report = Analysis::default().seed(7).run(&study, &probes, &levels)?;
+//! report.write_dir("out")?; // report.html, report.json
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way of the data
+//!
+//! | module | its one job |
+//! |---|---|
+//! | [`hook`] | the vocabulary of places in a decoder, and what can be done there |
+//! | [`model`] | one generic decoder on libtorch; a short file per family; weights from GGUF or Hugging Face |
+//! | [`text`] | tokeniser, chat template, spans, padded batches |
+//! | [`generate`] | cached reading, scoring and greedy decoding of growing texts |
+//! | [`capture`] | what to read, pooled at the hook; [`capture::Activations`] and their file |
+//! | [`probe`] | linear probes: split, fit, direction, held-out evaluation |
+//! | [`task`] | questions with options, and what the answers say about behaviour |
+//! | [`dialogue`] | instructions, transcripts, rounds |
+//! | [`level`] | level of immorality, its changes, nulls, the verdict |
+//! | [`causal`] | interventions along a direction |
+//! | [`stats`] | bootstrap, intervals, AUROC, random directions; knows nothing of models |
+//! | [`report`] | results as JSON and as a page |
+//!
+//! Positive means *more immoral* in every direction, score and plot. Everything random takes a seed. Nothing is
+//! printed: [`Progress`] observes long work. Every failure is an [`Error`] that says what was wrong, where, and
+//! what to do.
+//!
+//! # Features
+//!
+//! - `gguf`: read GGUF files (brings candle-core).
+//! - `download-libtorch`: let torch-sys fetch libtorch at build time.
+//! - `doc-only`: build the documentation without libtorch.
+
 #![deny(missing_docs)]
+// `file` maps model files and says why; nothing else may.
 #![deny(unsafe_code)]
 
 mod error;
@@ -7,6 +64,7 @@ mod file;
 mod progress;
 
 pub mod capture;
+pub mod causal;
 pub mod dialogue;
 pub mod generate;
 pub mod hook;

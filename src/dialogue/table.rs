@@ -5,7 +5,7 @@ use crate::capture::Collector;
 use crate::generate::Session;
 use crate::task::{Answer, ChoiceItem};
 use crate::text::Role;
-use crate::{Model, Result};
+use crate::{Error, Model, Result};
 
 /// Conversations about some of the items, around one session: what a turn shares with what the session has
 /// read is not run again.
@@ -40,8 +40,6 @@ impl<'m> Table<'m> {
     pub fn answer(&mut self, talks: &mut [Transcript], collector: &mut Collector) -> Result<Vec<(usize, Answer)>> {
         let tokenizer = self.model.tokenizer();
         let prompts = talks.iter().map(|talk| talk.prompt(self.model)).collect::<Result<Vec<_>>>()?;
-        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-        self.session.read(&prompts, |batch| collector.hooks(batch.rows.clone(), self.rows.to_vec()))?;
         let options = self
             .items
             .iter()
@@ -50,6 +48,9 @@ impl<'m> Table<'m> {
                 options.map(|option| tokenizer.encode_rendered(option)).collect::<Result<Vec<_>>>()
             })
             .collect::<Result<Vec<_>>>()?;
+        self.check_room(talks, &prompts, &options)?;
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        self.session.read(&prompts, |batch| collector.hooks(batch.rows.clone(), self.rows.to_vec()))?;
         let scores = self.session.score(&options)?;
         let generated = self.session.greedy(self.answer_tokens)?;
         let mut answers = Vec::with_capacity(self.items.len());
@@ -61,6 +62,20 @@ impl<'m> Table<'m> {
             answers.push((row, Answer::new(item, &means, text)));
         }
         Ok(answers)
+    }
+
+    /// Checks that each prompt leaves room for an answer, and names the item if not.
+    fn check_room(&self, talks: &[Transcript], prompts: &[Vec<u32>], options: &[Vec<Vec<u32>>]) -> Result<()> {
+        let context = self.model.config().context;
+        for (((item, talk), prompt), options) in self.items.iter().zip(talks).zip(prompts).zip(options) {
+            let answer = options.iter().map(Vec::len).max().unwrap_or(0).max(self.answer_tokens);
+            let tokens = prompt.len() + answer;
+            if tokens > context {
+                let what = format!("item {:?} with the answer to turn {}", item.id, talk.messages().len());
+                return Err(Error::TextLength { what, tokens, context });
+            }
+        }
+        Ok(())
     }
 
     /// The finished conversations with the numbers of their items.

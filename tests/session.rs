@@ -1,0 +1,200 @@
+//! A session's cache is an economy, never a difference: cached = recomputed.
+
+mod common;
+
+use std::cell::RefCell;
+
+use common::{max_abs, max_difference, smollm, tiny};
+use probity::generate::Session;
+use probity::hook::{Hooks, Site};
+use probity::model::LogitsFor;
+use probity::text::{PadSide, TokenBatch};
+use probity::{Error, Model};
+use tch::{Kind, Tensor};
+
+const SITE: Site = Site::ResidPost;
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.to_kind(Kind::Float).flatten(0, -1)).unwrap()
+}
+
+/// Log-probabilities of the next token at every position of one text, run alone and without a cache.
+fn recomputed(model: &Model, text: &[u32]) -> Tensor {
+    let batch = TokenBatch::new(&[text], PadSide::Right).unwrap();
+    let logits = model.decoder().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
+    logits.squeeze_dim(0).log_softmax(-1, Kind::Float)
+}
+
+/// The last token's state in every layer, run alone and without a cache.
+fn recomputed_states(model: &Model, text: &[u32]) -> Vec<f32> {
+    let batch = TokenBatch::new(&[text], PadSide::Right).unwrap();
+    let seen = RefCell::new(Vec::new());
+    let mut hooks = Hooks::new();
+    for layer in 0..model.config().layers {
+        let seen = &seen;
+        hooks.observe(SITE.at(layer), move |states| {
+            seen.borrow_mut().extend(values(&states.select(1, states.size()[1] - 1)));
+            Ok(())
+        });
+    }
+    model.decoder().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
+    drop(hooks);
+    seen.into_inner()
+}
+
+/// Reads texts in a session; the states of each text's last token in every layer, and the tokens run.
+fn read(session: &mut Session<'_>, model: &Model, texts: &[&[u32]]) -> (Vec<Vec<f32>>, usize) {
+    let seen = RefCell::new(vec![Vec::new(); texts.len()]);
+    let mut run = 0;
+    session
+        .read(texts, |batch| {
+            run = batch.rows.iter().map(|row| row.len()).sum();
+            let ends: Vec<i64> = batch.rows.iter().map(|row| row.end as i64 - 1).collect();
+            let mut hooks = Hooks::new();
+            for layer in 0..model.config().layers {
+                let (seen, ends) = (&seen, ends.clone());
+                hooks.observe(SITE.at(layer), move |states| {
+                    for (row, (&end, seen)) in ends.iter().zip(seen.borrow_mut().iter_mut()).enumerate() {
+                        seen.extend(values(&states.select(0, row as i64).select(0, end)));
+                    }
+                    Ok(())
+                });
+            }
+            hooks
+        })
+        .unwrap();
+    (seen.into_inner(), run)
+}
+
+fn check_growth(model: &Model, turns: &[Vec<Vec<u32>>], expected_runs: &[usize]) {
+    let mut session = Session::new(model);
+    for (turn, (texts, &expected)) in turns.iter().zip(expected_runs).enumerate() {
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let (states, run) = read(&mut session, model, &texts);
+        assert_eq!(run, expected, "turn {turn}: tokens run");
+        for (row, (text, ours)) in texts.iter().zip(&states).enumerate() {
+            let alone = recomputed_states(model, text);
+            let error = max_difference(ours, &alone) / max_abs(&alone);
+            assert!(error < 5e-5, "turn {turn}, row {row}: relative error {error:e}");
+        }
+    }
+}
+
+#[test]
+fn texts_that_grow_shrink_and_branch_read_as_if_alone() {
+    let turns = [
+        vec![vec![5, 6, 7, 8], vec![9, 10]],
+        // Both grow, by unequal lengths.
+        vec![vec![5, 6, 7, 8, 11], vec![9, 10, 12, 13, 14, 15]],
+        // One branches off in the middle, one is taken back.
+        vec![vec![5, 6, 20, 21, 22], vec![9, 10, 12]],
+        // The same again: only the last token is run.
+        vec![vec![5, 6, 20, 21, 22], vec![9, 10, 12]],
+        // Quite other texts.
+        vec![vec![30, 31, 32], vec![33]],
+    ];
+    for name in ["tied", "odd_heads"] {
+        check_growth(&tiny(name), &turns, &[6, 1 + 4, 3 + 1, 2, 4]);
+    }
+}
+
+#[test]
+fn the_real_models_rounds_read_as_if_alone() {
+    let Some(model) = smollm() else { return };
+    let ids = |text: &str| model.tokenizer().encode(text).unwrap().ids;
+    let (a, b) = (ids("The clerk counted the notes twice and said"), ids("Who was it?"));
+    let grown = |text: &[u32], more: &str| [text, &ids(more)].concat();
+    let turns = [
+        vec![a.clone(), b.clone()],
+        vec![grown(&a, " that one was missing, and then he looked at me."), grown(&b, " Nobody.")],
+    ];
+    let runs: Vec<usize> = vec![a.len() + b.len(), turns[1][0].len() - a.len() + turns[1][1].len() - b.len()];
+    check_growth(&model, &turns, &runs);
+}
+
+#[test]
+fn options_score_as_in_a_full_pass_and_leave_the_cache_as_it_was() {
+    let model = tiny("tied");
+    let texts: [&[u32]; 2] = [&[5, 6, 7, 8, 9], &[40, 41]];
+    let options = vec![vec![vec![50], vec![51, 52, 53]], vec![vec![60, 61], vec![62, 63, 64]]];
+    let mut session = Session::new(&model);
+    read(&mut session, &model, &texts);
+    let scores = session.score(&options).unwrap();
+    for (row, text) in texts.iter().enumerate() {
+        for (number, option) in options[row].iter().enumerate() {
+            let logs = recomputed(&model, &[text, option.as_slice()].concat());
+            let expected: f64 = option
+                .iter()
+                .enumerate()
+                .map(|(at, &id)| logs.double_value(&[(text.len() + at) as i64 - 1, i64::from(id)]))
+                .sum();
+            let score = scores[row][number];
+            assert_eq!(score.tokens, option.len());
+            assert!((score.total - expected).abs() < 1e-4, "row {row}, option {number}: {} {expected}", score.total);
+            assert!((score.mean() - score.total / option.len() as f64).abs() < 1e-12);
+        }
+    }
+    assert_eq!(session.score(&options).unwrap(), scores, "scoring is no event in the conversation");
+}
+
+#[test]
+fn cached_decoding_equals_recomputed_decoding() {
+    for name in ["tied", "untied_sharded"] {
+        let model = tiny(name);
+        let texts: [&[u32]; 3] = [&[5, 6, 7, 8, 9], &[40, 41], &[100]];
+        let mut session = Session::new(&model);
+        read(&mut session, &model, &texts);
+        let cached = session.greedy_until(12, &[]).unwrap();
+        for (text, cached) in texts.iter().zip(&cached) {
+            let mut grown = text.to_vec();
+            for _ in 0..12 {
+                let logs = recomputed(&model, &grown);
+                grown.push(logs.select(0, -1).argmax(-1, false).int64_value(&[]) as u32);
+            }
+            assert_eq!(cached, &grown[text.len()..], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_token_ends_its_row_only() {
+    let model = tiny("tied");
+    let texts: [&[u32]; 2] = [&[5, 6, 7, 8, 9], &[40, 41]];
+    let mut session = Session::new(&model);
+    read(&mut session, &model, &texts);
+    let free = session.greedy_until(10, &[]).unwrap();
+    let stop = free[0][4];
+    let expected: Vec<Vec<u32>> =
+        free.iter().map(|row| row.iter().copied().take_while(|&id| id != stop).collect()).collect();
+    assert_ne!(expected[0].len(), expected[1].len(), "the stop token tells the rows apart");
+    read(&mut session, &model, &texts);
+    assert_eq!(session.greedy_until(10, &[stop]).unwrap(), expected);
+}
+
+#[test]
+fn wrong_use_is_an_error_and_the_session_stays_usable() {
+    let model = tiny("tied");
+    let mut session = Session::new(&model);
+    assert!(matches!(session.greedy(3), Err(Error::Setting { .. })));
+    assert!(matches!(session.score(&[vec![vec![1]]]), Err(Error::Setting { .. })));
+    let long = vec![7; model.config().context + 1];
+    assert!(matches!(session.read(&[&[1], &long], |_| Hooks::new()), Err(Error::TextLength { tokens: 65, .. })));
+    assert!(matches!(session.read(&[&[]], |_| Hooks::new()), Err(Error::TextLength { tokens: 0, .. })));
+    session.read(&[&[1, 2]], |_| Hooks::new()).unwrap();
+    assert!(matches!(session.score(&[vec![vec![]]]), Err(Error::Setting { .. })));
+    assert!(matches!(session.score(&[]), Err(Error::RowCount { expected: 1, found: 0, .. })));
+    // The context is full before the answer is.
+    let full = &long[..60];
+    session.read(&[full], |_| Hooks::new()).unwrap();
+    assert!(matches!(session.greedy_until(10, &[]), Err(Error::TextLength { .. })));
+    // A hook that fails leaves no cache behind that claims tokens it never saw.
+    let failing = |_: &TokenBatch| {
+        let mut hooks = Hooks::new();
+        hooks.observe(SITE.at(1), |_| Err(Error::NoTemplate));
+        hooks
+    };
+    assert!(session.read(&[&[1, 2, 3]], failing).is_err());
+    let (states, run) = read(&mut session, &model, &[&[1, 2, 3, 4]]);
+    assert_eq!(run, 4);
+    assert!(max_difference(&states[0], &recomputed_states(&model, &[1, 2, 3, 4])) < 1e-4);
+}
