@@ -57,7 +57,7 @@ fn run(options: &Options) -> Result<()> {
     for row in probes.rows() {
         let auroc = format!("{:.3} [{:.3}, {:.3}]", row.auroc, row.auroc_low, row.auroc_high);
         let loss = row.log_loss.map(|loss| format!("{loss:.3}")).unwrap_or_default();
-        println!("{:<18} {auroc:<20} {:>8.3} {loss:>8}  {}", row.address.to_string(), row.accuracy, row.converged);
+        println!("{:<18} {auroc:<20} {:>8.3} {loss:>8}  {}", row.address, row.accuracy, row.converged);
     }
     match probes.rows().iter().find(|row| !row.converged) {
         None => Ok(()),

@@ -56,14 +56,9 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(layer) = self.layer {
-            write!(f, "L{layer}.")?;
-        }
-        f.write_str(self.site.name())?;
-        if let Some(head) = self.head {
-            write!(f, ".h{head}")?;
-        }
-        Ok(())
+        let layer = self.layer.map(|layer| format!("L{layer}.")).unwrap_or_default();
+        let head = self.head.map(|head| format!(".h{head}")).unwrap_or_default();
+        f.pad(&format!("{layer}{}{head}", self.site.name()))
     }
 }
 

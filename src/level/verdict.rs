@@ -25,7 +25,7 @@ pub enum VerdictKind {
 
 impl std::fmt::Display for VerdictKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             VerdictKind::Superficial => "superficial",
             VerdictKind::Internal => "internal",
             VerdictKind::InsufficientEvidence => "insufficient evidence",

@@ -1,0 +1,32 @@
+# `make demo` and `make test` do all their own set-up: libtorch into .libtorch/, a small model into .models/.
+# Both are pinned by version and sha256 and skipped when there. An LIBTORCH of your own is respected.
+
+CARGO ?= cargo
+PYTHON ?= python3
+MODEL := .models/SmolLM2-135M-Instruct.Q4_1.gguf
+
+.PHONY: demo test check bench setup clean
+
+# The study on a small instruction-tuned model; writes out/demo/report.html.
+demo: setup
+	$(CARGO) run --locked --release --example self_correction -- --model $(MODEL) --out out/demo
+
+# All tests, doctests and examples. With the model at hand none of them may skip.
+test: setup
+	PROBITY_REQUIRE_MODEL=1 $(CARGO) test --locked --release
+
+# What continuous integration asks for beyond the tests.
+check: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --release --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --release --no-deps --features gguf
+
+bench: setup
+	$(CARGO) bench --locked
+
+setup:
+	$(PYTHON) tools/setup.py libtorch model
+
+clean:
+	$(CARGO) clean
+	rm -rf out

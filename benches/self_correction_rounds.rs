@@ -1,0 +1,33 @@
+//! The study's conversations: rounds 0 to 3 under two instructions, options scored and an answer generated in
+//! each, hidden states read on the way; items in the id.
+
+mod common;
+
+use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
+use probity::capture::{Pool, Readout};
+use probity::dialogue::{Instruction, SelfCorrection};
+use probity::hook::{Selection, Site};
+use probity::task::ChoiceTask;
+
+fn self_correction_rounds(criterion: &mut Criterion) {
+    let model = common::model();
+    let failed = |error: probity::Error| -> ! { panic!("{error}") };
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/data/ambiguous_qa.jsonl");
+    let task = ChoiceTask::load(data).unwrap_or_else(|error| failed(error));
+    let instructions = ["L1", "neutral"].map(|name| Instruction::named(name).unwrap_or_else(|error| failed(error)));
+    let sites: Selection = [Site::ResidPost, Site::AttnOut, Site::MlpOut].map(Site::all_layers).into_iter().collect();
+    let readout = Readout::new(sites, Pool::Last);
+    let mut group = criterion.benchmark_group("self_correction_rounds");
+    group.sample_size(10);
+    for items in [1, 8] {
+        let study = SelfCorrection::new(task.clone().limit(items, 0)).instructions(instructions.clone()).rounds(3);
+        group.throughput(Throughput::Elements(items as u64));
+        group.bench_function(BenchmarkId::from_parameter(format!("{items} items")), |bencher| {
+            bencher.iter(|| study.run(&model, &readout).unwrap_or_else(|error| failed(error)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, self_correction_rounds);
+criterion_main!(benches);
