@@ -10,7 +10,9 @@ use probity::{Model, Result};
 fn main() -> Result<()> {
     let path = std::env::args().nth(1).unwrap_or_else(|| ".models/SmolLM2-135M-Instruct.Q4_1.gguf".to_owned());
     if path.starts_with('-') {
-        println!("usage: quickstart [MODEL]   a GGUF file or a Hugging Face directory; default: the one of `make demo`");
+        println!(
+            "usage: quickstart [MODEL]   a GGUF file or a Hugging Face directory; default: the one of `make demo`"
+        );
         return Ok(());
     }
     let model = Model::load(path)?;

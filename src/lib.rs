@@ -79,3 +79,12 @@ pub mod text;
 pub use error::{Error, Place, Result};
 pub use model::Model;
 pub use progress::Progress;
+
+/// The code of the README and the guide compiles.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
+}

@@ -13,15 +13,8 @@ use probity::Model;
 use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
 
-const SITES: [Site; 7] = [
-    Site::Embed,
-    Site::ResidPre,
-    Site::ResidMid,
-    Site::ResidPost,
-    Site::AttnOut,
-    Site::MlpOut,
-    Site::HeadOut,
-];
+const SITES: [Site; 7] =
+    [Site::Embed, Site::ResidPre, Site::ResidMid, Site::ResidPost, Site::AttnOut, Site::MlpOut, Site::HeadOut];
 
 /// The tensors of `SITES` for two texts of unequal length.
 fn states(model: &Model, texts: &[&[u32]]) -> BTreeMap<Address, Tensor> {
@@ -64,7 +57,12 @@ fn check(name: &str, model: &Model, texts: &[&[u32]], output_bias: impl Fn(usize
         let after_mlp = at(Site::ResidMid, layer) + at(Site::MlpOut, layer);
         close(&what("resid_mid + mlp_out = resid_post"), &after_mlp, at(Site::ResidPost, layer), 1e-6);
         if layer > 0 {
-            close(&what("resid_pre = the resid_post before"), at(Site::ResidPost, layer - 1), at(Site::ResidPre, layer), 0.0);
+            close(
+                &what("resid_pre = the resid_post before"),
+                at(Site::ResidPost, layer - 1),
+                at(Site::ResidPre, layer),
+                0.0,
+            );
         }
         let mut heads = at(Site::HeadOut, layer).sum_dim_intlist(&[2i64][..], false, Kind::Float);
         if let Some(bias) = output_bias(layer) {
