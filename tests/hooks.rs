@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
-use common::{max_abs, max_difference, smollm, tiny};
+use common::{keep, max_abs, max_difference, smollm, tiny, values};
 use probity::hook::{Hooks, Site};
 use probity::model::LogitsFor;
 use probity::text::{PadSide, TokenBatch};
@@ -12,10 +12,6 @@ use probity::{Error, Model};
 use tch::{Kind, Tensor};
 
 const TEXT: &[u32] = &[5, 9, 200, 31, 7, 44];
-
-fn values(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(tensor.to_kind(Kind::Float).flatten(0, -1)).unwrap()
-}
 
 fn logits(model: &Model, hooks: &mut Hooks<'_>) -> probity::Result<Vec<f32>> {
     let batch = TokenBatch::new(&[TEXT], PadSide::Right)?;
@@ -29,15 +25,10 @@ fn a_replacement_changes_what_follows_and_nothing_before() {
     let plain = logits(&model, &mut Hooks::new()).unwrap();
     let (before, after) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
     let mut hooks = Hooks::new();
-    hooks.observe(Site::ResidMid.at(1), |tensor| {
-        *before.borrow_mut() = values(tensor);
-        Ok(())
-    });
-    hooks.replace(Site::MlpOut.at(1), |tensor| Ok(tensor.f_zeros_like()?));
-    hooks.observe(Site::ResidPost.at(1), |tensor| {
-        *after.borrow_mut() = values(tensor);
-        Ok(())
-    });
+    hooks
+        .observe(Site::ResidMid.at(1), keep(&before))
+        .replace(Site::MlpOut.at(1), |tensor| Ok(tensor.f_zeros_like()?))
+        .observe(Site::ResidPost.at(1), keep(&after));
     let changed = logits(&model, &mut hooks).unwrap();
     drop(hooks);
     assert_eq!(before.into_inner(), after.into_inner(), "without its feed-forward part the layer adds nothing");
@@ -47,36 +38,37 @@ fn a_replacement_changes_what_follows_and_nothing_before() {
 #[test]
 fn hooks_at_one_address_run_in_the_order_of_their_adding() {
     let model = tiny("tied");
-    let (first, second) = (Cell::new(f64::NAN), Cell::new(f64::NAN));
-    let norm = |tensor: &Tensor| Ok::<_, Error>(tensor.f_norm()?.f_double_value(&[])?);
+    let (first, second) = (RefCell::default(), RefCell::default());
     let mut hooks = Hooks::new();
     hooks
-        .observe(Site::AttnOut.at(0), |tensor| Ok(first.set(norm(tensor)?)))
+        .observe(Site::AttnOut.at(0), keep(&first))
         .replace(Site::AttnOut.at(0), |tensor| Ok(tensor.f_mul_scalar(3.0)?))
-        .observe(Site::AttnOut.at(0), |tensor| Ok(second.set(norm(tensor)?)));
+        .observe(Site::AttnOut.at(0), keep(&second));
     logits(&model, &mut hooks).unwrap();
     drop(hooks);
-    assert!((second.get() / first.get() - 3.0).abs() < 1e-5);
+    let tripled: Vec<f32> = first.into_inner().into_iter().map(|value| 3.0 * value).collect();
+    assert!(!tripled.is_empty());
+    assert_eq!(second.into_inner(), tripled);
 }
 
 #[test]
 fn one_head_is_seen_and_replaced_alone() {
     let model = tiny("odd_heads");
-    let seen = RefCell::new((Vec::new(), Vec::new(), Vec::new()));
+    let (whole, head, after) = (RefCell::default(), RefCell::default(), RefCell::default());
     let mut hooks = Hooks::new();
     hooks
-        .observe(Site::Z.at(2), |tensor| Ok(seen.borrow_mut().0 = values(&tensor.select(2, 3))))
-        .observe(Site::Z.at(2).head(3), |tensor| Ok(seen.borrow_mut().1 = values(tensor)))
+        .observe(Site::Z.at(2), keep(&whole))
+        .observe(Site::Z.at(2).head(3), keep(&head))
         .replace(Site::Z.at(2).head(3), |tensor| Ok(tensor.f_zeros_like()?))
-        .observe(Site::Z.at(2), |tensor| Ok(seen.borrow_mut().2 = values(tensor)));
+        .observe(Site::Z.at(2), keep(&after));
     logits(&model, &mut hooks).unwrap();
     drop(hooks);
-    let (whole, head, after) = seen.into_inner();
-    assert_eq!(whole, head);
-    let width = model.config().head_size;
+    let (heads, width) = (model.config().heads, model.config().head_size);
+    let third: Vec<f32> = whole.into_inner().chunks(width).skip(3).step_by(heads).flatten().copied().collect();
+    assert_eq!(third, head.into_inner());
     let zero = |values: &[f32]| values.iter().all(|&value| value == 0.0);
-    for (number, part) in after.chunks(width).enumerate() {
-        assert_eq!(zero(part), number % model.config().heads == 3, "head {}", number % model.config().heads);
+    for (number, part) in after.into_inner().chunks(width).enumerate() {
+        assert_eq!(zero(part), number % heads == 3, "head {}", number % heads);
     }
 }
 
@@ -154,7 +146,7 @@ fn asking_for_the_pattern_changes_no_state() {
         let batch = TokenBatch::new(&texts, PadSide::Left).unwrap();
         let (states, rows) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         let mut hooks = Hooks::new();
-        hooks.observe(Site::ResidPost.at(29), |tensor| Ok(*states.borrow_mut() = values(&tensor.select(0, 0))));
+        hooks.observe(Site::ResidPost.at(29), |tensor| keep(&states)(&tensor.select(0, 0)));
         if with_pattern {
             for layer in 0..30 {
                 let rows = &rows;

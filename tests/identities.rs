@@ -5,7 +5,7 @@ mod common;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use common::{fixture, floats, max_abs, max_difference, smollm, tiny, TINY};
+use common::{fixture, floats, max_abs, max_difference, smollm, tiny, values, TINY};
 use probity::hook::{Address, Hooks, Site};
 use probity::model::LogitsFor;
 use probity::text::{PadSide, TokenBatch};
@@ -33,10 +33,6 @@ fn states(model: &Model, texts: &[&[u32]]) -> BTreeMap<Address, Tensor> {
     model.decoder().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
     drop(hooks);
     seen.into_inner()
-}
-
-fn values(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(tensor.to_kind(Kind::Float).flatten(0, -1)).unwrap()
 }
 
 /// Relative difference, as everywhere: max |difference| / max |reference|.

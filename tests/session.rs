@@ -4,7 +4,7 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{max_abs, max_difference, smollm, tiny};
+use common::{max_abs, max_difference, smollm, tiny, values};
 use probity::generate::Session;
 use probity::hook::{Hooks, Site};
 use probity::model::LogitsFor;
@@ -13,10 +13,6 @@ use probity::{Error, Model};
 use tch::{Kind, Tensor};
 
 const SITE: Site = Site::ResidPost;
-
-fn values(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(tensor.to_kind(Kind::Float).flatten(0, -1)).unwrap()
-}
 
 /// Log-probabilities of the next token at every position of one text, run alone and without a cache.
 fn recomputed(model: &Model, text: &[u32]) -> Tensor {

@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_basis_is_orthonormal_and_leaves_out_what_depends() {
         let mut rows = random_directions(4, 7, 3);
-        let sum = &rows.row(0) * 2.0 - &rows.row(1);
+        let sum = &rows.row(0) * 2.0 - rows.row(1);
         rows.row_mut(2).assign(&sum);
         let basis = orthonormal(rows.clone());
         assert_eq!(basis.dim(), (3, 7));

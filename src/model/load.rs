@@ -88,7 +88,7 @@ impl Model {
         let template = read_template(path, &settings)?;
         let generation = path.join("generation_config.json");
         let generation = if generation.is_file() { read_json(&generation)? } else { Value::Null };
-        let stop = [&generation, &config].into_iter().find_map(|source| end_tokens(source)).unwrap_or_default();
+        let stop = [&generation, &config].into_iter().find_map(end_tokens).unwrap_or_default();
         Model::assemble(path, decoder?, tokenizer, template, stop, sha256)
     }
 

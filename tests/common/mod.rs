@@ -1,11 +1,13 @@
 //! What several tests need: the small real model, fixtures, comparisons.
 #![allow(dead_code)]
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use probity::Model;
 use safetensors::SafeTensors;
+use tch::{Kind, Tensor};
 
 static SMOLLM: LazyLock<Option<Mutex<Model>>> = LazyLock::new(|| {
     let path = smollm_path();
@@ -61,6 +63,19 @@ pub fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<i64> {
     let view = file.tensor(name).unwrap();
     assert_eq!(view.dtype(), safetensors::Dtype::I64, "{name}");
     view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+}
+
+/// Values of a tensor in one row.
+pub fn values(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.to_kind(Kind::Float).flatten(0, -1)).unwrap()
+}
+
+/// A hook that keeps the values of what it sees last.
+pub fn keep(into: &RefCell<Vec<f32>>) -> impl FnMut(&Tensor) -> probity::Result<()> + '_ {
+    move |tensor| {
+        *into.borrow_mut() = values(tensor);
+        Ok(())
+    }
 }
 
 pub fn max_abs(values: &[f32]) -> f64 {
