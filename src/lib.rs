@@ -62,6 +62,7 @@
 mod error;
 mod file;
 mod progress;
+mod provenance;
 
 pub mod capture;
 pub mod causal;
@@ -79,6 +80,7 @@ pub mod text;
 pub use error::{Error, Place, Result};
 pub use model::Model;
 pub use progress::Progress;
+pub use provenance::Provenance;
 
 /// The code of the README and the guide compiles.
 #[cfg(doctest)]

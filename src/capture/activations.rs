@@ -9,10 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{nearest, Place};
 use crate::hook::Address;
-use crate::{file, Error, Result};
-
-/// What a result was made from: hashes and settings by name, such as `model_sha256` or `pool`.
-pub type Provenance = BTreeMap<String, String>;
+use crate::{file, Error, Provenance, Result};
 
 /// Which rows belong to which text, where every token was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

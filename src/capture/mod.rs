@@ -8,7 +8,7 @@ mod collector;
 mod pool;
 mod readout;
 
-pub use activations::{Activations, Provenance, TokenRows};
+pub use activations::{Activations, TokenRows};
 pub(crate) use collector::Collector;
 pub use pool::Pool;
 pub use readout::Readout;

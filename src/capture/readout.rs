@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use super::collector::Collector;
 use super::pool::Pool;
-use super::{Activations, Provenance, TokenRows};
+use super::{Activations, TokenRows};
 use crate::hook::{Address, Selection, Site};
 use crate::model::LogitsFor;
 use crate::progress::Progress;
 use crate::text::{Encoded, PadSide, Text, TokenBatch};
-use crate::{Error, Model, Result};
+use crate::{Error, Model, Provenance, Result};
 
 /// What to read from a model: places, and how the tokens of a span become a row.
 ///

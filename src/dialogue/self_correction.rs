@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{Instruction, Transcript};
-use crate::capture::{Activations, Collector, Pool, Provenance, Readout};
+use crate::capture::{Activations, Collector, Pool, Readout};
 use crate::progress::Progress;
 use crate::task::{Answer, AnsweredRound, ChoiceItem, ChoiceTask};
 use crate::text::Role;
-use crate::{file, Error, Model, Result};
+use crate::{file, Error, Model, Provenance, Result};
 
 /// Name of the condition of round 0, in which no instruction is given.
 pub const NO_INSTRUCTION: &str = "none";

@@ -6,9 +6,8 @@ use std::path::Path;
 use ndarray::{Array1, Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use crate::capture::Provenance;
 use crate::hook::Address;
-use crate::{file, Result};
+use crate::{file, Provenance, Result};
 
 /// How a state is held against a probe's direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -12,10 +12,9 @@ use super::weights::gguf::Gguf;
 use super::weights::huggingface::Checkpoint;
 use super::weights::Loader;
 use super::{Decoder, DecoderConfig};
-use crate::capture::Provenance;
 use crate::error::Place;
 use crate::text::{ChatTemplate, Tokenizer};
-use crate::{file, Error, Result};
+use crate::{file, Error, Provenance, Result};
 
 /// A decoder with its tokeniser and chat template.
 ///

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::direction::{check_width, dot};
 use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, Training};
-use crate::capture::{Activations, Provenance};
+use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
 use crate::stats::ClusterBootstrap;
-use crate::{file, Error, Result};
+use crate::{file, Error, Provenance, Result};
 
 /// A linear rule at one address, with what is known of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,10 +8,9 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::{Evaluation, FitReport, Probe, ProbeBank};
-use crate::capture::Provenance;
 use crate::error::Place;
 use crate::hook::Address;
-use crate::{file, Error, Result};
+use crate::{file, Error, Provenance, Result};
 
 const KEY: &str = "probity";
 const KIND: &str = "probe_bank";

@@ -4,8 +4,7 @@ use ndarray::{Array1, Array2, ArrayView2, ShapeBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::GroupSplit;
-use crate::capture::Provenance;
-use crate::{Error, Result};
+use crate::{Error, Provenance, Result};
 
 /// How a bank of probes is split and evaluated, the same for every kind of probe.
 #[derive(Debug, Clone, Copy, PartialEq)]

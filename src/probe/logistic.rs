@@ -2,8 +2,8 @@
 
 use super::solve::Problem;
 use super::{Estimator, FitReport, GroupSplit, Labels, Linear, ProbeBank, Protocol, Standardiser, Training};
-use crate::capture::{Activations, Provenance};
-use crate::{Error, Result};
+use crate::capture::Activations;
+use crate::{Error, Provenance, Result};
 
 /// L2-regularised logistic regression by linfa-logistic, one probe per address.
 ///

@@ -3,8 +3,8 @@
 use ndarray::Array1;
 
 use super::{Estimator, FitReport, GroupSplit, Labels, Linear, ProbeBank, Protocol, Standardiser, Training};
-use crate::capture::{Activations, Provenance};
-use crate::Result;
+use crate::capture::Activations;
+use crate::{Provenance, Result};
 
 /// Direction = mean immoral state minus mean moral state, in raw space; threshold at the midpoint.
 ///

@@ -4,14 +4,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::Provenance;
 use crate::dialogue::{Study, NO_INSTRUCTION};
 use crate::error::Place;
 use crate::level::{ChangeRow, Comparison, LevelRow, Levels, Verdict, VerdictRule, NEUTRAL};
 use crate::probe::{ProbeBank, ProbeRow};
 use crate::stats::Interval;
 use crate::task::{AnsweredRound, Behaviour, BehaviourRow, Measure};
-use crate::{file, Error, Result};
+use crate::{file, Error, Provenance, Result};
 
 /// Name and version of the report's form.
 pub const SCHEMA: &str = "probity-report-1";
