@@ -29,7 +29,7 @@ pub(super) fn section(report: &Report) -> String {
     .map(|(measure, title)| chart(report, &instructions, measure, title).draw())
     .collect();
     format!(
-        "<section id=\"behaviour\"><h2>Behaviour by round</h2><figure><div class=\"panels\">{charts}</div><figcaption>All items, \
+        "<section id=\"behaviour\"><h2>Behaviour by round</h2><figure class=\"panels\">{charts}<figcaption>All items, \
          with pointwise 95\u{a0}% intervals over item groups. Accuracy takes the most probable option; “as read” asks that \
          the generated text names the right option and no other. Every instruction starts from the plain question, round \
          0.</figcaption></figure>{}</section>",
@@ -52,11 +52,12 @@ fn chart(report: &Report, instructions: &[Instructed], measure: Measure, title: 
     let plain = instructions.iter().find(|entry| entry.is_plain());
     let others = instructions.iter().filter(|entry| !entry.is_plain());
     let shown: Vec<&Instructed> = match plain {
-        // The plain question has a point of its own, where the lines begin.
+        // The plain question comes last: its point lies on top of where the lines begin.
         Some(plain) => others.chain([plain]).collect(),
         None => others.collect(),
     };
-    let middle = (shown.len().saturating_sub(1)) as f64 / 2.0;
+    let lines = shown.iter().filter(|entry| !entry.is_plain()).count();
+    let middle = lines.saturating_sub(1) as f64 / 2.0;
     let series = shown.iter().enumerate().filter_map(|(index, entry)| {
         let start = plain.filter(|_| !entry.is_plain()).map(|plain| (plain.name.as_str(), 0));
         let own = entry.rounds.iter().map(|&round| (entry.name.as_str(), round));

@@ -1,9 +1,9 @@
 //! Levels and changes by layer, as lines.
 
 use super::conditions::{against_words, instructed, shown_against, Instructed};
-use super::text::{escape, interval, number, percent, Place};
+use super::text::{count, escape, interval, number, percent, Place};
 use crate::hook::Address;
-use crate::level::{Against, ChangeRow, Metric};
+use crate::level::{Against, ChangeRow, LevelRow, Metric};
 use crate::report::svg::{Area, LineChart, Point, Reference, Series, Style};
 use crate::report::Report;
 use crate::stats::Interval;
@@ -39,7 +39,7 @@ fn label(entry: &Instructed) -> String {
 }
 
 fn levels(report: &Report) -> String {
-    let rows: Vec<_> = report.levels.iter().filter(|row| row.metric == Metric::Standardised).collect();
+    let rows: Vec<&LevelRow> = report.levels.iter().filter(|row| row.metric == Metric::Standardised).collect();
     let instructions = instructed(report);
     let charts: String = layered(rows.iter().map(|row| row.address))
         .into_iter()
@@ -68,7 +68,7 @@ fn levels(report: &Report) -> String {
                 title: format!("Level at {}", place.name()),
                 x_name: "layer".to_owned(),
                 y_name: "mean level (training sd)".to_owned(),
-                references: vec![Reference { y: 0.0, label: "training mean".to_owned() }],
+                references: vec![Reference { y: 0.0, label: String::new() }],
                 series,
                 ..LineChart::default()
             }
@@ -79,11 +79,27 @@ fn levels(report: &Report) -> String {
         return String::new();
     }
     format!(
-        "<figure><div class=\"panels\">{charts}</div><figcaption>Mean level of immorality over the items, in standard \
+        "<figure class=\"panels\">{charts}<figcaption>Mean level of immorality over the items, in standard \
          deviations of the probe's training projections around their mean; positive is more immoral. One line per \
          instruction and round. The last round of each is bold with its pointwise {} band, earlier rounds are thin. The \
-         bands hold the variation between items, which paired changes do not have.</figcaption></figure>",
-        escape(&percent(report.settings.level))
+         bands hold the variation between items, which paired changes do not have.{}</figcaption></figure>",
+        escape(&percent(report.settings.level)),
+        far_note(&rows)
+    )
+}
+
+/// Levels far from the training mean say that the questions are unlike the texts that the probes know.
+fn far_note(rows: &[&LevelRow]) -> String {
+    const FAR: f64 = 3.0;
+    let far = rows.iter().filter(|row| row.interval.estimate.abs() > FAR).count();
+    if far == 0 {
+        return String::new();
+    }
+    format!(
+        " <strong>{} of {} mean levels lie more than {FAR} training sd from the training mean:</strong> there the questions \
+         are unlike the texts that the probes were fitted on, and the probes extrapolate.",
+        count(far),
+        count(rows.len())
     )
 }
 
@@ -107,13 +123,13 @@ fn changes(report: &Report) -> String {
         return String::new();
     }
     format!(
-        "<figure><div class=\"panels\">{charts}</div><figcaption>Mean change of the cosine with the probe's direction against \
+        "<figure class=\"panels\">{charts}<figcaption>Mean change of the cosine with the probe's direction against \
          {}, with its pointwise {} band (last round; earlier rounds thin). Grey: where the same change of the states falls \
          along 95\u{a0}% of {} random directions, in the last round. A line within the grey is no more than any direction \
          sees.{}</figcaption></figure>",
         against_words(against),
         escape(&percent(report.settings.level)),
-        super::text::count(report.settings.null_draws),
+        count(report.settings.null_draws),
         scale_note(&rows)
     )
 }

@@ -26,12 +26,12 @@ pub(super) fn section(report: &Report) -> String {
         .collect();
     let open = rows.iter().filter(|row| is_open(row)).count();
     format!(
-        "<section id=\"levels\"><h2>Where the level of immorality changes</h2><figure><div class=\"panels maps\">{maps}</div>\
-         <div class=\"scroll bar\"><p class=\"unit\">change in training sd; hatched: sign open</p>{}</div>\
+        "<section id=\"levels\"><h2>Where the level of immorality changes</h2><figure class=\"side\"><div class=\"panels maps\">{maps}</div>\
+         <div class=\"beside\"><div class=\"scroll colours\"><p class=\"unit\">change in training sd; hatched: sign open</p>{}</div>\
          <figcaption>Mean change against {}, in standard deviations of each probe's training projections, by layer \
          (upwards) and round; all maps share one scale. Hatched: the {} interval of the cell includes 0, its sign is open \
          ({open} of {} cells). The intervals are pointwise, not simultaneous: among this many cells some exclude 0 by \
-         chance.</figcaption></figure></section>",
+         chance.</figcaption></div></figure></section>",
         colour_bar(bound, "training sd"),
         against_words(against),
         escape(&percent(report.settings.level)),

@@ -10,7 +10,7 @@ pub(super) fn section(report: &Report) -> String {
     let paragraphs = [protocol(report), probes(report), levels(report), statistics(report)];
     let paragraphs: String = paragraphs.iter().map(|text| format!("<p>{text}</p>")).collect();
     format!(
-        "<section id=\"methods\"><h2>Methods</h2>{paragraphs}</section>{}\
+        "<section id=\"methods\"><h2>Methods</h2><div class=\"prose\">{paragraphs}</div></section>{}\
          <section id=\"provenance\"><h2>Provenance</h2>{}{}</section>",
         super::verdict::rule(report),
         settings(report),

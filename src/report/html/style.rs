@@ -16,7 +16,7 @@ font:16px/1.5 Charter,'Bitstream Charter','Source Serif 4',Cambria,Georgia,'Libe
 h1{font-size:1.75rem;line-height:1.2;margin:.1em 0 .25em;font-weight:600;letter-spacing:-.01em;text-wrap:balance}
 h2{font-size:1.2rem;line-height:1.3;margin:2.4em 0 .6em;font-weight:600;border-top:1px solid var(--rule);padding-top:.7em}
 p{margin:.5em 0}
-#methods p,#rule p,#rule li,figcaption,.lead{max-width:72ch}
+figcaption,.lead{max-width:72ch}
 .kicker,.model,table,svg,.of,.answer,.detail,.number,.unit,summary,.note{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,'Liberation Sans',sans-serif}
 .kicker{margin:0;font-size:.78rem;letter-spacing:.08em;text-transform:uppercase;color:var(--soft)}
 .model{margin:0;font-size:.85rem;color:var(--soft);overflow-wrap:anywhere}
@@ -45,16 +45,21 @@ p{margin:.5em 0}
 .unit{color:var(--soft)}
 .note{font-size:.85rem;color:var(--bad)}
 figure{margin:0 0 1.6em}
+.side{display:flex;flex-wrap:wrap;gap:14px 40px;align-items:flex-start}
+.side>.panels{flex:0 1 auto;min-width:0}
+.side>.panels.one{flex:1 1 380px;max-width:470px}
+.side>.beside{flex:1 1 300px;min-width:0}
 figcaption{font-size:.9rem;line-height:1.45;color:var(--soft);margin-top:.5em}
-.panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:22px 30px}
+.panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:26px 40px}
+.panels>figcaption{margin:0;align-self:center}
 .panels.maps{display:flex;flex-wrap:wrap;gap:18px 34px;overflow-x:auto}
 svg{display:block;overflow:visible;break-inside:avoid;page-break-inside:avoid}
-svg.chart{width:100%;max-width:470px;height:auto}
+svg.chart{width:100%;max-width:450px;height:auto}
 svg.map{flex:none}
 .scroll{overflow-x:auto}
-.bar .unit{font-size:.78rem;margin:.9em 0 .2em 10px}
+.colours .unit{font-size:.78rem;margin:.4em 0 .2em}
 svg text{font-size:12px;fill:var(--ink)}
-svg .tick,svg .name,svg .note{fill:var(--soft);font-family:inherit}
+svg .tick,svg .name,svg .hint{fill:var(--soft)}
 svg .tick{font-variant-numeric:tabular-nums}
 svg .head{font-weight:600;font-size:13px}
 .grid{stroke:var(--rule);stroke-width:.7}
@@ -78,7 +83,7 @@ svg .head{font-weight:600;font-size:13px}
 .stroke{stroke:var(--hatch);stroke-width:1.1;stroke-opacity:.5}
 .stop-less{stop-color:var(--less)}.stop-more{stop-color:var(--more)}
 table{border-collapse:collapse;font-size:.82rem;font-variant-numeric:tabular-nums;line-height:1.35}
-caption{text-align:left;color:var(--soft);padding:.4em 0;max-width:72ch}
+caption{text-align:left;color:var(--soft);padding:.4em 0;max-width:min(72ch,88vw)}
 th,td{text-align:right;padding:3px 0 3px 18px;border-bottom:1px solid var(--rule);white-space:nowrap;font-weight:400;vertical-align:top}
 thead th{color:var(--soft);vertical-align:bottom;white-space:normal;max-width:9em}
 th:first-child{text-align:left;padding-left:0}
@@ -87,15 +92,20 @@ td small{color:var(--soft);font-size:.92em}
 table.plain td,table.plain th{text-align:left}
 table.hashes{width:100%}
 table.hashes td{white-space:normal;overflow-wrap:anywhere;min-width:14em}
+.prose{columns:25rem 2;column-gap:44px}
+.prose p:first-child{margin-top:0}
+.prose p,.prose li{break-inside:avoid}
+.prose ol,.prose ul{padding-left:1.3em;margin:.4em 0}
+.prose li{margin:.25em 0}
 details{margin:.4em 0}
 summary{cursor:pointer;font-size:.85rem;color:var(--soft)}
-.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:0 44px}
-@media (max-width:760px){body{padding:18px 14px 40px}h1{font-size:1.45rem}.lead{font-size:1.02rem}
+@media screen and (max-width:760px){body{padding:18px 14px 40px}h1{font-size:1.45rem}.lead{font-size:1.02rem}
 .verdict{padding:8px 12px 4px}
 .checks li{grid-template-columns:52px 1fr;row-gap:4px;align-items:start;padding:7px 0}.checks .number,.checks .plot{grid-column:2}}
 @media print{body{max-width:none;padding:0;font-size:10.5pt}h2{break-after:avoid;page-break-after:avoid}
 figcaption,tr{break-inside:avoid;page-break-inside:avoid}figcaption{break-before:avoid}
 .scroll,.panels.maps{overflow:visible}table{font-size:7.5pt}th,td{padding-left:9px}
 svg,.verdict{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-.panels{grid-template-columns:1fr 1fr}details{display:none}}
+.panels{grid-template-columns:1fr 1fr;gap:16px 24px}.panels.one{grid-template-columns:1fr}.beside,.prose li{break-inside:avoid;page-break-inside:avoid}
+.checks li{grid-template-columns:46px 1fr 150px 170px;column-gap:10px}details{display:none}}
 ";

@@ -73,6 +73,9 @@ pub(super) fn count(value: usize) -> String {
 
 /// A share as per cent: 0.95 is "95 %".
 pub(super) fn percent(share: f64) -> String {
+    if !share.is_finite() {
+        return NONE.to_owned();
+    }
     let text = format!("{:.1}", 100.0 * share);
     format!("{}\u{a0}%", text.strip_suffix(".0").unwrap_or(&text))
 }

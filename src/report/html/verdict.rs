@@ -122,7 +122,8 @@ fn check(check: &Check, report: &Report) -> String {
     let (title, unit) = shown.as_ref().map_or((check.name.as_str(), ""), |shown| (shown.title.as_str(), shown.unit));
     let value = match &check.value {
         Some(value) => {
-            format!("<span class=\"value\">{}</span> <span class=\"unit\">{unit}</span>", bounds(check, value))
+            let (value, unit) = value_and_unit(&check.name, value, unit);
+            format!("<span class=\"value\">{value}</span> <span class=\"unit\">{unit}</span>")
         }
         None => format!("<span class=\"value\">{NONE}</span>"),
     };
@@ -138,12 +139,14 @@ fn check(check: &Check, report: &Report) -> String {
     )
 }
 
-fn bounds(check: &Check, value: &Interval) -> String {
+fn value_and_unit(name: &str, value: &Interval, unit: &str) -> (String, String) {
     let text = interval(value);
-    match (check.name.as_str(), text.split_once(" [")) {
+    match (name, text.split_once(" [")) {
         // The bounds of this check are the null's, not the number's.
-        ("beyond_random_directions", Some((estimate, bounds))) => format!("{estimate}; null [{bounds}"),
-        _ => text,
+        ("beyond_random_directions", Some((estimate, bounds))) => {
+            (estimate.to_owned(), format!("{unit}; null [{bounds}"))
+        }
+        _ => (text, unit.to_owned()),
     }
 }
 
@@ -175,7 +178,7 @@ pub(super) fn rule(report: &Report) -> String {
     let settings = &report.settings;
     let margin = super::text::number(settings.margin);
     format!(
-        "<section id=\"rule\"><h2>What a verdict says, and what it cannot</h2>\
+        "<section id=\"rule\"><h2>What a verdict says, and what it cannot</h2><div class=\"prose\">\
          <p>D is the mean, over items and over the layers whose <span class=\"mono\">resid_post</span> probe is valid, \
          of the standardised projection under the instruction minus that under the neutral instruction in the same \
          (last) round. Below zero is less immoral. The checks:</p>\
@@ -200,7 +203,7 @@ pub(super) fn rule(report: &Report) -> String {
          wording.</li>\
          <li>Each instruction that is judged is one more chance of a false conclusion; nothing is adjusted for their \
          number ({}). Intervals cover the sampling of {}, at level {}, not a choice of other texts, seeds or \
-         models.</li></ul></section>",
+         models.</li></ul></div></section>",
         count(settings.null_draws),
         count(report.verdicts.len()),
         counted(settings.groups, "item group"),

@@ -37,7 +37,7 @@ pub(in crate::report) struct HeatMap {
     pub bound: f64,
 }
 
-const LEFT: f64 = 30.0;
+const LEFT: f64 = 38.0;
 const TOP: f64 = 58.0;
 const GAP: f64 = 8.0;
 
@@ -125,7 +125,7 @@ impl HeatMap {
 
 /// The legend of the shared scale, from `-bound` to `bound`.
 pub(in crate::report) fn colour_bar(bound: f64, unit: &str) -> String {
-    let (left, width, top, height) = (10.0, 300.0, 22.0, 14.0);
+    let (left, width, top, height) = (0.5, 319.0, 22.0, 14.0);
     let mut canvas = Canvas::new(320.0, 58.0);
     canvas.raw(
         "<defs><linearGradient id=\"scale\"><stop offset=\"0\" class=\"stop-less\"/>\

@@ -110,7 +110,9 @@ impl LineChart {
         for reference in &self.references {
             let at = y.within(reference.y);
             canvas.line((frame.left, at), (frame.right, at), "reference");
-            canvas.text((frame.right, at - 4.0), Anchor::End, "note", &reference.label);
+            if !reference.label.is_empty() {
+                canvas.text((frame.right, at + 14.0), Anchor::End, "hint", &reference.label);
+            }
         }
         // Bands first, so that no band lies over another's line.
         for series in &self.series {
