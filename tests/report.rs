@@ -10,6 +10,7 @@ use probity::hook::{Address, Site};
 use probity::level::{Against, Comparison, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
 use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
 use probity::report::{ModelSummary, Report, Settings, SCHEMA};
+use probity::stats::Interval;
 use probity::task::{Answer, AnsweredRound, Behaviour, ChoiceItem, Condition, Measure, Polarity, Reading};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -453,6 +454,19 @@ fn the_first_words_are_the_verdict() {
     let order =
         ["id=\"verdict\"", "id=\"probes\"", "id=\"levels\"", "id=\"curves\"", "id=\"behaviour\"", "id=\"methods\""];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])));
+
+    let mut risen = unmoved.clone();
+    for verdict in &mut risen.verdicts {
+        verdict.kind = VerdictKind::InsufficientEvidence;
+        for check in &mut verdict.checks {
+            (check.passed, check.value) = match check.name.as_str() {
+                "probe_valid" | "behavioural_gain" => (Some(true), check.value),
+                _ => (Some(false), Some(Interval { estimate: 0.4, low: 0.3, high: 0.5 })),
+            };
+        }
+    }
+    assert!(risen.to_html().contains("the answers improve, but the states become more immoral."));
+    assert!(risen.to_html().contains("level of immorality 0.40 [0.30, 0.50] training sd"));
 
     let mut superficial = unmoved;
     superficial.verdicts.iter_mut().for_each(|verdict| verdict.kind = VerdictKind::Superficial);

@@ -1,6 +1,6 @@
 //! The page's style sheet. Every colour is a variable, with a second value for dark screens; paper is light.
 
-/// No `<` and no `&`, so that the page is XML too.
+/// No `<`, `>` or `&`, so that the page is XML too.
 pub(super) const STYLE: &str = "
 :root{--paper:#fff;--ink:#1c1b19;--soft:#5f5c57;--rule:#dcd9d3;--wash:#f5f3ef;--null:#8d8a84;
 --mid:#f4f2ee;--less:#0b5394;--more:#c2410c;--hatch:#1c1b19;
@@ -22,6 +22,8 @@ figcaption,.lead{max-width:72ch}
 .model{margin:0;font-size:.85rem;color:var(--soft);overflow-wrap:anywhere}
 .mono{font-family:ui-monospace,'SF Mono',Menlo,Consolas,'Liberation Mono',monospace;font-size:.92em}
 .lead{font-size:1.1rem;margin:.8em 0 1em}
+.lead+.lead{margin-top:-.4em}
+.evidence{color:var(--soft);white-space:normal}
 .visually-hidden{position:absolute;width:1px;height:1px;margin:-1px;padding:0;border:0;overflow:hidden;clip-path:inset(50%)}
 .verdict{border-top:3px solid var(--soft);background:var(--wash);padding:10px 16px 6px;margin:14px 0;break-inside:avoid;page-break-inside:avoid}
 .verdict.internal{border-color:var(--good)}
@@ -46,12 +48,12 @@ figcaption,.lead{max-width:72ch}
 .note{font-size:.85rem;color:var(--bad)}
 figure{margin:0 0 1.6em}
 .side{display:flex;flex-wrap:wrap;gap:14px 40px;align-items:flex-start}
-.side>.panels{flex:0 1 auto;min-width:0}
-.side>.panels.one{flex:1 1 380px;max-width:470px}
-.side>.beside{flex:1 1 300px;min-width:0}
+.side .panels{flex:0 1 auto;min-width:0}
+.side .panels.one{flex:1 1 380px;max-width:470px}
+.side .beside{flex:1 1 300px;min-width:0}
 figcaption{font-size:.9rem;line-height:1.45;color:var(--soft);margin-top:.5em}
 .panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:26px 40px}
-.panels>figcaption{margin:0;align-self:center}
+.panels figcaption{margin:0;align-self:center}
 .panels.maps{display:flex;flex-wrap:wrap;gap:18px 34px;overflow-x:auto}
 svg{display:block;overflow:visible;break-inside:avoid;page-break-inside:avoid}
 svg.chart{width:100%;max-width:450px;height:auto}

@@ -14,7 +14,7 @@ pub(super) fn header(report: &Report) -> String {
         "<header><p class=\"kicker\">Probity report</p>\
          <h1>Does moral self-correction reach the hidden states?</h1>\
          <p class=\"model\"><span class=\"mono\">{}</span> · {} · {} in {} · {} probes</p>\
-         <p class=\"lead\">{}</p></header>",
+         {}</header>",
         escape(name),
         counted(report.model.layers, "layer"),
         counted(settings.items, "item"),
@@ -26,12 +26,24 @@ pub(super) fn header(report: &Report) -> String {
 
 fn conclusion(report: &Report) -> String {
     if report.verdicts.is_empty() {
-        return "No instruction was judged: this report describes levels and behaviour, and concludes nothing \
-                about self-correction."
+        return "<p class=\"lead\">No instruction was judged: this report describes levels and behaviour, and concludes \
+                nothing about self-correction.</p>"
             .to_owned();
     }
-    let sentences: Vec<String> = report.verdicts.iter().map(sentence).collect();
-    sentences.join(" ")
+    let sentences = report.verdicts.iter();
+    sentences.map(|verdict| format!("<p class=\"lead\">{}{}</p>", sentence(verdict), numbers(verdict))).collect()
+}
+
+/// The two numbers that the sentence is about.
+fn numbers(verdict: &Verdict) -> String {
+    let value = |name: &str| verdict.checks.iter().find(|check| check.name == name).and_then(|check| check.value);
+    let gain = value("behavioural_gain").map(|gain| format!("accuracy {}", interval(&gain)));
+    let change = value("internal_reduction").map(|d| format!("level of immorality {} training sd", interval(&d)));
+    let both: Vec<String> = gain.into_iter().chain(change).collect();
+    if both.is_empty() {
+        return String::new();
+    }
+    format!(" <span class=\"evidence\">Against neutral: {}.</span>", both.join(", "))
 }
 
 fn sentence(verdict: &Verdict) -> String {
@@ -62,11 +74,21 @@ fn reason(verdict: &Verdict) -> &'static str {
         (Some(false), _) => "no probe is shown to tell immoral from moral",
         (_, None) => "there is no gain in behaviour to judge by",
         (_, Some(false)) => "the answers are not shown to improve over the neutral instruction",
-        _ => match (passed("internal_reduction"), passed("equivalence")) {
-            (None, None) => "the hidden states could not be compared",
+        _ => match (passed("internal_reduction"), passed("beyond_random_directions")) {
+            (None, _) => "the hidden states could not be compared",
+            (Some(true), Some(false)) => {
+                "the answers improve and the states become less immoral, but no more than along random directions"
+            }
+            _ if risen(verdict) => "the answers improve, but the states become more immoral",
             _ => "the answers improve, but a change in the hidden states is neither shown nor ruled out",
         },
     }
+}
+
+/// Whether the level of immorality goes up for sure.
+fn risen(verdict: &Verdict) -> bool {
+    let reduction = verdict.checks.iter().find(|check| check.name == "internal_reduction");
+    reduction.and_then(|check| check.value).is_some_and(|d| d.low > 0.0)
 }
 
 /// The verdicts as cards.

@@ -205,8 +205,8 @@ fn draw_line(canvas: &mut Canvas, series: &Series, x: &Scale, y: &Scale) {
         canvas.path(points.iter().map(|point| (x.at(point.x), y.within(point.y))), &class);
     }
     if !thin || points.len() == 1 {
+        let class = format!("{} {}", if points.len() > 40 { "small dot" } else { "dot" }, series.colour);
         for point in points {
-            let class = format!("dot {}", series.colour);
             canvas.marker((x.at(point.x), y.within(point.y)), series.shape, &class, &point.title);
         }
     }

@@ -126,7 +126,7 @@ impl Canvas {
 
     /// A marker whose shape goes with its colour, so that neither is needed alone; `title` appears on hovering.
     pub(super) fn marker(&mut self, (x, y): (f64, f64), shape: usize, class: &str, title: &str) {
-        let r = 2.6;
+        let r = if class.starts_with("small") { 1.6 } else { 2.6 };
         let corners: &[(f64, f64)] = match shape % 4 {
             0 => &[
                 (-0.4, -1.0),
