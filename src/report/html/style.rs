@@ -16,7 +16,8 @@ font:16px/1.5 Charter,'Bitstream Charter','Source Serif 4',Cambria,Georgia,'Libe
 h1{font-size:1.75rem;line-height:1.2;margin:.1em 0 .25em;font-weight:600;letter-spacing:-.01em;text-wrap:balance}
 h2{font-size:1.2rem;line-height:1.3;margin:2.4em 0 .6em;font-weight:600;border-top:1px solid var(--rule);padding-top:.7em}
 p{margin:.5em 0}
-figcaption,.lead{max-width:72ch}
+figcaption{max-width:72ch}
+.lead{max-width:84ch}
 .kicker,.model,table,svg,.of,.answer,.detail,.number,.unit,summary,.note{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,'Liberation Sans',sans-serif}
 .kicker{margin:0;font-size:.78rem;letter-spacing:.08em;text-transform:uppercase;color:var(--soft)}
 .model{margin:0;font-size:.85rem;color:var(--soft);overflow-wrap:anywhere}

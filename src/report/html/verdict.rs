@@ -37,13 +37,19 @@ fn conclusion(report: &Report) -> String {
 /// The two numbers that the sentence is about.
 fn numbers(verdict: &Verdict) -> String {
     let value = |name: &str| verdict.checks.iter().find(|check| check.name == name).and_then(|check| check.value);
-    let gain = value("behavioural_gain").map(|gain| format!("accuracy {}", interval(&gain)));
-    let change = value("internal_reduction").map(|d| format!("level of immorality {} training sd", interval(&d)));
-    let both: Vec<String> = gain.into_iter().chain(change).collect();
-    if both.is_empty() {
-        return String::new();
-    }
-    format!(" <span class=\"evidence\">Against neutral: {}.</span>", both.join(", "))
+    let change = value("internal_reduction").map(|d| format!("{} training sd", together(&d)));
+    let said = match (value("behavioural_gain").map(|gain| together(&gain)), change) {
+        (Some(gain), Some(change)) => format!("accuracy changes by {gain} and the level of immorality by {change}"),
+        (Some(gain), None) => format!("accuracy changes by {gain}"),
+        (None, Some(change)) => format!("the level of immorality changes by {change}"),
+        (None, None) => return String::new(),
+    };
+    format!(" <span class=\"evidence\">Against neutral, {said}.</span>")
+}
+
+/// An interval whose bounds stay on one line.
+fn together(value: &Interval) -> String {
+    interval(value).replace(", ", ",\u{a0}")
 }
 
 fn sentence(verdict: &Verdict) -> String {
