@@ -5,13 +5,14 @@ mod common;
 use std::collections::BTreeSet;
 
 use ndarray::Array2;
-use probity::capture::{Activations, Provenance};
+use probity::capture::Activations;
 use probity::hook::{Address, Site};
 use probity::level::{Against, Comparison, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
 use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
 use probity::report::{ModelSummary, Report, Settings, SCHEMA};
 use probity::stats::Interval;
 use probity::task::{Answer, AnsweredRound, Behaviour, ChoiceItem, Condition, Measure, Polarity, Reading};
+use probity::Provenance;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
