@@ -3,14 +3,17 @@
 //! Positions and attention masks are made in [`TokenBatch`] and nowhere else.
 
 mod batch;
+mod check;
 mod template;
 mod tokenizer;
 
 pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
 pub use template::{ChatTemplate, Message, Role};
+#[cfg(feature = "gguf")]
 pub(crate) use tokenizer::BpeVocabulary;
 pub use tokenizer::{Encoded, Tokenizer};
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
@@ -44,19 +47,28 @@ impl Text {
     /// lines of `{"id", "text", "group"?, "span"?}`.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::Malformed`] with the line.
+    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, an empty text or a repeated id.
     pub fn load(path: impl AsRef<Path>) -> Result<Vec<Text>> {
         let path = path.as_ref();
-        if path.extension().is_none_or(|extension| extension != "txt") {
-            return Ok(file::read_json_lines(path)?.into_iter().map(|(_, text)| text).collect());
-        }
-        let content = file::read_text(path)?;
-        let texts: Vec<Text> =
-            content.lines().enumerate().map(|(index, line)| Text::new((index + 1).to_string(), line)).collect();
-        if texts.is_empty() {
+        let rows: Vec<(u64, Text)> = if path.extension().is_none_or(|extension| extension != "txt") {
+            file::read_json_lines(path)?
+        } else {
+            let content = file::read_text(path)?;
+            (1..).zip(content.lines()).map(|(line, text)| (line, Text::new(line.to_string(), text))).collect()
+        };
+        if rows.is_empty() {
             return Err(Error::malformed(path, Place::File, "holds no texts"));
         }
-        Ok(texts)
+        let mut seen = HashSet::new();
+        for (line, text) in &rows {
+            let problem = match seen.insert(text.id.as_str()) {
+                _ if text.text.is_empty() => format!("text {:?} is empty", text.id),
+                false => format!("id {:?} appears a second time", text.id),
+                true => continue,
+            };
+            return Err(Error::malformed(path, Place::Line(*line), problem));
+        }
+        Ok(rows.into_iter().map(|(_, text)| text).collect())
     }
 }
 

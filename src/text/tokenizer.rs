@@ -6,6 +6,7 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::AddedToken;
 
+use super::check;
 use crate::error::Place;
 use crate::{file, Error, Result};
 
@@ -44,9 +45,13 @@ impl Tokenizer {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = file::read_text(path)?;
-        let inner = text
+        check::tokenizer_json(path, &text)?;
+        let mut inner = text
             .parse::<tokenizers::Tokenizer>()
             .map_err(|error| Error::malformed(path, Place::File, format!("no tokeniser: {error}")))?;
+        // Some files ask for texts of one length; here every text is read as it is.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(failed)?;
         Tokenizer::new(inner, None)
     }
 
@@ -73,7 +78,9 @@ impl Tokenizer {
                 Ok((AddedToken::from(token.clone(), control).normalized(false), control))
             })
             .collect::<Result<Vec<_>>>()?;
-        let vocabulary = tokens.into_iter().zip(0u32..).collect();
+        let vocabulary: tokenizers::models::bpe::Vocab = tokens.into_iter().zip(0u32..).collect();
+        check::merges_in(&merges, "", |token| vocabulary.contains_key(token))
+            .map_err(|problem| bad("tokenizer.ggml.merges", problem))?;
         let model = BPE::builder()
             .vocab_and_merges::<tokenizers::models::bpe::Vocab>(vocabulary, merges)
             .build()
@@ -130,6 +137,11 @@ impl Tokenizer {
     /// Number of ids, added tokens included.
     pub fn vocabulary_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// The token with the largest id, added tokens included.
+    pub(crate) fn largest_id(&self) -> Option<(String, u32)> {
+        self.inner.get_vocab(true).into_iter().max_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)))
     }
 
     /// SHA-256 of the tokeniser in its JSON form.

@@ -25,6 +25,7 @@ fn config(settings: &Settings<'_>) -> Result<DecoderConfig> {
     let d_model = settings.size("hidden_size")?;
     let heads = settings.size("num_attention_heads")?;
     let head_size = settings.size_or("head_dim", Some(d_model / heads))?;
+    settings.only("rotary_dim", &[head_size.into()])?;
     Ok(DecoderConfig {
         family: FAMILY.name.to_owned(),
         layers: settings.size("num_hidden_layers")?,
