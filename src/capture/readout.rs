@@ -72,7 +72,8 @@ impl Readout {
     ///
     /// # Errors
     /// [`Error::TextLength`] for a text that is empty or longer than the context, before anything is run;
-    /// [`Error::Setting`] for a span without tokens or a repeated id; those of [`Readout::addresses`].
+    /// [`Error::Setting`] for a span without tokens or a repeated id; [`Error::NotFinite`] if the model
+    /// overflows; those of [`Readout::addresses`].
     pub fn capture(&self, model: &Model, texts: &[Text]) -> Result<Activations> {
         self.capture_with(model, texts, &())
     }
@@ -124,7 +125,9 @@ impl Readout {
             let offsets = offsets.iter().map(|&at| at as i64).collect();
             activations = activations.with_token_rows(TokenRows { offsets, tokens })?;
         }
-        collector.finish(activations)
+        let activations = collector.finish(activations)?;
+        activations.check_finite()?;
+        Ok(activations)
     }
 
     pub(crate) fn provenance(&self) -> Provenance {
@@ -142,7 +145,8 @@ fn encode(model: &Model, texts: &[Text]) -> Result<Vec<Encoded>> {
                 return Err(Error::setting("id", &text.id, "ids must be unique"));
             }
             let encoded = model.tokenizer().encode(&text.text)?;
-            let tokens = encoded.ids.len();
+            // Without a text there is nothing to read, also where the tokeniser adds a token before every text.
+            let tokens = if text.text.is_empty() { 0 } else { encoded.ids.len() };
             if tokens == 0 || tokens > context {
                 return Err(Error::TextLength { what: format!("text {:?}", text.id), tokens, context });
             }
@@ -155,8 +159,9 @@ fn encode(model: &Model, texts: &[Text]) -> Result<Vec<Encoded>> {
 fn span(text: &Text, encoded: &Encoded) -> Result<Range<usize>> {
     let Some(span) = text.span else { return Ok(0..encoded.ids.len()) };
     let tokens = span.tokens(&encoded.bytes);
-    if tokens.is_empty() {
-        let expected = format!("holds no token of text {:?}, which has {} bytes", text.id, text.text.len());
+    if span.end > text.text.len() || span.start >= span.end || tokens.is_empty() {
+        let expected =
+            format!("must hold at least one token of text {:?}, which has {} bytes", text.id, text.text.len());
         return Err(Error::setting("span", format!("{}..{}", span.start, span.end), expected));
     }
     Ok(tokens)

@@ -5,7 +5,7 @@ use crate::capture::Collector;
 use crate::generate::Session;
 use crate::task::{Answer, ChoiceItem};
 use crate::text::Role;
-use crate::{Model, Result};
+use crate::{Error, Model, Result};
 
 /// Conversations about some of the items, around one session: what a turn shares with what the session has
 /// read is not run again.
@@ -40,6 +40,13 @@ impl<'m> Table<'m> {
     pub fn answer(&mut self, talks: &mut [Transcript], collector: &mut Collector) -> Result<Vec<(usize, Answer)>> {
         let tokenizer = self.model.tokenizer();
         let prompts = talks.iter().map(|talk| talk.prompt(self.model)).collect::<Result<Vec<_>>>()?;
+        let context = self.model.config().context;
+        for (item, prompt) in self.items.iter().zip(&prompts) {
+            if prompt.is_empty() || prompt.len() > context {
+                let what = format!("the conversation about item {:?}", item.id);
+                return Err(Error::TextLength { what, tokens: prompt.len(), context });
+            }
+        }
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         self.session.read(&prompts, |batch| collector.hooks(batch.rows.clone(), self.rows.to_vec()))?;
         let options = self

@@ -27,14 +27,15 @@ impl LabelledText {
     /// Reads JSON lines of `{"id", "text", "label", "group"}`; further fields are ignored.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, a label other than 0 and 1, or a
-    /// repeated id.
+    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, an empty text, a label other than 0
+    /// and 1, or a repeated id.
     pub fn load(path: impl AsRef<Path>) -> Result<Vec<LabelledText>> {
         let path = path.as_ref();
         let rows: Vec<(u64, LabelledText)> = file::read_json_lines(path)?;
         let mut seen = HashSet::new();
         for (line, row) in &rows {
             let problem = match row.label {
+                0 | 1 if row.text.is_empty() => format!("text {:?} is empty", row.id),
                 0 | 1 if seen.insert(row.id.as_str()) => continue,
                 0 | 1 => format!("id {:?} appears a second time", row.id),
                 other => format!("label {other} is neither 0 (moral) nor 1 (immoral)"),
