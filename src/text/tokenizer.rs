@@ -52,7 +52,7 @@ impl Tokenizer {
         // Some files ask for texts of one length; here every text is read as it is.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(failed)?;
-        Tokenizer::new(inner, None)
+        Ok(Tokenizer { inner, bos: None, sha256: file::sha256(text) })
     }
 
     /// Builds the tokeniser of a GGUF file. `bos` is put before each text that is encoded with
@@ -91,10 +91,6 @@ impl Tokenizer {
             let known = if control { inner.add_special_tokens([token]) } else { inner.add_tokens([token]) };
             known.map_err(|error| bad("tokenizer.ggml.tokens", error.to_string()))?;
         }
-        Tokenizer::new(inner, bos)
-    }
-
-    fn new(inner: tokenizers::Tokenizer, bos: Option<u32>) -> Result<Self> {
         let text = inner.to_string(false).map_err(failed)?;
         Ok(Tokenizer { sha256: file::sha256(text), inner, bos })
     }
@@ -144,7 +140,7 @@ impl Tokenizer {
         self.inner.get_vocab(true).into_iter().max_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)))
     }
 
-    /// SHA-256 of the tokeniser in its JSON form.
+    /// SHA-256 of `tokenizer.json`, or of a GGUF file's tokeniser in that form.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }

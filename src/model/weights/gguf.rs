@@ -299,6 +299,7 @@ fn integer(value: &Value) -> Option<i64> {
         Value::I16(x) => Some(i64::from(*x)),
         Value::I32(x) => Some(i64::from(*x)),
         Value::I64(x) => Some(*x),
+        Value::Bool(_) => None,
         other => other.to_u64().ok().and_then(|x| i64::try_from(x).ok()),
     }
 }

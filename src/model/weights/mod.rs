@@ -94,7 +94,8 @@ impl<'s> Loader<'s> {
     pub fn finish(self, derived: impl Fn(&str) -> bool) -> Result<()> {
         let used = self.used.into_inner().unwrap_or_default();
         let unused = self.source.names().into_iter().filter(|name| !used.contains(name) && !derived(name));
-        let unused: Vec<String> = unused.map(|name| self.source.own_name(&name)).collect();
+        let mut unused: Vec<String> = unused.map(|name| self.source.own_name(&name)).collect();
+        unused.sort();
         if unused.is_empty() {
             return Ok(());
         }
