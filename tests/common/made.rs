@@ -61,7 +61,12 @@ impl Folder {
 
     /// Names of the files in it.
     pub fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.path()).unwrap();
+        Folder::names_of(self.path())
+    }
+
+    /// Names of the files in a folder.
+    pub fn names_of(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
