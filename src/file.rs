@@ -25,9 +25,12 @@ pub(crate) fn map(path: &Path) -> Result<Mmap> {
     Ok(map)
 }
 
-/// Reads a whole text file as UTF-8.
+/// Reads a whole text file as UTF-8, without the byte order mark that some editors put before it.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let mut bytes = std::fs::read(path).map_err(Error::io(path))?;
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count();

@@ -368,10 +368,7 @@ fn checkpoint_tensors_that_are_missing_misshapen_or_unused_are_named() {
         rename(q, "model.layers.1.self_attn.qq_proj.weight"),
         &[&format!("tensor {q:?} is missing"), "nearest names: model."],
     );
-    tiny_refused(
-        rename("[16,48]", "[48,16]"),
-        &["k_proj.weight\" has shape [48, 16], expected [16, 48]"].map(|s| s).as_slice(),
-    );
+    tiny_refused(rename("[16,48]", "[48,16]"), &["k_proj.weight\" has shape [48, 16], expected [16, 48]"]);
     tiny_refused(
         |folder| folder.set("config.json", "num_hidden_layers", json!(2)),
         &["tensors that this family does not have", "model.layers.2."],
@@ -419,6 +416,7 @@ fn configurations_that_are_not_supported_are_refused_by_key_and_value() {
         ("rope_scaling", json!("linear"), "at \"rope_scaling\""),
         ("rope_parameters", json!({ "rope_theta": -1 }), "at \"rope_theta\""),
         ("rope_parameters", json!({ "partial_rotary_factor": 0.5 }), "partial_rotary_factor = 0.5"),
+        ("partial_rotary_factor", json!(0.25), "partial_rotary_factor = 0.25"),
         ("quantization_config", json!({ "bits": 4 }), "quantization_config"),
         ("attention_bias", json!("no"), "at \"attention_bias\""),
         ("rms_norm_eps", json!(0), "at \"rms_norm_eps\""),
@@ -653,6 +651,17 @@ fn bad_labels_are_named_by_line() {
     refused(Labels::load(folder.join("none.csv"), &ids), &["none.csv", "No such file"]);
     let twice = ["a".to_owned(), "a".to_owned()];
     refused(Labels::load(folder.write("labels.csv", "id,label\na,1\n"), &twice), &["id \"a\" occurs twice"]);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_text() {
+    let folder = Folder::new();
+    let texts = Text::load(folder.write("texts.txt", "\u{feff}one\r\ntwo\r\n")).unwrap();
+    assert_eq!(texts, [Text::new("1", "one"), Text::new("2", "two")]);
+    let line = "\u{feff}{\"id\":\"a\",\"text\":\"x\"}\n";
+    assert_eq!(Text::load(folder.write("texts.jsonl", line)).unwrap(), [Text::new("a", "x")]);
+    let labels = Labels::load(folder.write("labels.csv", "\u{feff}id,label\r\na,1\r\n"), &["a".to_owned()]);
+    assert_eq!(labels.unwrap().labels(), [true]);
 }
 
 // --- activations and probes ---------------------------------------------------------------------------------

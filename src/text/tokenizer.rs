@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+#[cfg(feature = "gguf")]
 use tokenizers::models::bpe::BPE;
+#[cfg(feature = "gguf")]
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+#[cfg(feature = "gguf")]
 use tokenizers::AddedToken;
 
 use super::check;
@@ -28,6 +31,7 @@ pub struct Encoded {
 }
 
 /// A byte-level BPE vocabulary as GGUF metadata holds it.
+#[cfg(feature = "gguf")]
 pub(crate) struct BpeVocabulary {
     pub tokens: Vec<String>,
     pub merges: Vec<(String, String)>,
@@ -57,6 +61,7 @@ impl Tokenizer {
 
     /// Builds the tokeniser of a GGUF file. `bos` is put before each text that is encoded with
     /// [`Tokenizer::encode`].
+    #[cfg(feature = "gguf")]
     pub(crate) fn from_bpe(path: &Path, vocabulary: BpeVocabulary) -> Result<Self> {
         let bad = |key: &str, problem: String| Error::malformed(path, Place::Entry(key.to_owned()), problem);
         let BpeVocabulary { tokens, merges, added, pre_tokenizer, bos } = vocabulary;

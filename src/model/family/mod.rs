@@ -127,11 +127,11 @@ impl Settings<'_> {
 
     /// The relations that every decoder needs.
     fn check(&self, config: &DecoderConfig) -> Result<()> {
-        if config.heads % config.kv_heads != 0 {
+        if !config.heads.is_multiple_of(config.kv_heads) {
             let problem = format!("{} does not divide the {} query heads", config.kv_heads, config.heads);
             return Err(self.wrong("num_key_value_heads", problem));
         }
-        if config.head_size % 2 != 0 {
+        if !config.head_size.is_multiple_of(2) {
             return Err(self.wrong("head_dim", format!("{} is odd: no rotation in pairs", config.head_size)));
         }
         Ok(())
