@@ -23,9 +23,10 @@ fn example(name: &str) -> Command {
     let programs = tests.parent().and_then(Path::parent).unwrap().join("examples");
     let program = programs.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let built = program.metadata().and_then(|built| built.modified());
-    let sources = newest(&root().join("src")).max(newest(&root().join(format!("examples/{name}.rs"))));
+    let parts = ["src".to_owned(), "examples/common".to_owned(), format!("examples/{name}.rs")];
+    let sources = parts.iter().filter_map(|part| newest(&root().join(part))).max();
     let fresh = built.is_ok_and(|built| Some(built) >= sources);
-    assert!(fresh, "{} is missing or older than its sources: build the examples first", program.display());
+    assert!(fresh, "{} is missing or older than its sources: run `cargo build --examples`", program.display());
     Command::new(program)
 }
 
