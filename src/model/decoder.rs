@@ -69,7 +69,8 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::UnknownAddress`] and [`Error::HookNeverFired`] for hooks; [`Error::TextLength`] for a row
-    /// longer than the context; [`Error::Torch`].
+    /// longer than the context; [`Error::Mismatch`] for a token id that the embedding does not have;
+    /// [`Error::Torch`].
     pub fn forward(
         &self,
         batch: &TokenBatch,
@@ -83,6 +84,12 @@ impl Decoder {
         if longest > config.context {
             let what = "the longest text of a batch".to_owned();
             return Err(Error::TextLength { what, tokens: longest, context: config.context });
+        }
+        // On a GPU an id outside the embedding would end the process.
+        let largest = batch.ids.f_max()?.f_int64_value(&[])?;
+        if largest >= config.vocabulary as i64 {
+            let problem = format!("token id {largest}; the model has {} embeddings", config.vocabulary);
+            return Err(Error::Mismatch { what: "a batch".into(), problem });
         }
         let Positions::Rotary { base, dimensions } = config.positions;
         let pass = Pass { mask: &batch.mask, rotation: Rotation::new(&batch.positions, base, dimensions)? };
