@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all their own set-up: libtorch into .libtorch/, a small model into .models/.
-# Both are pinned by version and sha256 and skipped when there. An LIBTORCH of your own is respected.
+# Both are pinned by version and sha256 and skipped when there. A LIBTORCH of your own is respected.
 
 CARGO ?= cargo
 PYTHON ?= python3

@@ -284,6 +284,9 @@ fn nothing_is_claimed_without_evidence() {
     // Too noisy to say either.
     let (kind, checks) = passed(&world(203, 0.3, 25.0, true), Some(GAIN));
     assert_eq!((kind, checks[4]), (VerdictKind::InsufficientEvidence, Some(false)));
+    // Levels of one bank, judged with another of the same addresses and widths.
+    let mixed = VerdictRule::default().judge(&still.levels, &world(204, 0.0, 0.3, true).bank, "L2", Some(GAIN));
+    assert!(matches!(mixed, Err(Error::Mismatch { .. })));
     let judge = |name| VerdictRule::default().judge(&still.levels, &still.bank, name, None);
     assert!(matches!(judge("neutral"), Err(Error::Setting { .. })));
     assert!(matches!(judge("L9"), Err(Error::Setting { .. })));

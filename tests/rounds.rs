@@ -183,6 +183,15 @@ fn the_same_run_gives_the_same_numbers_whatever_the_batch() {
 }
 
 #[test]
+fn without_rounds_the_plain_question_is_all_that_is_asked() {
+    let Some(model) = smollm() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let study = SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(0).run(&model, &readout());
+    let study = study.unwrap();
+    assert_eq!((study.rounds.len(), study.conversations.len()), (1, 3));
+}
+
+#[test]
 fn a_conversation_that_outgrows_the_context_names_its_item() {
     let model = tiny("tied");
     let folder = tempfile::tempdir().unwrap();

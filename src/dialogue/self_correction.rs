@@ -177,7 +177,8 @@ impl SelfCorrection {
                 progress.advance(batch.len() as u64);
             }
             conversations.extend(table.close(plain, NO_INSTRUCTION));
-            for instruction in &self.instructions {
+            // With no round to ask it in, an instruction has no conversation.
+            for instruction in self.instructions.iter().filter(|_| self.rounds > 0) {
                 let mut talks = table.open(Some(&instruction.first));
                 for (round, (collector, answers)) in (1..=self.rounds).zip(&mut slots) {
                     if round > 1 {

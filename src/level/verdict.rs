@@ -205,6 +205,12 @@ impl VerdictRule {
         );
 
         let (directions, differences) = stacked(levels, valid, pair)?;
+        // The same number twice, by the levels and by this bank's directions.
+        let along = (&directions * &differences).sum() / valid.len() as f64;
+        if (along - cosine).abs() > 1e-9 {
+            let problem = "they were scored with other probes than these".to_owned();
+            return Err(Error::Mismatch { what: "levels".into(), problem });
+        }
         let mut null = rotation_null(&directions, &differences, self.null_draws, self.seed);
         null.sort_by(f64::total_cmp);
         let bounds = Interval { estimate: cosine, low: quantile(&null, 0.025), high: quantile(&null, 0.975) };

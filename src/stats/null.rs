@@ -24,7 +24,9 @@ pub fn random_directions(n: usize, d: usize, seed: u64) -> Array2<f64> {
 /// Two-sided Monte-Carlo p-value, (1 + #{|null| >= |observed|}) / (1 + n): never 0, and valid at any n
 /// (Phipson and Smyth 2010).
 pub fn monte_carlo_p(null: &[f64], observed: f64) -> f64 {
-    let as_far = null.iter().filter(|value| value.abs() >= observed.abs()).count();
+    // A NaN on either side must not make the value look rare.
+    let unknown = |value: f64| value.is_nan() || observed.is_nan();
+    let as_far = null.iter().filter(|value| value.abs() >= observed.abs() || unknown(**value)).count();
     (1 + as_far) as f64 / (1 + null.len()) as f64
 }
 
@@ -69,6 +71,7 @@ mod tests {
         assert_eq!(monte_carlo_p(&[0.1, -0.5, 0.2], 0.4), 0.5);
         assert_eq!(monte_carlo_p(&[0.1, -0.5, 0.2], 9.0), 0.25);
         assert_eq!(monte_carlo_p(&[], 9.0), 1.0);
+        assert_eq!(monte_carlo_p(&[0.1, -0.5, 0.2], f64::NAN), 1.0);
     }
 
     #[test]
