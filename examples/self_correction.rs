@@ -16,7 +16,7 @@ use probity::level::Levels;
 use probity::probe::{GroupSplit, LabelledText, LogisticProbe};
 use probity::report::{Analysis, Report};
 use probity::task::{ChoiceTask, Measure};
-use probity::{Model, Result};
+use probity::{Error, Model, Result};
 
 /// Run rounds of self-correction on a model and report behaviour and hidden-state immorality.
 ///
@@ -75,14 +75,17 @@ fn run(options: &Options) -> Result<()> {
     let instructions = options.instruction.iter().map(|name| Instruction::named(name)).collect::<Result<Vec<_>>>()?;
     let selection: Selection = common::sites(&options.sites)?.into_iter().map(Site::all_layers).collect();
     let readout = Readout::new(selection, Pool::Last);
+    let study = SelfCorrection::new(task).instructions(instructions).rounds(options.rounds);
+    // What would fail at the end fails now.
+    study.check(&readout)?;
+    std::fs::create_dir_all(&options.out).map_err(|source| Error::Io { path: options.out.clone(), source })?;
     let model = Model::load(&options.model)?;
 
-    let (texts, labels) = LabelledText::split(statements)?;
+    let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
     let states = readout.capture_with(&model, &texts, &bars)?;
     let probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
     let probes = probe.fit_all(&states, &labels)?;
 
-    let study = SelfCorrection::new(task).instructions(instructions).rounds(options.rounds);
     let study = study.run_with(&model, &readout, &bars)?;
     drop(bars);
     let levels = Levels::of(&study, &probes)?;

@@ -119,13 +119,13 @@ pub enum Error {
         nearest: Vec<String>,
     },
     /// A text has more tokens than the model's context, or none at all.
-    #[error("{what} has {tokens} tokens; the model takes 1 to {context}: shorten or split the text")]
+    #[error("{what} has {tokens} tokens; {}: shorten or split the text", takes(*.context))]
     TextLength {
         /// Which text, by its id.
         what: String,
         /// Its tokens.
         tokens: usize,
-        /// The model's context length in tokens.
+        /// The model's context length in tokens; `usize::MAX` where no model is at hand.
         context: usize,
     },
     /// The tokeniser refused.
@@ -228,6 +228,13 @@ fn list(names: &[String]) -> String {
         "none".to_owned()
     } else {
         names.join(", ")
+    }
+}
+
+fn takes(context: usize) -> String {
+    match context {
+        usize::MAX => "at least 1 is needed".to_owned(),
+        context => format!("the model takes 1 to {context}"),
     }
 }
 

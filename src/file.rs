@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use memmap2::Mmap;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::error::Place;
@@ -25,9 +25,12 @@ pub(crate) fn map(path: &Path) -> Result<Mmap> {
     Ok(map)
 }
 
-/// Reads a whole text file as UTF-8.
+/// Reads a whole text file as UTF-8, without the byte order mark that some editors put before it.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let mut bytes = std::fs::read(path).map_err(Error::io(path))?;
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count();
@@ -43,7 +46,8 @@ pub(crate) fn read_json_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Re
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {
             let number = index as u64 + 1;
-            let row = serde_json::from_str(line).map_err(|error| Error::malformed(path, Place::Line(number), error))?;
+            let row = serde_json::from_str(line)
+                .map_err(|error| Error::malformed(path, Place::Line(number), in_one_line(&error)))?;
             Ok((number, row))
         })
         .collect::<Result<Vec<(u64, T)>>>()?;
@@ -51,6 +55,15 @@ pub(crate) fn read_json_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Re
         return Err(Error::malformed(path, Place::File, "holds no rows"));
     }
     Ok(rows)
+}
+
+/// The message of an error in a line that was parsed by itself: "line 1" of it would mislead.
+fn in_one_line(error: &serde_json::Error) -> String {
+    let (message, column) = (error.to_string(), error.column());
+    match message.strip_suffix(&format!(" at line {} column {column}", error.line())) {
+        Some(message) => format!("column {column}: {message}"),
+        None => message,
+    }
 }
 
 /// Writes a file so that it appears under `path` whole or not at all.
@@ -63,7 +76,12 @@ pub(crate) fn write_atomic(
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let mut partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(Error::io(path))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".partial-");
+    // Temporary files are private by default; a result is as readable as any file that its owner writes.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut partial = builder.tempfile_in(folder).map_err(Error::io(path))?;
     let mut buffer = BufWriter::new(partial.as_file_mut());
     write(&mut buffer).and_then(|()| buffer.flush()).map_err(Error::io(path))?;
     drop(buffer);
@@ -83,6 +101,26 @@ pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
 /// SHA-256 in hexadecimal digits.
 pub(crate) fn sha256(bytes: impl AsRef<[u8]>) -> String {
     Sha256::digest(bytes.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Parses the header of a safetensors file: its metadata and the byte at which tensor data begins. All tensors
+/// lie inside the file.
+pub(crate) fn safetensors_header(path: &Path, bytes: &[u8]) -> Result<(Metadata, usize)> {
+    let bad = |problem: String| Error::malformed(path, Place::File, problem);
+    let (header, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|error| bad(format!("no safetensors file, or a truncated or damaged one: {error}")))?;
+    let data = header + std::mem::size_of::<u64>();
+    if data.checked_add(metadata.data_len()).is_none_or(|end| end > bytes.len()) {
+        return Err(bad("truncated: the header promises more data".to_owned()));
+    }
+    Ok((metadata, data))
+}
+
+/// Parses a safetensors file.
+pub(crate) fn read_safetensors<'d>(path: &Path, bytes: &'d [u8]) -> Result<(Metadata, SafeTensors<'d>)> {
+    let (metadata, _) = safetensors_header(path, bytes)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| Error::malformed(path, Place::File, error))?;
+    Ok((metadata, tensors))
 }
 
 /// A tensor on its way into a file: name, shape, dtype, little-endian bytes.

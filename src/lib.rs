@@ -13,7 +13,8 @@
 //! let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?; // or a Hugging Face directory
 //! let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
 //!
-//! let (texts, labels) = LabelledText::split(LabelledText::load("data/moral_acts.jsonl")?)?;
+//! let statements = LabelledText::load("data/moral_acts.jsonl")?;
+//! let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
 //! let states = readout.capture(&model, &texts)?;
 //! let probes = LogisticProbe::default().fit_all(&states, &labels)?; // one per layer, by linfa
 //!

@@ -1,10 +1,10 @@
 //! Captured hidden states as plain arrays, and their file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use ndarray::{Array2, ArrayView2};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{nearest, Place};
@@ -190,13 +190,14 @@ impl Activations {
     /// matrices named by addresses (then the ids are the row numbers).
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Malformed`] with the tensor's name, [`Error::RowCount`], [`Error::BadAddress`].
+    /// [`Error::Io`]; [`Error::Malformed`] with the tensor's name for one that has no address for a name, is no
+    /// f32 matrix, is empty, or holds a value that is not finite, and for ids, groups or rows that do not fit
+    /// together or repeat.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = file::map(path)?;
         let bad = |place: &str, problem: String| Error::malformed(path, Place::Entry(place.to_owned()), problem);
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| Error::malformed(path, Place::File, e))?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| Error::malformed(path, Place::File, e))?;
+        let (metadata, tensors) = file::read_safetensors(path, &bytes)?;
         let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
         let mut header: Option<Header> = match header {
             None => None,
@@ -223,6 +224,10 @@ impl Activations {
             let &[rows, width] = view.shape() else {
                 return Err(bad(name, format!("has shape {:?}, expected [rows, d]", view.shape())));
             };
+            // A tensor without values may claim any number of rows: 2^60 times 0 fits into every file.
+            if rows == 0 || width == 0 {
+                return Err(bad(name, format!("has shape {:?}, which holds no values", view.shape())));
+            }
             if view.dtype() != Dtype::F32 {
                 return Err(bad(name, format!("is {:?}, expected F32", view.dtype())));
             }
@@ -240,19 +245,30 @@ impl Activations {
                 (0..texts).map(|row| row.to_string()).collect()
             }
         };
+        let mut seen = HashSet::with_capacity(ids.len());
+        if let Some(twice) = ids.iter().find(|id| !seen.insert(id.as_str())) {
+            return Err(bad(HEADER_KEY, format!("id {twice:?} occurs twice")));
+        }
         let mut activations = Activations::new(ids);
         if let Some(header) = header {
             activations = activations.with_provenance(header.provenance);
             if let Some(groups) = header.groups {
-                activations = activations.with_groups(groups)?;
+                activations = activations.with_groups(groups).map_err(|error| bad(HEADER_KEY, error.to_string()))?;
             }
         }
         if let Some(rows) = token_rows {
-            activations = activations.with_token_rows(rows)?;
+            activations = activations.with_token_rows(rows).map_err(|error| bad("offsets", error.to_string()))?;
         }
         for (address, array) in states {
-            activations.insert(address, array)?;
+            let name = address.to_string();
+            activations.insert(address, array).map_err(|error| bad(&name, error.to_string()))?;
         }
+        activations.check_finite().map_err(|error| match &error {
+            Error::NotFinite { what, row, id } => {
+                bad(what, format!("row {row} (id {id:?}) holds a value that is not finite"))
+            }
+            _ => error,
+        })?;
         Ok(activations)
     }
 }

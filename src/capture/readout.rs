@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::collector::Collector;
 use super::pool::Pool;
 use super::{Activations, TokenRows};
-use crate::hook::{Address, Selection, Site};
-use crate::model::LogitsFor;
+use crate::hook::{Address, Hooks, Selection, Site};
+use crate::model::{KvCache, LogitsFor};
 use crate::progress::Progress;
 use crate::text::{Encoded, PadSide, Text, TokenBatch};
 use crate::{Error, Model, Provenance, Result};
@@ -72,7 +72,8 @@ impl Readout {
     ///
     /// # Errors
     /// [`Error::TextLength`] for a text that is empty or longer than the context, before anything is run;
-    /// [`Error::Setting`] for a span without tokens or a repeated id; those of [`Readout::addresses`].
+    /// [`Error::Setting`] for a span without tokens or a repeated id; [`Error::NotFinite`] if the model
+    /// overflows; those of [`Readout::addresses`].
     pub fn capture(&self, model: &Model, texts: &[Text]) -> Result<Activations> {
         self.capture_with(model, texts, &())
     }
@@ -95,20 +96,30 @@ impl Readout {
             Pool::Last | Pool::Mean => (0..=texts.len()).collect(),
         };
         let rows = offsets.last().copied().unwrap_or(0);
+        let prefix = self.shared_prefix(model, &addresses, &encoded, &spans);
         let mut collector = Collector::new(addresses, self.pool, rows);
 
         progress.begin("reading hidden states", texts.len() as u64);
+        let start = prefix.map(|prefix| Start::read(model, prefix)).transpose()?;
+        let skipped = prefix.map_or(0, <[u32]>::len);
         for batch in batches(&encoded, self.batch_tokens) {
-            let ids: Vec<&[u32]> = batch.iter().map(|&text| encoded[text].ids.as_slice()).collect();
-            let input = TokenBatch::new(&ids, self.pad)?;
-            let columns = batch
-                .iter()
-                .zip(&input.rows)
-                .map(|(&text, row)| row.start + spans[text].start..row.start + spans[text].end)
-                .collect();
+            let ids: Vec<&[u32]> = batch.iter().map(|&text| &encoded[text].ids[skipped..]).collect();
+            let (input, mut cache) = match &start {
+                Some(start) => {
+                    let mut cache = start.0.repeated(ids.len())?;
+                    (cache.append(&ids)?, Some(cache))
+                }
+                None => (TokenBatch::new(&ids, self.pad)?, None),
+            };
+            let column = |(&text, row): (&usize, &Range<usize>)| {
+                // Only a span's unread beginning can lie in the shared part.
+                let at = |token: usize| row.start + token.saturating_sub(skipped);
+                at(spans[text].start)..at(spans[text].end)
+            };
+            let columns = batch.iter().zip(&input.rows).map(column).collect();
             let targets = batch.iter().flat_map(|&text| offsets[text]..offsets[text + 1]).collect();
             let mut hooks = collector.hooks(columns, targets);
-            model.decoder().forward(&input, None, &mut hooks, LogitsFor::None)?;
+            model.decoder().forward(&input, cache.as_mut(), &mut hooks, LogitsFor::None)?;
             progress.advance(batch.len() as u64);
         }
 
@@ -124,11 +135,51 @@ impl Readout {
             let offsets = offsets.iter().map(|&at| at as i64).collect();
             activations = activations.with_token_rows(TokenRows { offsets, tokens })?;
         }
-        collector.finish(activations)
+        let activations = collector.finish(activations)?;
+        activations.check_finite()?;
+        Ok(activations)
+    }
+
+    /// Tokens that all texts begin with and of which none is read: these are run once. `None` where that
+    /// would gain little, and where padding on the left was asked for, which a cache does not have.
+    fn shared_prefix<'e>(
+        &self,
+        model: &Model,
+        addresses: &[Address],
+        encoded: &'e [Encoded],
+        spans: &[Range<usize>],
+    ) -> Option<&'e [u32]> {
+        const WORTH_IT: usize = 8;
+        // A pass with a cache goes through all layers, one without stops after the last that is read.
+        let all_layers = addresses.iter().any(|address| match address.layer() {
+            Some(layer) => layer + 1 == model.config().layers,
+            None => address.site() != Site::Embed,
+        });
+        let (first, rest) = encoded.split_first().filter(|(_, rest)| !rest.is_empty())?;
+        let first_read = |span: &Range<usize>| match self.pool {
+            Pool::Last => span.end.saturating_sub(1),
+            Pool::Mean | Pool::None => span.start,
+        };
+        let unread = spans.iter().map(first_read).min()?;
+        let common = |text: &Encoded| first.ids.iter().zip(&text.ids).take_while(|(a, b)| a == b).count();
+        let shared = rest.iter().map(common).min()?.min(unread);
+        (all_layers && self.pad == PadSide::Right && shared >= WORTH_IT).then(|| &first.ids[..shared])
     }
 
     pub(crate) fn provenance(&self) -> Provenance {
         Provenance::from([("pool".to_owned(), self.pool.name().to_owned())])
+    }
+}
+
+/// The keys and values of what all texts begin with.
+struct Start(KvCache);
+
+impl Start {
+    fn read(model: &Model, prefix: &[u32]) -> Result<Self> {
+        let mut cache = KvCache::new();
+        let batch = cache.append(&[prefix])?;
+        model.decoder().forward(&batch, Some(&mut cache), &mut Hooks::new(), LogitsFor::None)?;
+        Ok(Start(cache))
     }
 }
 
@@ -141,8 +192,9 @@ fn encode(model: &Model, texts: &[Text]) -> Result<Vec<Encoded>> {
             if !seen.insert(&text.id) {
                 return Err(Error::setting("id", &text.id, "ids must be unique"));
             }
-            let encoded = model.tokenizer().encode(&text.text)?;
-            let tokens = encoded.ids.len();
+            let encoded = model.tokenizer().encode_text(text)?;
+            // Without a text there is nothing to read, also where the tokeniser adds a token before every text.
+            let tokens = if text.text.is_empty() { 0 } else { encoded.ids.len() };
             if tokens == 0 || tokens > context {
                 return Err(Error::TextLength { what: format!("text {:?}", text.id), tokens, context });
             }
@@ -151,12 +203,19 @@ fn encode(model: &Model, texts: &[Text]) -> Result<Vec<Encoded>> {
         .collect()
 }
 
-/// The tokens to read.
+/// The tokens to read: those of the span, or of the text. Tokens that the tokeniser adds (such as BOS, whose
+/// state is an attention sink) are not the text's.
 fn span(text: &Text, encoded: &Encoded) -> Result<Range<usize>> {
-    let Some(span) = text.span else { return Ok(0..encoded.ids.len()) };
+    let Some(span) = text.span else {
+        let own = |&(start, end): &(usize, usize)| start < end;
+        let first = encoded.bytes.iter().position(own).unwrap_or(0);
+        let last = encoded.bytes.iter().rposition(own).map_or(encoded.ids.len(), |last| last + 1);
+        return Ok(first..last);
+    };
     let tokens = span.tokens(&encoded.bytes);
-    if tokens.is_empty() {
-        let expected = format!("holds no token of text {:?}, which has {} bytes", text.id, text.text.len());
+    if span.end > text.text.len() || span.start >= span.end || tokens.is_empty() {
+        let expected =
+            format!("must hold at least one token of text {:?}, which has {} bytes", text.id, text.text.len());
         return Err(Error::setting("span", format!("{}..{}", span.start, span.end), expected));
     }
     Ok(tokens)

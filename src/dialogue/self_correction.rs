@@ -214,7 +214,11 @@ impl SelfCorrection {
         Ok(Study { items: items.to_vec(), rounds, conversations, provenance })
     }
 
-    fn check(&self, readout: &Readout) -> Result<()> {
+    /// Checks the protocol without a model; [`SelfCorrection::run`] does so too.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the setting that is invalid.
+    pub fn check(&self, readout: &Readout) -> Result<()> {
         let bad = |name, value: String, expected: &str| Err(Error::setting(name, value, expected));
         if self.task.items().is_empty() {
             return bad("items", "0".into(), "at least one question");

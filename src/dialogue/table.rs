@@ -70,7 +70,7 @@ impl<'m> Table<'m> {
         for (((item, talk), prompt), options) in self.items.iter().zip(talks).zip(prompts).zip(options) {
             let answer = options.iter().map(Vec::len).max().unwrap_or(0).max(self.answer_tokens);
             let tokens = prompt.len() + answer;
-            if tokens > context {
+            if prompt.is_empty() || tokens > context {
                 let what = format!("item {:?} with the answer to turn {}", item.id, talk.messages().len());
                 return Err(Error::TextLength { what, tokens, context });
             }

@@ -141,7 +141,8 @@ impl<'m> Session<'m> {
     /// # Errors
     /// As [`Session::greedy`].
     pub fn greedy_until(&mut self, max_tokens: usize, stop: &[u32]) -> Result<Vec<Vec<u32>>> {
-        let mut next = self.next()?.shallow_clone();
+        // Taken, and the cache below too: after a failure neither may claim what was not run.
+        let mut next = self.next.take().ok_or_else(unread)?;
         let rows = next.size()[0] as usize;
         let mut answers: Vec<Vec<u32>> = vec![Vec::new(); rows];
         let mut open = vec![true; rows];
@@ -162,12 +163,12 @@ impl<'m> Session<'m> {
             // A row that has ended is fed its own choice on and on; what it makes of it is not used.
             let fed: Vec<[u32; 1]> = chosen.iter().map(|&id| [id as u32]).collect();
             let fed: Vec<&[u32]> = fed.iter().map(|id| id.as_slice()).collect();
-            let batch = self.cache.append(&fed)?;
-            let logits =
-                self.model.decoder().forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::Last)?;
+            let mut cache = std::mem::take(&mut self.cache);
+            let batch = cache.append(&fed)?;
+            let logits = self.model.decoder().forward(&batch, Some(&mut cache), &mut Hooks::new(), LogitsFor::Last)?;
+            self.cache = cache;
             next = logits.ok_or_else(unread)?.f_select(1, 0)?;
         }
-        self.next = None;
         Ok(answers)
     }
 

@@ -67,7 +67,11 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self> {
         let bad = |problem: String| Error::BadAddress { text: text.to_owned(), problem };
-        let index = |part: &str, letter: char| part.strip_prefix(letter).and_then(|digits| digits.parse().ok());
+        // As it is displayed and no other way, so that two names never mean one address.
+        let index = |part: &str, letter: char| -> Option<usize> {
+            let digits = part.strip_prefix(letter)?;
+            digits.parse().ok().filter(|number: &usize| number.to_string() == digits)
+        };
         let mut parts = text.split('.').peekable();
         let layer: Option<usize> = parts.peek().and_then(|part| index(part, 'L'));
         if layer.is_some() {
@@ -238,6 +242,8 @@ mod tests {
             ("L3.z.h1.q", "nothing may follow"),
             ("", "no site"),
             ("Lx.z", "no site"),
+            ("L+3.z", "no site"),
+            ("L3.z.h01", "is no head"),
         ] {
             let message = text.parse::<Address>().unwrap_err().to_string();
             assert!(message.contains(says), "{text:?}: {message}");

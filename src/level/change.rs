@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::levels::MeanState;
 use super::{Levels, Metric, NullSummary, NEUTRAL};
 use crate::hook::Address;
-use crate::stats::{check_level, percentile_interval, random_directions, ClusterBootstrap, Interval};
+use crate::stats::{check_level, percentile_interval, random_directions, ClusterBootstrap, Interval, MAX_DRAWS};
 use crate::{Error, Result};
 
 /// Compares conditions: mean levels, their changes against round 0 and against the neutral instruction.
@@ -258,8 +258,9 @@ fn null_of(
 }
 
 pub(super) fn check_null_draws(draws: usize) -> Result<()> {
-    if draws >= 1_000 {
+    if (1_000..=MAX_DRAWS).contains(&draws) {
         return Ok(());
     }
-    Err(Error::setting("null_draws", draws, "at least 1000: fewer leave the tails of a null to chance"))
+    let expected = format!("1000 to {MAX_DRAWS}: fewer leave the tails of a null to chance");
+    Err(Error::setting("null_draws", draws, expected))
 }

@@ -45,7 +45,7 @@ pub(super) fn probe_valid(bank: &ProbeBank) -> (Check, Vec<&Probe>) {
     let best = probes.iter().map(|probe| adjusted(probe)).max_by(|a, b| a.low.total_cmp(&b.low));
     let valid: Vec<&Probe> = probes.iter().copied().filter(|probe| adjusted(probe).low > 0.5).collect();
     let detail = format!(
-        "{} of {} resid_post probes have a held-out AUROC above 0.5, lower bounds adjusted for their number",
+        "{} of {} resid_post probes have a held-out AUROC above 0.5, by lower bounds adjusted for their number",
         valid.len(),
         probes.len()
     );
@@ -60,7 +60,12 @@ pub(super) fn behavioural_gain(behaviour: Option<Interval>) -> Check {
         Some(gain) if [gain.low, gain.estimate, gain.high].iter().any(|value| !value.is_finite()) => {
             check(name, None, "the interval given is not finite".to_owned(), None)
         }
-        Some(gain) => check(name, Some(gain.low > 0.0), "the interval given is above 0".to_owned(), Some(gain)),
+        Some(gain) => check(
+            name,
+            Some(gain.low > 0.0),
+            "gain over the neutral instruction; passes if its interval lies above 0".to_owned(),
+            Some(gain),
+        ),
     }
 }
 

@@ -193,14 +193,14 @@ impl VerdictRule {
         let reduction = check(
             "internal_reduction",
             judged(wide.high < 0.0),
-            format!("standardised projection, {what}: 95 % interval below 0{few}"),
+            format!("standardised projection, {what}; passes if its 95 % interval lies below 0{few}"),
             Some(wide),
         );
         let margin = self.margin;
         let equivalence = check(
             "equivalence",
             judged(-margin < narrow.low && narrow.high < margin),
-            format!("standardised projection, {what}: 90 % interval within +-{margin}{few}"),
+            format!("standardised projection, {what}; passes if its 90 % interval lies within ±{margin}{few}"),
             Some(narrow),
         );
 
@@ -212,7 +212,7 @@ impl VerdictRule {
             "beyond_random_directions",
             Some(bounds.estimate < bounds.low),
             format!(
-                "cosine, {what}: below the central 95 % of {} joint random rotations of the directions",
+                "cosine, {what}; passes if below the central 95 % of {} joint random rotations of the directions",
                 null.len()
             ),
             Some(bounds),

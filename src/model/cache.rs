@@ -51,6 +51,24 @@ impl KvCache {
         self.ledger.truncate(slots);
     }
 
+    /// A cache of `rows` rows that all hold what this one's only row holds.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`](crate::Error::RowCount) unless this cache has one row.
+    pub fn repeated(&self, rows: usize) -> Result<KvCache> {
+        let ledger = self.ledger.repeated(rows)?;
+        let slots = ledger.slots() as i64;
+        // Views: no slot is free in them, so that the first append copies.
+        let view = |tensor: &Tensor| -> Result<Tensor> {
+            let size = tensor.size();
+            Ok(tensor.f_narrow(2, 0, slots)?.f_expand([rows as i64, size[1], slots, size[3]], false)?)
+        };
+        let repeat = |pair: &Option<(Tensor, Tensor)>| -> Result<_> {
+            pair.as_ref().map(|(keys, values)| Ok((view(keys)?, view(values)?))).transpose()
+        };
+        Ok(KvCache { layers: self.layers.iter().map(repeat).collect::<Result<_>>()?, ledger })
+    }
+
     /// Bytes that the keys and values take.
     pub fn bytes(&self) -> usize {
         let size = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();

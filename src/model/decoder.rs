@@ -106,7 +106,8 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::UnknownAddress`] and [`Error::HookNeverFired`] for hooks; [`Error::TextLength`] for a row
-    /// longer than the context; [`Error::Torch`].
+    /// longer than the context; [`Error::Mismatch`] for a token id that the embedding does not have;
+    /// [`Error::Torch`].
     pub fn forward(
         &self,
         batch: &TokenBatch,
@@ -120,6 +121,12 @@ impl Decoder {
         if longest > config.context {
             let what = "the longest text of a batch".to_owned();
             return Err(Error::TextLength { what, tokens: longest, context: config.context });
+        }
+        // On a GPU an id outside the embedding would end the process.
+        let largest = batch.ids.f_max()?.f_int64_value(&[])?;
+        if largest >= config.vocabulary as i64 {
+            let problem = format!("token id {largest}; the model has {} embeddings", config.vocabulary);
+            return Err(Error::Mismatch { what: "a batch".into(), problem });
         }
         let pass = Pass::new(config, batch, self.kind())?;
         let mut residual = hooks.tap(Site::Embed, 0, self.embed(batch)?)?;

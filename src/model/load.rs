@@ -68,7 +68,8 @@ impl Model {
                 })
                 .collect();
         let named: Vec<(&str, &str)> = named.iter().map(|(name, token)| (*name, token.as_str())).collect();
-        let template = file.template()?.map(|source| ChatTemplate::new(&source, &named)).transpose()?;
+        let place = Place::Entry("tokenizer.chat_template".to_owned());
+        let template = file.template()?.map(|source| compile(path, place, &source, &named)).transpose()?;
         let stop = file.token_id("eos")?.into_iter().chain(file.token_id("eot")?).collect();
         Model::assemble(path, decoder?, Tokenizer::from_bpe(path, vocabulary)?, template, stop, sha256)
     }
@@ -85,9 +86,12 @@ impl Model {
         let settings = path.join("tokenizer_config.json");
         let settings = if settings.is_file() { read_json(&settings)? } else { Value::Null };
         let template = read_template(path, &settings)?;
-        let generation = path.join("generation_config.json");
-        let generation = if generation.is_file() { read_json(&generation)? } else { Value::Null };
-        let stop = [&generation, &config].into_iter().find_map(end_tokens).unwrap_or_default();
+        let generation_path = path.join("generation_config.json");
+        let generation = if generation_path.is_file() { read_json(&generation_path)? } else { Value::Null };
+        let stop = match end_tokens(&generation_path, &generation)? {
+            Some(stop) => stop,
+            None => end_tokens(&config_path, &config)?.unwrap_or_default(),
+        };
         Model::assemble(path, decoder?, tokenizer, template, stop, sha256)
     }
 
@@ -99,10 +103,11 @@ impl Model {
         stop_tokens: Vec<u32>,
         sha256: String,
     ) -> Result<Self> {
-        let (rows, ids) = (decoder.config().vocabulary, tokenizer.vocabulary_size());
-        if ids > rows {
-            let problem = format!("the tokeniser has {ids} ids, the embedding only {rows} rows");
-            return Err(Error::malformed(path, Place::File, problem));
+        let rows = decoder.config().vocabulary;
+        if let Some((token, id)) = tokenizer.largest_id().filter(|&(_, id)| id as usize >= rows) {
+            let own_file = path.join("tokenizer.json");
+            let problem = format!("the tokeniser has id {id} ({token:?}), the embedding only {rows} rows");
+            return Err(Error::malformed(if own_file.is_file() { &own_file } else { path }, Place::File, problem));
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut provenance = Provenance::from([
@@ -164,7 +169,7 @@ fn read_json(path: &Path) -> Result<Value> {
         .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
 }
 
-fn end_tokens(config: &Value) -> Option<Vec<u32>> {
+fn end_tokens(path: &Path, config: &Value) -> Result<Option<Vec<u32>>> {
     /// One end token or several.
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -172,10 +177,21 @@ fn end_tokens(config: &Value) -> Option<Vec<u32>> {
         One(u32),
         Many(Vec<u32>),
     }
-    match serde_json::from_value(config.get("eos_token_id")?.clone()).ok()? {
-        Ends::One(id) => Some(vec![id]),
-        Ends::Many(ids) => Some(ids),
+    let key = "eos_token_id";
+    let Some(value) = config.get(key).filter(|value| !value.is_null()) else { return Ok(None) };
+    match serde_json::from_value(value.clone()) {
+        Ok(Ends::One(id)) => Ok(Some(vec![id])),
+        Ok(Ends::Many(ids)) => Ok(Some(ids)),
+        Err(_) => Err(Error::malformed(path, Place::Entry(key.into()), format!("{value} is no token id, nor several"))),
     }
+}
+
+/// A chat template, with errors that name the file.
+fn compile(path: &Path, place: Place, source: &str, tokens: &[(&str, &str)]) -> Result<ChatTemplate> {
+    ChatTemplate::new(source, tokens).map_err(|error| match error {
+        Error::Template(problem) => Error::malformed(path, place, format!("no valid chat template: {problem}")),
+        other => other,
+    })
 }
 
 /// `chat_template.jinja`, or `chat_template` of `tokenizer_config.json` (there also as a list of named ones).
@@ -187,10 +203,16 @@ fn read_template(directory: &Path, settings: &Value) -> Result<Option<ChatTempla
         let default = entries.iter().find(|entry| entry["name"] == "default")?;
         default["template"].as_str()
     };
-    let source = if own_file.is_file() {
-        Some(file::read_text(&own_file)?)
+    let config = directory.join("tokenizer_config.json");
+    let (path, place, source) = if own_file.is_file() {
+        let source = file::read_text(&own_file)?;
+        (own_file, Place::File, Some(source))
     } else {
-        field.as_str().or_else(named_default).map(str::to_owned)
+        let place = Place::Entry("chat_template".to_owned());
+        if !(field.is_null() || field.is_string() || field.is_array()) {
+            return Err(Error::malformed(&config, place, format!("{field} is no chat template, nor several")));
+        }
+        (config, place, field.as_str().or_else(named_default).map(str::to_owned))
     };
     let tokens: Vec<(&str, &str)> = ["bos_token", "eos_token", "unk_token", "pad_token"]
         .into_iter()
@@ -199,5 +221,5 @@ fn read_template(directory: &Path, settings: &Value) -> Result<Option<ChatTempla
             Some((name, token.as_str().or_else(|| token["content"].as_str())?))
         })
         .collect();
-    source.map(|source| ChatTemplate::new(&source, &tokens)).transpose()
+    source.map(|source| compile(&path, place, &source, &tokens)).transpose()
 }

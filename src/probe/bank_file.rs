@@ -79,8 +79,7 @@ impl ProbeBank {
         let bytes = file::map(path)?;
         let whole = |problem: String| Error::malformed(path, Place::File, problem);
         let in_header = |problem: String| Error::malformed(path, Place::Entry(KEY.to_owned()), problem);
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| whole(error.to_string()))?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| whole(error.to_string()))?;
+        let (metadata, tensors) = file::read_safetensors(path, &bytes)?;
         let text = metadata
             .metadata()
             .as_ref()

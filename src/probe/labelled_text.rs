@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Labels;
 use crate::error::Place;
-use crate::text::Text;
+use crate::text::{ChatTemplate, Text};
 use crate::{file, Error, Result};
 
 /// A text to train a probe on.
@@ -27,14 +27,15 @@ impl LabelledText {
     /// Reads JSON lines of `{"id", "text", "label", "group"}`; further fields are ignored.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, a label other than 0 and 1, or a
-    /// repeated id.
+    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, an empty text, a label other than 0
+    /// and 1, or a repeated id.
     pub fn load(path: impl AsRef<Path>) -> Result<Vec<LabelledText>> {
         let path = path.as_ref();
         let rows: Vec<(u64, LabelledText)> = file::read_json_lines(path)?;
         let mut seen = HashSet::new();
         for (line, row) in &rows {
             let problem = match row.label {
+                0 | 1 if row.text.is_empty() => format!("text {:?} is empty", row.id),
                 0 | 1 if seen.insert(row.id.as_str()) => continue,
                 0 | 1 => format!("id {:?} appears a second time", row.id),
                 other => format!("label {other} is neither 0 (moral) nor 1 (immoral)"),
@@ -53,5 +54,16 @@ impl LabelledText {
         let groups: Vec<String> = rows.iter().map(|row| row.group.clone()).collect();
         let text = |row: LabelledText| Text { group: Some(row.group), ..Text::new(row.id, row.text) };
         Ok((rows.into_iter().map(text).collect(), Labels::new(labels, groups)?))
+    }
+
+    /// [`LabelledText::split`], each text as a user's turn up to where the answer begins
+    /// ([`Text::into_turn`]): probes for rounds of self-correction learn where they will read.
+    ///
+    /// # Errors
+    /// [`Error::Template`].
+    pub fn turns(rows: Vec<LabelledText>, template: &ChatTemplate) -> Result<(Vec<Text>, Labels)> {
+        let (texts, labels) = LabelledText::split(rows)?;
+        let turns = texts.into_iter().map(|text| text.into_turn(template)).collect::<Result<_>>()?;
+        Ok((turns, labels))
     }
 }

@@ -1,5 +1,6 @@
 //! From a study and its levels to a report: every number that is shown, with its interval.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -129,11 +130,11 @@ impl Analysis {
         let behaviour = Behaviour::measure(&study.items, &answered, self.draws, self.seed)?;
         let rule =
             VerdictRule::default().margin(self.margin).draws(self.draws).null_draws(self.null_draws).seed(self.seed);
-        let mut instructions: Vec<&str> = answered.iter().map(|round| round.instruction).collect();
-        instructions.dedup();
-        let verdicts = instructions
-            .into_iter()
-            .filter(|&name| name != NO_INSTRUCTION && name != NEUTRAL)
+        let mut seen = HashSet::new();
+        let verdicts = answered
+            .iter()
+            .map(|round| round.instruction)
+            .filter(|&name| name != NO_INSTRUCTION && name != NEUTRAL && seen.insert(name))
             .map(|name| rule.judge(levels, probes, name, self.gain(study, &answered, name)?))
             .collect::<Result<Vec<_>>>()?;
         let mut provenance = study.provenance.clone();

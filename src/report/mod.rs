@@ -3,5 +3,6 @@
 
 mod analysis;
 mod html;
+mod svg;
 
 pub use analysis::{Analysis, ModelSummary, Report, Settings, SCHEMA};

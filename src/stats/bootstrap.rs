@@ -66,13 +66,13 @@ impl ClusterBootstrap {
     /// Draws the resamples for rows in these groups, `[n]`.
     ///
     /// # Errors
-    /// [`Error::Setting`] without rows or without draws.
+    /// [`Error::Setting`] without rows, without draws, or with more than a million.
     pub fn new(groups: &[impl AsRef<str>], draws: usize, seed: u64) -> Result<Self> {
         if groups.is_empty() {
             return Err(Error::setting("groups", "none", "give at least one row"));
         }
-        if draws == 0 {
-            return Err(Error::setting("draws", draws, "at least 1"));
+        if !(1..=MAX_DRAWS).contains(&draws) {
+            return Err(Error::setting("draws", draws, format!("1 to {MAX_DRAWS}")));
         }
         let mut index: HashMap<&str, usize> = HashMap::new();
         let mut sizes: Vec<f64> = Vec::new();
@@ -179,6 +179,9 @@ impl ClusterBootstrap {
     }
 }
 
+/// More draws than this say nothing more, and their numbers would not fit into memory.
+pub(crate) const MAX_DRAWS: usize = 1_000_000;
+
 pub(crate) fn check_level(level: f64) -> Result<()> {
     if level > 0.0 && level < 1.0 {
         Ok(())
@@ -247,6 +250,7 @@ mod tests {
     fn bad_input_is_an_error() {
         assert!(ClusterBootstrap::new(&[] as &[&str], 10, 0).is_err());
         assert!(ClusterBootstrap::new(&["a"], 0, 0).is_err());
+        assert!(ClusterBootstrap::new(&["a", "b"], usize::MAX, 0).is_err());
         let bootstrap = ClusterBootstrap::new(&["a", "b"], 10, 0).unwrap();
         assert!(bootstrap.mean(&[1.0]).is_err());
         assert!(bootstrap.mean(&[1.0, f64::NAN]).is_err());

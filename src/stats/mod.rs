@@ -8,7 +8,7 @@ mod metrics;
 mod null;
 mod random;
 
-pub(crate) use bootstrap::check_level;
+pub(crate) use bootstrap::{check_level, MAX_DRAWS};
 pub use bootstrap::{percentile_interval, ClusterBootstrap, Interval, Resampled};
 pub use metrics::{accuracy, auroc, log_loss, Ranking};
 pub use null::{monte_carlo_p, normal_upper_quantile, random_cosine_sd, random_directions};

@@ -78,6 +78,9 @@ impl ChoiceItem {
         if !(2..=26).contains(&count) {
             return Some(format!("{count} options; 2 to 26 can be lettered"));
         }
+        if let Some(option) = self.options.iter().position(|option| option.trim().is_empty()) {
+            return Some(format!("option {option} is empty"));
+        }
         let distinct: HashSet<&String> = self.options.iter().collect();
         if distinct.len() != count {
             return Some("two options are the same".to_owned());
@@ -101,8 +104,8 @@ impl ChoiceTask {
     /// Reads JSON lines of [`ChoiceItem`].
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, an index outside the options or a
-    /// repeated id.
+    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, options that are empty or alike, an
+    /// index outside the options or a repeated id.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let rows: Vec<(u64, ChoiceItem)> = file::read_json_lines(path)?;

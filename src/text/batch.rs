@@ -49,6 +49,9 @@ impl TokenBatch {
     }
 
     fn layout(texts: &[&[u32]], side: PadSide, ledger: &mut SlotLedger) -> Result<Self> {
+        if texts.is_empty() {
+            return Err(Error::TextLength { what: "a batch without texts".into(), tokens: 0, context: usize::MAX });
+        }
         let width = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         if let Some(row) = texts.iter().position(|text| text.is_empty()) {
             return Err(Error::TextLength { what: format!("row {row} of a batch"), tokens: 0, context: usize::MAX });
@@ -175,6 +178,18 @@ impl SlotLedger {
         kept
     }
 
+    /// A ledger of `rows` rows that all hold what this one's only row holds.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless this ledger has one row.
+    pub fn repeated(&self, rows: usize) -> Result<SlotLedger> {
+        let [only] = self.rows.as_slice() else {
+            let what = "a ledger to repeat".to_owned();
+            return Err(Error::RowCount { what, expected: 1, found: self.rows.len() });
+        };
+        Ok(SlotLedger { rows: vec![only.clone(); rows] })
+    }
+
     /// Drops all slots from `slots` on.
     pub fn truncate(&mut self, slots: usize) {
         self.rows.iter_mut().for_each(|row| row.truncate(slots));
@@ -269,5 +284,7 @@ mod tests {
     #[test]
     fn empty_rows_are_refused() {
         assert!(matches!(TokenBatch::new(&[&[]], PadSide::Right), Err(Error::TextLength { .. })));
+        let message = TokenBatch::new(&[], PadSide::Right).unwrap_err().to_string();
+        assert!(message.contains("at least 1 is needed"), "{message}");
     }
 }

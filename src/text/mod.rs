@@ -3,14 +3,17 @@
 //! Positions and attention masks are made in [`TokenBatch`] and nowhere else.
 
 mod batch;
+mod check;
 mod template;
 mod tokenizer;
 
 pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
 pub use template::{ChatTemplate, Message, Role};
+#[cfg(feature = "gguf")]
 pub(crate) use tokenizer::BpeVocabulary;
 pub use tokenizer::{Encoded, Tokenizer};
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
@@ -32,31 +35,57 @@ pub struct Text {
     /// The byte range to read; the whole text if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<Span>,
+    /// Whether the text holds its special tokens already, so that the tokeniser adds none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rendered: bool,
 }
 
 impl Text {
     /// A text read as a whole, in no group.
     pub fn new(id: impl Into<String>, text: impl Into<String>) -> Self {
-        Text { id: id.into(), text: text.into(), group: None, span: None }
+        Text { id: id.into(), text: text.into(), group: None, span: None, rendered: false }
+    }
+
+    /// The text as a user's turn of a conversation, up to where the model's answer begins: what
+    /// [`Transcript`](crate::dialogue::Transcript) gives for one turn. Read at its last token, it is read where
+    /// rounds of self-correction are.
+    ///
+    /// # Errors
+    /// [`Error::Template`]; [`Error::Setting`] for a text with a span, whose bytes would move.
+    pub fn into_turn(self, template: &ChatTemplate) -> Result<Text> {
+        if self.span.is_some() {
+            return Err(Error::setting("span", &self.id, "a text with a span cannot become a turn"));
+        }
+        let text = template.render(&[Message::new(Role::User, self.text)], true)?;
+        Ok(Text { text, rendered: true, ..self })
     }
 
     /// Reads texts: a `.txt` file one text a line (the ids are line numbers from 1), any other file as JSON
     /// lines of `{"id", "text", "group"?, "span"?}`.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::Malformed`] with the line.
+    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, an empty text or a repeated id.
     pub fn load(path: impl AsRef<Path>) -> Result<Vec<Text>> {
         let path = path.as_ref();
-        if path.extension().is_none_or(|extension| extension != "txt") {
-            return Ok(file::read_json_lines(path)?.into_iter().map(|(_, text)| text).collect());
-        }
-        let content = file::read_text(path)?;
-        let texts: Vec<Text> =
-            content.lines().enumerate().map(|(index, line)| Text::new((index + 1).to_string(), line)).collect();
-        if texts.is_empty() {
+        let rows: Vec<(u64, Text)> = if path.extension().is_none_or(|extension| extension != "txt") {
+            file::read_json_lines(path)?
+        } else {
+            let content = file::read_text(path)?;
+            (1..).zip(content.lines()).map(|(line, text)| (line, Text::new(line.to_string(), text))).collect()
+        };
+        if rows.is_empty() {
             return Err(Error::malformed(path, Place::File, "holds no texts"));
         }
-        Ok(texts)
+        let mut seen = HashSet::new();
+        for (line, text) in &rows {
+            let problem = match seen.insert(text.id.as_str()) {
+                _ if text.text.is_empty() => format!("text {:?} is empty", text.id),
+                false => format!("id {:?} appears a second time", text.id),
+                true => continue,
+            };
+            return Err(Error::malformed(path, Place::Line(*line), problem));
+        }
+        Ok(rows.into_iter().map(|(_, text)| text).collect())
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+#[cfg(feature = "gguf")]
 use tokenizers::models::bpe::BPE;
+#[cfg(feature = "gguf")]
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+#[cfg(feature = "gguf")]
 use tokenizers::AddedToken;
 
+use super::{check, Text};
 use crate::error::Place;
 use crate::{file, Error, Result};
 
@@ -27,6 +31,7 @@ pub struct Encoded {
 }
 
 /// A byte-level BPE vocabulary as GGUF metadata holds it.
+#[cfg(feature = "gguf")]
 pub(crate) struct BpeVocabulary {
     pub tokens: Vec<String>,
     pub merges: Vec<(String, String)>,
@@ -44,14 +49,19 @@ impl Tokenizer {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = file::read_text(path)?;
-        let inner = text
+        check::tokenizer_json(path, &text)?;
+        let mut inner = text
             .parse::<tokenizers::Tokenizer>()
             .map_err(|error| Error::malformed(path, Place::File, format!("no tokeniser: {error}")))?;
-        Tokenizer::new(inner, None)
+        // Some files ask for texts of one length; here every text is read as it is.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(failed)?;
+        Ok(Tokenizer { inner, bos: None, sha256: file::sha256(text) })
     }
 
     /// Builds the tokeniser of a GGUF file. `bos` is put before each text that is encoded with
     /// [`Tokenizer::encode`].
+    #[cfg(feature = "gguf")]
     pub(crate) fn from_bpe(path: &Path, vocabulary: BpeVocabulary) -> Result<Self> {
         let bad = |key: &str, problem: String| Error::malformed(path, Place::Entry(key.to_owned()), problem);
         let BpeVocabulary { tokens, merges, added, pre_tokenizer, bos } = vocabulary;
@@ -73,7 +83,9 @@ impl Tokenizer {
                 Ok((AddedToken::from(token.clone(), control).normalized(false), control))
             })
             .collect::<Result<Vec<_>>>()?;
-        let vocabulary = tokens.into_iter().zip(0u32..).collect();
+        let vocabulary: tokenizers::models::bpe::Vocab = tokens.into_iter().zip(0u32..).collect();
+        check::merges_in(&merges, "", |token| vocabulary.contains_key(token))
+            .map_err(|problem| bad("tokenizer.ggml.merges", problem))?;
         let model = BPE::builder()
             .vocab_and_merges::<tokenizers::models::bpe::Vocab>(vocabulary, merges)
             .build()
@@ -84,10 +96,6 @@ impl Tokenizer {
             let known = if control { inner.add_special_tokens([token]) } else { inner.add_tokens([token]) };
             known.map_err(|error| bad("tokenizer.ggml.tokens", error.to_string()))?;
         }
-        Tokenizer::new(inner, bos)
-    }
-
-    fn new(inner: tokenizers::Tokenizer, bos: Option<u32>) -> Result<Self> {
         let text = inner.to_string(false).map_err(failed)?;
         Ok(Tokenizer { sha256: file::sha256(text), inner, bos })
     }
@@ -97,8 +105,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn encode(&self, text: &str) -> Result<Encoded> {
-        let encoding = self.inner.encode(text, true).map_err(failed)?;
-        let mut encoded = Encoded { ids: encoding.get_ids().to_vec(), bytes: encoding.get_offsets().to_vec() };
+        let mut encoded = self.encoded(text, true)?;
         if let Some(bos) = self.bos {
             encoded.ids.insert(0, bos);
             encoded.bytes.insert(0, (0, 0));
@@ -106,12 +113,26 @@ impl Tokenizer {
         Ok(encoded)
     }
 
+    fn encoded(&self, text: &str, add_special: bool) -> Result<Encoded> {
+        let encoding = self.inner.encode(text, add_special).map_err(failed)?;
+        Ok(Encoded { ids: encoding.get_ids().to_vec(), bytes: encoding.get_offsets().to_vec() })
+    }
+
     /// Encodes a text that already holds its special tokens, such as a rendered conversation; adds none.
     ///
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn encode_rendered(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.inner.encode(text, false).map_err(failed)?.get_ids().to_vec())
+        Ok(self.encoded(text, false)?.ids)
+    }
+
+    /// Encodes a text in whichever of the two forms it is.
+    pub(crate) fn encode_text(&self, text: &Text) -> Result<Encoded> {
+        if text.rendered {
+            self.encoded(&text.text, false)
+        } else {
+            self.encode(&text.text)
+        }
     }
 
     /// Text of token ids, without special tokens.
@@ -132,7 +153,12 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// SHA-256 of the tokeniser in its JSON form.
+    /// The token with the largest id, added tokens included.
+    pub(crate) fn largest_id(&self) -> Option<(String, u32)> {
+        self.inner.get_vocab(true).into_iter().max_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)))
+    }
+
+    /// SHA-256 of `tokenizer.json`, or of a GGUF file's tokeniser in that form.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }

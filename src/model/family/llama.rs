@@ -22,9 +22,11 @@ pub(super) const FAMILY: Family = Family {
 fn config(settings: &Settings<'_>) -> Result<DecoderConfig> {
     settings.only("hidden_act", &["silu".into()])?;
     settings.only("quantization_config", &[])?;
+    settings.only("partial_rotary_factor", &[1.0.into(), 1.into()])?;
     let d_model = settings.size("hidden_size")?;
     let heads = settings.size("num_attention_heads")?;
     let head_size = settings.size_or("head_dim", Some(d_model / heads))?;
+    settings.only("rotary_dim", &[head_size.into()])?;
     Ok(DecoderConfig {
         family: FAMILY.name.to_owned(),
         layers: settings.size("num_hidden_layers")?,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::weights::Loader;
+use super::weights::{Loader, WeightSource};
 use super::{Decoder, DecoderConfig};
 use crate::error::Place;
 use crate::{Error, Result};
@@ -25,7 +25,7 @@ const FAMILIES: [Family; 1] = [llama::FAMILY];
 
 /// Builds the decoder that `config` (in the terms of a Hugging Face `config.json`, read from `path`) describes.
 pub(crate) fn build(loader: Loader<'_>, path: &Path, config: &Value) -> Result<Decoder> {
-    let settings = Settings { path, config };
+    let settings = Settings { path, config, source: loader.source };
     let name = settings.text("model_type")?;
     let family = FAMILIES.iter().find(|family| family.name == name).ok_or_else(|| Error::UnsupportedArchitecture {
         path: path.to_owned(),
@@ -43,6 +43,8 @@ pub(crate) fn build(loader: Loader<'_>, path: &Path, config: &Value) -> Result<D
 pub(crate) struct Settings<'c> {
     path: &'c Path,
     config: &'c Value,
+    /// Knows what the file calls a key.
+    source: &'c dyn WeightSource,
 }
 
 impl Settings<'_> {
@@ -51,7 +53,7 @@ impl Settings<'_> {
     }
 
     fn wrong(&self, key: &str, problem: impl std::fmt::Display) -> Error {
-        Error::malformed(self.path, Place::Entry(key.to_owned()), problem)
+        Error::malformed(self.path, Place::Entry(self.source.own_key(key)), problem)
     }
 
     fn text(&self, key: &str) -> Result<&str> {
@@ -98,7 +100,7 @@ impl Settings<'_> {
         match self.get(key) {
             Some(value) if !supported.contains(value) => Err(Error::UnsupportedSetting {
                 path: self.path.to_owned(),
-                key: key.to_owned(),
+                key: self.source.own_key(key),
                 value: value.to_string(),
                 supported: supported.iter().map(Value::to_string).collect::<Vec<_>>().join(", "),
             }),
@@ -111,7 +113,10 @@ impl Settings<'_> {
         let mut base = self.number_or("rope_theta", 10_000.0)?;
         for key in ["rope_scaling", "rope_parameters"] {
             let Some(entry) = self.get(key) else { continue };
-            let inner = Settings { path: self.path, config: entry };
+            if !entry.is_object() {
+                return Err(self.wrong(key, format!("{entry} is no object")));
+            }
+            let inner = Settings { config: entry, ..*self };
             base = inner.number_or("rope_theta", base)?;
             inner.only("rope_type", &["default".into()])?;
             inner.only("type", &["default".into()])?;

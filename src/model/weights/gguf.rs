@@ -1,7 +1,7 @@
 //! A GGUF file: weights of every quantisation that candle-core reads, dequantised to f32, and the metadata
 //! translated to the terms of a Hugging Face configuration, so that a family is described once.
 
-use std::io::Cursor;
+use std::io::{Cursor, Error as IoError, ErrorKind, Read, Result as IoResult, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::{Content, Value};
@@ -11,7 +11,7 @@ use serde_json::{json, Map};
 use tch::Tensor;
 
 use super::WeightSource;
-use crate::error::Place;
+use crate::error::{nearest, Place};
 use crate::text::BpeVocabulary;
 use crate::{file, Error, Result};
 
@@ -23,7 +23,7 @@ pub(crate) struct Gguf {
 }
 
 /// `{architecture}.KEY` in GGUF metadata, and the key that the Hugging Face configuration uses.
-const CONFIG_KEYS: [(&str, &str); 9] = [
+const CONFIG_KEYS: [(&str, &str); 10] = [
     ("block_count", "num_hidden_layers"),
     ("embedding_length", "hidden_size"),
     ("feed_forward_length", "intermediate_size"),
@@ -33,6 +33,7 @@ const CONFIG_KEYS: [(&str, &str); 9] = [
     ("attention.key_length", "head_dim"),
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
     ("rope.freq_base", "rope_theta"),
+    ("rope.dimension_count", "rotary_dim"),
 ];
 
 /// Module names of Hugging Face checkpoints, and GGUF's. Layers are `model.layers.N.` and `blk.N.`.
@@ -60,8 +61,12 @@ impl Gguf {
     pub fn open(path: &Path) -> Result<Self> {
         let map = file::map(path)?;
         let bad = |problem: String| Error::malformed(path, Place::File, problem);
-        let content =
-            Content::read(&mut Cursor::new(&map[..])).map_err(|error| bad(format!("no GGUF file: {error}")))?;
+        let mut reader = HeaderReader { inner: Cursor::new(&map[..]), past_key: None };
+        let content = Content::read(&mut reader)
+            .map_err(|error| bad(format!("no GGUF file, or a truncated or damaged one: {error}")))?;
+        if tensor_count(&map) != Some(content.tensor_infos.len() as u64) {
+            return Err(bad("two tensors have the same name".to_owned()));
+        }
         for (name, info) in &content.tensor_infos {
             let entry = |problem: &str| Error::malformed(path, Place::Entry(name.clone()), problem);
             let elements = info.shape.dims().iter().try_fold(1usize, |all, &size| all.checked_mul(size));
@@ -91,7 +96,9 @@ impl Gguf {
             .metadata
             .get(key)
             .map(|value| {
-                read(value).ok_or_else(|| self.bad(key, format!("has the wrong type, {:?}", value.value_type())))
+                let problem =
+                    || self.bad(key, format!("has the wrong type, {:?}, or no usable value", value.value_type()));
+                read(value).ok_or_else(problem)
             })
             .transpose()
     }
@@ -113,8 +120,13 @@ impl Gguf {
         {
             config.insert("rope_scaling".to_owned(), json!({ "rope_type": kind }));
         }
-        let rows = self.shape("model.embed_tokens.weight").and_then(|shape| shape.first().copied());
-        config.insert("vocab_size".to_owned(), json!(rows));
+        let embedding = "model.embed_tokens.weight";
+        let shape = self.shape(embedding).ok_or_else(|| {
+            let tensor = gguf_name(embedding);
+            let nearest = nearest(&tensor, self.content.tensor_infos.keys().cloned());
+            Error::MissingTensor { path: self.path.clone(), tensor, nearest }
+        })?;
+        config.insert("vocab_size".to_owned(), json!(shape.first()));
         config.insert("tie_word_embeddings".to_owned(), json!(self.shape("lm_head.weight").is_none()));
         config.insert("attention_bias".to_owned(), json!(self.shape("model.layers.0.self_attn.q_proj.bias").is_some()));
         config.insert("model_type".to_owned(), json!(architecture));
@@ -149,6 +161,11 @@ impl Gguf {
             .collect();
         let adds_bos = self.get("tokenizer.ggml.add_bos_token", |value| value.to_bool().ok())?.unwrap_or(false);
         let bos = self.token_id("bos")?.filter(|_| adds_bos);
+        if let Some(bos) = bos.filter(|&bos| bos as usize >= tokens.len()) {
+            return Err(
+                self.bad("tokenizer.ggml.bos_token_id", format!("{bos} is none of the {} tokens", tokens.len()))
+            );
+        }
         let pre_tokenizer = self.get("tokenizer.ggml.pre", text)?.unwrap_or_else(|| "default".to_owned());
         Ok(BpeVocabulary { tokens, merges, added, pre_tokenizer, bos })
     }
@@ -174,6 +191,19 @@ impl WeightSource for Gguf {
         self.content.tensor_infos.keys().map(|name| checkpoint_name(name)).collect()
     }
 
+    fn own_name(&self, name: &str) -> String {
+        gguf_name(name)
+    }
+
+    fn own_key(&self, key: &str) -> String {
+        let architecture = self.content.metadata.get("general.architecture").and_then(text).unwrap_or_default();
+        match CONFIG_KEYS.iter().find(|(_, name)| *name == key) {
+            Some((own, _)) => format!("{architecture}.{own}"),
+            None if key == "model_type" => "general.architecture".to_owned(),
+            None => key.to_owned(),
+        }
+    }
+
     fn shape(&self, name: &str) -> Option<Vec<i64>> {
         let info = self.content.tensor_infos.get(&gguf_name(name))?;
         Some(info.shape.dims().iter().map(|&size| size as i64).collect())
@@ -193,6 +223,43 @@ impl WeightSource for Gguf {
 
     fn interleaves_rotary_rows(&self) -> bool {
         true
+    }
+}
+
+/// Reads a header for candle and refuses an alignment of 0, by which candle would divide.
+struct HeaderReader<'m> {
+    inner: Cursor<&'m [u8]>,
+    /// Reads since the key: its type comes first, then its value.
+    past_key: Option<u8>,
+}
+
+impl Read for HeaderReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> IoResult<usize> {
+        let count = self.inner.read(buffer)?;
+        let bytes = buffer.get(..count).unwrap_or_default();
+        self.past_key = match self.past_key {
+            None => (bytes == b"general.alignment").then_some(0),
+            Some(0) => Some(1),
+            Some(_) if bytes.iter().all(|&byte| byte == 0) => {
+                return Err(IoError::new(ErrorKind::InvalidData, "general.alignment is 0"));
+            }
+            Some(_) => None,
+        };
+        Ok(count)
+    }
+}
+
+impl Seek for HeaderReader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> IoResult<u64> {
+        self.inner.seek(to)
+    }
+}
+
+/// The number of tensors that a header declares; version 1 counts in 32 bits.
+fn tensor_count(file: &[u8]) -> Option<u64> {
+    match file.get(4..8)? {
+        [1, 0, 0, 0] => Some(u64::from(u32::from_le_bytes(*file.get(8..)?.first_chunk()?))),
+        _ => Some(u64::from_le_bytes(*file.get(8..)?.first_chunk()?)),
     }
 }
 
@@ -232,6 +299,7 @@ fn integer(value: &Value) -> Option<i64> {
         Value::I16(x) => Some(i64::from(*x)),
         Value::I32(x) => Some(i64::from(*x)),
         Value::I64(x) => Some(*x),
+        Value::Bool(_) => None,
         other => other.to_u64().ok().and_then(|x| i64::try_from(x).ok()),
     }
 }
@@ -239,8 +307,8 @@ fn integer(value: &Value) -> Option<i64> {
 fn number(value: &Value) -> Option<serde_json::Value> {
     match value {
         // Through the shortest decimal form: 1e-5 in f32 means the decimal number, not its binary neighbour.
-        Value::F32(x) => x.to_string().parse::<f64>().ok().map(Into::into),
-        Value::F64(x) => Some((*x).into()),
+        Value::F32(x) => x.to_string().parse::<f64>().ok().filter(|x| x.is_finite()).map(Into::into),
+        Value::F64(x) => Some(*x).filter(|x| x.is_finite()).map(Into::into),
         other => integer(other).map(Into::into),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::tensor::{Dtype, SafeTensors, TensorInfo};
+use safetensors::tensor::{Dtype, TensorInfo};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
@@ -66,12 +66,7 @@ impl Checkpoint {
 
     fn add(&mut self, path: PathBuf) -> Result<()> {
         let map = file::map(&path)?;
-        let bad = |error: safetensors::SafeTensorError| Error::malformed(&path, Place::File, error);
-        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(bad)?;
-        let data = header + std::mem::size_of::<u64>();
-        if data.checked_add(metadata.data_len()).is_none_or(|end| end > map.len()) {
-            return Err(Error::malformed(&path, Place::File, "truncated: the header promises more data"));
-        }
+        let (metadata, data) = file::safetensors_header(&path, &map)?;
         for (name, info) in metadata.tensors() {
             if self.tensors.insert(name.clone(), (self.shards.len(), info.clone())).is_some() {
                 let problem = "another file of the directory holds a tensor of this name";

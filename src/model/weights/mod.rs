@@ -21,6 +21,14 @@ pub(crate) trait WeightSource: Sync {
     fn path(&self) -> &Path;
     /// Names of all tensors.
     fn names(&self) -> Vec<String>;
+    /// What the file itself calls a tensor, for error messages.
+    fn own_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
+    /// What the file itself calls a configuration key, for error messages.
+    fn own_key(&self, key: &str) -> String {
+        key.to_owned()
+    }
     /// The tensor's shape, if there is such a tensor.
     fn shape(&self, name: &str) -> Option<Vec<i64>>;
     /// The tensor, in the precision of the file (quantised ones as f32).
@@ -44,6 +52,10 @@ impl<'s> Loader<'s> {
         Loader { source, kind, used: Mutex::default() }
     }
 
+    fn own_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.source.names().into_iter().map(|name| self.source.own_name(&name))
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.source.shape(name).is_some()
     }
@@ -51,13 +63,14 @@ impl<'s> Loader<'s> {
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let expected: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
         let path = self.source.path();
+        let own_name = self.source.own_name(name);
         let found = self.source.shape(name).ok_or_else(|| Error::MissingTensor {
             path: path.to_owned(),
-            tensor: name.to_owned(),
-            nearest: nearest(name, self.source.names()),
+            nearest: nearest(&own_name, self.own_names()),
+            tensor: own_name.clone(),
         })?;
         if found != expected {
-            return Err(Error::TensorShape { path: Some(path.to_owned()), tensor: name.to_owned(), expected, found });
+            return Err(Error::TensorShape { path: Some(path.to_owned()), tensor: own_name, expected, found });
         }
         if let Ok(mut used) = self.used.lock() {
             used.insert(name.to_owned());
@@ -80,8 +93,9 @@ impl<'s> Loader<'s> {
     /// model's; `derived` says which hold nothing of their own.
     pub fn finish(self, derived: impl Fn(&str) -> bool) -> Result<()> {
         let used = self.used.into_inner().unwrap_or_default();
-        let unused: Vec<String> =
-            self.source.names().into_iter().filter(|name| !used.contains(name) && !derived(name)).collect();
+        let unused = self.source.names().into_iter().filter(|name| !used.contains(name) && !derived(name));
+        let mut unused: Vec<String> = unused.map(|name| self.source.own_name(&name)).collect();
+        unused.sort();
         if unused.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,196 @@
+//! Levels and changes by layer, as lines.
+
+use super::conditions::{against_words, instructed, shown_against, Instructed};
+use super::text::{count, escape, interval, number, percent, Place};
+use crate::hook::Address;
+use crate::level::{Against, ChangeRow, LevelRow, Metric};
+use crate::report::svg::{Area, LineChart, Point, Reference, Series, Style};
+use crate::report::Report;
+use crate::stats::Interval;
+
+pub(super) fn section(report: &Report) -> String {
+    let (levels, changes) = (levels(report), changes(report));
+    if levels.is_empty() && changes.is_empty() {
+        return String::new();
+    }
+    format!("<section id=\"curves\"><h2>Levels and changes by layer</h2>{levels}{changes}</section>")
+}
+
+/// Places that have layers; a line needs them.
+fn layered(addresses: impl IntoIterator<Item = Address>) -> Vec<Place> {
+    Place::all(addresses.into_iter().filter(|address| address.layer().is_some()))
+}
+
+fn point(address: Address, value: &Interval, of: &str) -> Option<Point> {
+    let x = address.layer()? as f64;
+    let title = format!("{address}, {of}: {}", interval(value));
+    Some(Point { x, y: value.estimate, low: value.low, high: value.high, title })
+}
+
+fn label(entry: &Instructed) -> String {
+    match entry.rounds.as_slice() {
+        [.., before, last] => {
+            let first = entry.rounds.first().unwrap_or(before);
+            let earlier = if first == before { format!("r{before}") } else { format!("r{first}\u{2013}r{before}") };
+            format!("{} r{last} (thin: {earlier})", entry.name)
+        }
+        _ => format!("{} r{}", entry.name, entry.last()),
+    }
+}
+
+fn levels(report: &Report) -> String {
+    let rows: Vec<&LevelRow> = report.levels.iter().filter(|row| row.metric == Metric::Standardised).collect();
+    let instructions = instructed(report);
+    let charts: String = layered(rows.iter().map(|row| row.address))
+        .into_iter()
+        .map(|place| {
+            let mut series = Vec::new();
+            for entry in &instructions {
+                for &round in &entry.rounds {
+                    let of = format!("{} round {round}", entry.name);
+                    let here = rows.iter().filter(|row| {
+                        Place::of(row.address) == place && row.instruction == entry.name && row.round == round
+                    });
+                    let points: Vec<Point> = here.filter_map(|row| point(row.address, &row.interval, &of)).collect();
+                    let last = round == entry.last();
+                    if !points.is_empty() {
+                        series.push(Series {
+                            label: last.then(|| label(entry)),
+                            colour: entry.colour.clone(),
+                            shape: entry.shape,
+                            style: if last { Style::Band } else { Style::Thin },
+                            points,
+                        });
+                    }
+                }
+            }
+            LineChart {
+                title: format!("Level at {}", place.name()),
+                x_name: "layer".to_owned(),
+                y_name: "mean level (training sd)".to_owned(),
+                references: vec![Reference { y: 0.0, label: String::new() }],
+                series,
+                ..LineChart::default()
+            }
+            .draw()
+        })
+        .collect();
+    if charts.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<figure class=\"panels\">{charts}<figcaption>Mean level of immorality over the items, in standard \
+         deviations of the probe's training projections around their mean; positive is more immoral. One line per \
+         instruction and round. The last round of each is bold with its pointwise {} band, earlier rounds are thin. The \
+         bands hold the variation between items, which paired changes do not have.{}</figcaption></figure>",
+        escape(&percent(report.settings.level)),
+        far_note(&rows)
+    )
+}
+
+/// Levels far from the training mean say that the questions are unlike the texts that the probes know.
+fn far_note(rows: &[&LevelRow]) -> String {
+    const FAR: f64 = 3.0;
+    let far = rows.iter().filter(|row| row.interval.estimate.abs() > FAR).count();
+    if far == 0 {
+        return String::new();
+    }
+    format!(
+        " <strong>{} of {} mean levels lie more than {FAR} training sd from the training mean:</strong> there the questions \
+         are unlike the texts that the probes were fitted on, and the probes extrapolate.",
+        count(far),
+        count(rows.len())
+    )
+}
+
+fn changes(report: &Report) -> String {
+    let against = shown_against(report);
+    let rows: Vec<&ChangeRow> =
+        report.changes.iter().filter(|row| row.metric == Metric::Cosine && row.against == against).collect();
+    let instructions = instructed(report);
+    let mut charts = String::new();
+    for place in layered(rows.iter().map(|row| row.address)) {
+        for entry in &instructions {
+            let here: Vec<&ChangeRow> = rows
+                .iter()
+                .copied()
+                .filter(|row| Place::of(row.address) == place && row.instruction == entry.name)
+                .collect();
+            charts.push_str(&change_chart(place, entry, &here).draw());
+        }
+    }
+    if charts.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<figure class=\"panels\">{charts}<figcaption>Mean change of the cosine with the probe's direction against \
+         {}, with its pointwise {} band (last round; earlier rounds thin). Grey: where the same change of the states falls \
+         along 95\u{a0}% of {} random directions, in the last round. A line within the grey is no more than any direction \
+         sees.{}</figcaption></figure>",
+        against_words(against),
+        escape(&percent(report.settings.level)),
+        count(report.settings.null_draws),
+        scale_note(&rows)
+    )
+}
+
+/// The scale of single cosines, which is another one than that of changes.
+fn scale_note(rows: &[&ChangeRow]) -> String {
+    let mut scales: Vec<f64> =
+        rows.iter().filter_map(|row| row.null.map(|null| null.cosine_sd)).filter(|sd| sd.is_finite()).collect();
+    scales.sort_by(f64::total_cmp);
+    match (scales.first(), scales.last()) {
+        (Some(low), Some(high)) => {
+            let range = if low == high { number(*low) } else { format!("{} to {}", number(*low), number(*high)) };
+            format!(
+                " For comparison: a single state's cosine with a random direction of its width d has the standard \
+                 deviation 1/√d, here ±{range}; that is the scale of levels, not of mean changes."
+            )
+        }
+        _ => String::new(),
+    }
+}
+
+fn change_chart(place: Place, entry: &Instructed, rows: &[&ChangeRow]) -> LineChart {
+    let of_round = |round: usize| rows.iter().filter(move |row| row.round == round);
+    let series = entry.rounds.iter().filter_map(|&round| {
+        let of = format!("{} round {round}, change of cosine", entry.name);
+        let points: Vec<Point> = of_round(round)
+            .filter_map(|row| {
+                let mut point = point(row.address, &row.interval, &of)?;
+                if let Some(null) = row.null {
+                    point.title.push_str(&format!(
+                        "; null [{}, {}], p {}",
+                        number(null.low),
+                        number(null.high),
+                        number(null.p)
+                    ));
+                }
+                Some(point)
+            })
+            .collect();
+        let last = round == entry.last();
+        (!points.is_empty()).then(|| Series {
+            label: last.then(|| label(entry)),
+            colour: entry.colour.clone(),
+            shape: entry.shape,
+            style: if last { Style::Band } else { Style::Thin },
+            points,
+        })
+    });
+    let bounds: Vec<(f64, f64, f64)> = of_round(entry.last())
+        .filter_map(|row| Some((row.address.layer()? as f64, row.null?.low, row.null?.high)))
+        .collect();
+    let against = rows.first().map(|row| row.against);
+    let minus = if against == Some(Against::Neutral) { "neutral" } else { "round 0" };
+    let null = Area { label: "random directions, 95\u{a0}%".to_owned(), bounds };
+    LineChart {
+        title: format!("{} minus {minus} at {}", entry.name, place.name()),
+        x_name: "layer".to_owned(),
+        y_name: "change of cosine".to_owned(),
+        references: vec![Reference { y: 0.0, label: String::new() }],
+        areas: if null.bounds.is_empty() { Vec::new() } else { vec![null] },
+        series: series.collect(),
+        ..LineChart::default()
+    }
+}

@@ -1,0 +1,141 @@
+//! How the numbers were made, in words, and what they were made from.
+
+use std::collections::BTreeSet;
+
+use super::conditions::instructed;
+use super::text::{count, counted, escape, list, number, percent, Place, NONE};
+use crate::report::Report;
+
+pub(super) fn section(report: &Report) -> String {
+    let paragraphs = [protocol(report), probes(report), levels(report), statistics(report)];
+    let paragraphs: String = paragraphs.iter().map(|text| format!("<p>{text}</p>")).collect();
+    format!(
+        "<section id=\"methods\"><h2>Methods</h2><div class=\"prose\">{paragraphs}</div></section>{}\
+         <section id=\"provenance\"><h2>Provenance</h2>{}{}</section>",
+        super::verdict::rule(report),
+        settings(report),
+        provenance(report)
+    )
+}
+
+fn known<'a>(report: &'a Report, key: &str) -> Option<&'a str> {
+    report.provenance.get(key).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// A sentence around a setting, if it is known.
+fn with(report: &Report, key: &str, sentence: impl Fn(String) -> String) -> String {
+    known(report, key).map_or(String::new(), |value| sentence(escape(value)))
+}
+
+fn protocol(report: &Report) -> String {
+    let settings = &report.settings;
+    let names: Vec<String> = instructed(report)
+        .iter()
+        .filter(|entry| !entry.is_plain())
+        .map(|entry| format!("<em>{}</em> (last round {})", escape(&entry.name), entry.last()))
+        .collect();
+    let instructions = match names.as_slice() {
+        [] => "No instruction was given.".to_owned(),
+        names => format!("Instructions: {}.", names.join(", ")),
+    };
+    format!(
+        "<strong>Protocol.</strong> {} in {} were put to the model{}. Round 0 is the plain question. Round 1 is the question \
+         with the instruction in a fresh conversation; rounds 2 and later ask for a review in the same conversation. \
+         {instructions}{}{}",
+        counted(settings.items, "item"),
+        counted(settings.groups, "group"),
+        with(report, "task", |task| format!(" (task <span class=\"mono\">{task}</span>)")),
+        with(report, "decoding", |value| format!(" Decoding: {value}.")),
+        with(report, "option_score", |value| format!(" Score of an option: {value}."))
+    )
+}
+
+fn probes(report: &Report) -> String {
+    let places = Place::all(report.probes.iter().map(|row| row.address));
+    let either = |key: &str| known(report, &format!("probe.{key}")).or_else(|| known(report, key)).map(escape);
+    let said = |key: &str, before: &str| either(key).map_or(String::new(), |value| format!(" {before} {value}."));
+    format!(
+        "<strong>Probes.</strong> {} linear probes at {}, each fitted on texts that are labelled immoral or moral and tested \
+         on groups of texts that it was not fitted on. Weights rise towards immoral, so positive is more immoral \
+         everywhere.{}{}{}{}{}",
+        count(report.probes.len()),
+        list(&places),
+        said("probe_kind", "Kind:"),
+        said("probe_alpha", "Penalty (1/C):"),
+        said("probe_split", "Split:"),
+        said("probe_bootstrap", "Bootstrap of the AUROC:"),
+        said("pool", "Position read:"),
+    )
+}
+
+fn levels(report: &Report) -> String {
+    format!(
+        "<strong>Levels.</strong> A state is held against its probe's direction in three ways: the cosine; the dot product \
+         with the unit direction; and that product standardised by mean and standard deviation of the probe's training \
+         projections (“training sd”), which can be compared across layers. States are read in {}; nothing here depends on \
+         what is generated after the position that is read.",
+        counted(report.model.layers, "layer")
+    )
+}
+
+fn statistics(report: &Report) -> String {
+    let settings = &report.settings;
+    format!(
+        "<strong>Statistics.</strong> Intervals are {} percentile intervals from {} bootstrap resamples of the {}. Changes are \
+         paired: both sides are resampled together. Each change of a cosine is placed among the changes along {} random \
+         unit directions; the p-value counts the observed one in. Such directions are uniform on the sphere and do not know \
+         that states vary more along some directions than along others. A change within ±{} training sd counts as none. \
+         Seed {}. Intervals of single layers and rounds are pointwise, not simultaneous.",
+        percent(settings.level),
+        count(settings.draws),
+        counted(settings.groups, "item group"),
+        count(settings.null_draws),
+        number(settings.margin),
+        settings.seed
+    )
+}
+
+fn settings(report: &Report) -> String {
+    let settings = &report.settings;
+    let rows: String = [
+        ("report", report.schema.clone()),
+        ("bootstrap resamples", count(settings.draws)),
+        ("random directions", count(settings.null_draws)),
+        ("level of intervals", percent(settings.level)),
+        ("margin (training sd)", number(settings.margin)),
+        ("seed", settings.seed.to_string()),
+        ("items", count(settings.items)),
+        ("groups", count(settings.groups)),
+    ]
+    .iter()
+    .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escape(value)))
+    .collect();
+    format!("<div class=\"scroll\"><table class=\"plain\"><caption>Settings of the analysis</caption><tbody>{rows}</tbody></table></div>")
+}
+
+/// What the study and the probes were made from, side by side: that they agree is worth seeing.
+fn provenance(report: &Report) -> String {
+    const PROBE: &str = "probe.";
+    let keys: BTreeSet<&str> = report.provenance.keys().map(|key| key.strip_prefix(PROBE).unwrap_or(key)).collect();
+    if keys.is_empty() {
+        return "<p>None was recorded.</p>".to_owned();
+    }
+    let rows: String = keys
+        .into_iter()
+        .map(|key| {
+            let study = report.provenance.get(key);
+            let probe = report.provenance.get(&format!("{PROBE}{key}"));
+            let cell = |value: Option<&String>| value.map_or(NONE.to_owned(), |value| escape(value));
+            let probe = match (study, probe) {
+                (Some(study), Some(probe)) if study == probe => "<span class=\"unit\">the same</span>".to_owned(),
+                (_, probe) => cell(probe),
+            };
+            format!("<tr><th scope=\"row\">{}</th><td>{}</td><td>{probe}</td></tr>", escape(key), cell(study))
+        })
+        .collect();
+    format!(
+        "<div class=\"scroll\"><table class=\"plain hashes\"><caption>What the study and the probes were made \
+         from</caption><thead><tr><th scope=\"col\">key</th><th scope=\"col\">study</th><th scope=\"col\">probes</th></tr></thead>\
+         <tbody>{rows}</tbody></table></div>"
+    )
+}

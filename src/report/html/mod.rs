@@ -1,0 +1,42 @@
+//! The report as one self-contained page: markup, style and drawings, no script, nothing to fetch. It is
+//! well-formed XML too, and the same bytes for the same report.
+
+mod behaviour;
+mod conditions;
+mod curves;
+mod maps;
+mod methods;
+mod probes;
+mod style;
+mod text;
+mod verdict;
+
+use super::Report;
+
+impl Report {
+    /// The report as one HTML page that needs no network.
+    ///
+    /// The verdicts with their checks come first, then the plots behind them: held-out AUROC by layer, heat
+    /// maps and curves of the levels, behaviour by round; then methods, limits and provenance. What a report
+    /// does not hold is left out.
+    pub fn to_html(&self) -> String {
+        let title = if self.model.name.is_empty() { "Probity report" } else { &self.model.name };
+        let sections = [
+            verdict::header(self),
+            verdict::section(self),
+            probes::section(self),
+            maps::section(self),
+            curves::section(self),
+            behaviour::section(self),
+            methods::section(self),
+        ];
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
+             <title>{}: self-correction report</title><style>{}</style></head>\n<body>\n{}\n</body></html>\n",
+            text::escape(title),
+            style::STYLE,
+            sections.join("\n")
+        )
+    }
+}
