@@ -156,9 +156,10 @@ impl DecoderConfig {
     /// then a cache filled before this point does not hold for the text beyond it.
     pub fn rotation_changes_after(&self) -> Option<usize> {
         match &self.positions {
-            Positions::Rotary { frequencies: Frequencies { scaling: Scaling::Long { original_context, .. }, .. }, .. } => {
-                Some(*original_context)
-            }
+            Positions::Rotary {
+                frequencies: Frequencies { scaling: Scaling::Long { original_context, .. }, .. },
+                ..
+            } => Some(*original_context),
             _ => None,
         }
     }

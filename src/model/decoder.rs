@@ -116,6 +116,7 @@ impl Decoder {
         logits: LogitsFor,
     ) -> Result<Option<Tensor>> {
         let config = &self.config;
+        let batch = &batch.on(self.device())?;
         hooks.begin(&config.geometry())?;
         let longest = batch.positions.f_max()?.f_int64_value(&[])? as usize + 1;
         if longest > config.context {

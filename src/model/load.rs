@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tch::Kind;
+use tch::{Device, Kind};
 
 use super::family;
 #[cfg(feature = "gguf")]
 use super::weights::gguf::Gguf;
 use super::weights::huggingface::Checkpoint;
-use super::weights::Loader;
+use super::weights::{Loader, WeightSource};
 use super::{Decoder, DecoderConfig};
 use crate::error::Place;
 use crate::text::{ChatTemplate, Tokenizer};
@@ -32,6 +32,102 @@ pub struct Model {
     provenance: Provenance,
 }
 
+/// The precision of weights and states. Norms, softmax and rotary tables are never below f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// bfloat16: half the memory, faster where the hardware has it, states to some 3 digits.
+    Bf16,
+    /// 64 bits, to tell rounding from a defect.
+    F64,
+}
+
+impl Precision {
+    fn kind(self) -> Kind {
+        match self {
+            Precision::F32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+            Precision::F64 => Kind::Double,
+        }
+    }
+
+    /// The name used in provenance.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+            Precision::F64 => "f64",
+        }
+    }
+}
+
+/// How a model is loaded.
+///
+/// ```no_run
+/// use probity::model::{LoadOptions, Precision};
+/// let model = LoadOptions::default().precision(Precision::Bf16).model("path/to/model")?;
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    precision: Precision,
+    device: Device,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions { precision: Precision::F32, device: Device::Cpu }
+    }
+}
+
+impl LoadOptions {
+    /// Sets the precision, default f32.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets the device, default the CPU.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Loads a model; see [`Model::load`].
+    ///
+    /// # Errors
+    /// As [`Model::load`]; [`Error::Torch`] for a device that is not there.
+    pub fn model(&self, path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
+        if kind.is_dir() {
+            return Model::from_directory(path, self);
+        }
+        #[cfg(feature = "gguf")]
+        return Model::from_gguf(path, self);
+        #[cfg(not(feature = "gguf"))]
+        Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
+    }
+
+    /// Loads only the decoder of a Hugging Face directory, which needs no tokeniser.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn decoder(&self, directory: impl AsRef<Path>) -> Result<Decoder> {
+        let directory = directory.as_ref();
+        let config_path = directory.join("config.json");
+        let config = read_json(&config_path)?;
+        self.build(&Checkpoint::open(directory)?, &config_path, &config)
+    }
+
+    fn build(&self, source: &dyn WeightSource, path: &Path, config: &Value) -> Result<Decoder> {
+        family::build(Loader::new(source, self.precision.kind(), self.device), path, config)
+    }
+}
+
 impl Model {
     /// Loads a GGUF file, or a Hugging Face directory (`config.json`, `model.safetensors` or its shards,
     /// `tokenizer.json`, and the chat template if there is one), as f32 on the CPU.
@@ -40,24 +136,14 @@ impl Model {
     /// [`Error::Io`], [`Error::Malformed`], [`Error::MissingTensor`], [`Error::TensorShape`],
     /// [`Error::UnsupportedArchitecture`], [`Error::UnsupportedSetting`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
-        if kind.is_dir() {
-            return Model::from_directory(path);
-        }
-        #[cfg(feature = "gguf")]
-        return Model::from_gguf(path);
-        #[cfg(not(feature = "gguf"))]
-        Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
+        LoadOptions::default().model(path)
     }
 
     #[cfg(feature = "gguf")]
-    fn from_gguf(path: &Path) -> Result<Self> {
+    fn from_gguf(path: &Path, options: &LoadOptions) -> Result<Self> {
         let file = Gguf::open(path)?;
-        let (sha256, decoder) = rayon::join(
-            || file.sha256(),
-            || file.config().and_then(|config| family::build(Loader::new(&file, Kind::Float), path, &config)),
-        );
+        let (sha256, decoder) =
+            rayon::join(|| file.sha256(), || file.config().and_then(|config| options.build(&file, path, &config)));
         let vocabulary = file.vocabulary()?;
         let named: Vec<(&str, String)> =
             [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
@@ -71,17 +157,22 @@ impl Model {
         let place = Place::Entry("tokenizer.chat_template".to_owned());
         let template = file.template()?.map(|source| compile(path, place, &source, &named)).transpose()?;
         let stop = file.token_id("eos")?.into_iter().chain(file.token_id("eot")?).collect();
-        Model::assemble(path, decoder?, Tokenizer::from_bpe(path, vocabulary)?, template, stop, sha256)
+        Model::assemble(
+            path,
+            decoder?,
+            Tokenizer::from_bpe(path, vocabulary)?,
+            template,
+            stop,
+            (options.precision, sha256),
+        )
     }
 
-    fn from_directory(path: &Path) -> Result<Self> {
+    fn from_directory(path: &Path, options: &LoadOptions) -> Result<Self> {
         let config_path = path.join("config.json");
         let config = read_json(&config_path)?;
         let checkpoint = Checkpoint::open(path)?;
-        let (sha256, decoder) = rayon::join(
-            || checkpoint.sha256(),
-            || family::build(Loader::new(&checkpoint, Kind::Float), &config_path, &config),
-        );
+        let (sha256, decoder) =
+            rayon::join(|| checkpoint.sha256(), || options.build(&checkpoint, &config_path, &config));
         let tokenizer = Tokenizer::load(path.join("tokenizer.json"))?;
         let settings = path.join("tokenizer_config.json");
         let settings = if settings.is_file() { read_json(&settings)? } else { Value::Null };
@@ -92,7 +183,7 @@ impl Model {
             Some(stop) => stop,
             None => end_tokens(&config_path, &config)?.unwrap_or_default(),
         };
-        Model::assemble(path, decoder?, tokenizer, template, stop, sha256)
+        Model::assemble(path, decoder?, tokenizer, template, stop, (options.precision, sha256))
     }
 
     fn assemble(
@@ -101,7 +192,7 @@ impl Model {
         tokenizer: Tokenizer,
         template: Option<ChatTemplate>,
         stop_tokens: Vec<u32>,
-        sha256: String,
+        (precision, sha256): (Precision, String),
     ) -> Result<Self> {
         let rows = decoder.config().vocabulary;
         if let Some((token, id)) = tokenizer.largest_id().filter(|&(_, id)| id as usize >= rows) {
@@ -114,7 +205,7 @@ impl Model {
             ("model".to_owned(), name),
             ("model_sha256".to_owned(), sha256),
             ("tokenizer_sha256".to_owned(), tokenizer.sha256().to_owned()),
-            ("precision".to_owned(), "f32".to_owned()),
+            ("precision".to_owned(), precision.name().to_owned()),
             ("probity".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ]);
         if let Some(template) = &template {

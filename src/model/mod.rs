@@ -17,4 +17,4 @@ mod weights;
 pub use cache::KvCache;
 pub use config::{Activation, DecoderConfig, FeedForward, Frequencies, Norm, Positions, Scaling};
 pub use decoder::{Decoder, LogitsFor};
-pub use load::Model;
+pub use load::{LoadOptions, Model, Precision};

@@ -73,4 +73,3 @@ fn blended(plain: &Tensor, factor: f64, low: f64, high: f64, original: f64) -> R
     let blend = plain.f_mul(&kept)?.f_add(&divided.f_mul(&kept.f_neg()?.f_add_scalar(1.0)?)?)?;
     Ok(blend)
 }
-

@@ -113,18 +113,22 @@ impl TokenBatch {
         Ok(Tensor::f_from_slice(&last)?)
     }
 
-    /// The batch on another device.
+    /// The batch on a device; where it lies there already, nothing is copied.
     ///
     /// # Errors
     /// [`Error::Torch`].
-    pub fn to_device(mut self, device: Device) -> Result<Self> {
-        self.ids = self.ids.f_to_device(device)?;
-        self.positions = self.positions.f_to_device(device)?;
-        if let Mask::Explicit(mask) = &self.mask {
-            self.mask = Mask::Explicit(mask.f_to_device(device)?);
-        }
-        self.key_positions = self.key_positions.map(|keys| keys.f_to_device(device)).transpose()?;
-        Ok(self)
+    pub fn on(&self, device: Device) -> Result<Self> {
+        let moved = |tensor: &Tensor| tensor.f_to_device(device);
+        Ok(TokenBatch {
+            ids: moved(&self.ids)?,
+            positions: moved(&self.positions)?,
+            mask: match &self.mask {
+                Mask::Causal => Mask::Causal,
+                Mask::Explicit(mask) => Mask::Explicit(moved(mask)?),
+            },
+            key_positions: self.key_positions.as_ref().map(moved).transpose()?,
+            rows: self.rows.clone(),
+        })
     }
 }
 
