@@ -139,3 +139,118 @@ fn every_site_of_every_family_agrees_with_transformers() {
         }
     }
 }
+
+const STREAM: [Site; 7] =
+    [Site::Embed, Site::ResidPre, Site::ResidMid, Site::ResidPost, Site::AttnOut, Site::MlpOut, Site::HeadOut];
+
+#[test]
+fn additive_identities_hold_in_every_family() {
+    let mut biased = 0;
+    for folder in variants() {
+        let decoder = load(&folder, Precision::F64);
+        let (texts, _) = reference(&folder);
+        let states = run(&decoder, &texts, PadSide::Right, &STREAM);
+        let (config, text) = (decoder.config(), 2);
+        let at = |site: Site, layer: usize| &states[&format!("s{text}.{}", site.at(layer))];
+        let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<f64>>();
+        let close = |what: &str, layer, ours: &[f64], theirs: &[f64]| {
+            let error = relative(ours, theirs);
+            assert!(error < 1e-12, "{}, layer {layer}: {what}: {error:e}", folder.display());
+        };
+        close("embed = resid_pre", 0, at(Site::Embed, 0), at(Site::ResidPre, 0));
+        for layer in 0..config.layers {
+            let middle = sum(at(Site::ResidPre, layer), at(Site::AttnOut, layer));
+            close("resid_pre + attn_out = resid_mid", layer, &middle, at(Site::ResidMid, layer));
+            let after = sum(at(Site::ResidMid, layer), at(Site::MlpOut, layer));
+            close("resid_mid + mlp_out = resid_post", layer, &after, at(Site::ResidPost, layer));
+            // What the heads leave over is the output bias, the same at every token, or nothing.
+            let (d, heads) = (config.d_model, at(Site::HeadOut, layer));
+            let left: Vec<f64> = at(Site::AttnOut, layer)
+                .iter()
+                .enumerate()
+                .map(|(i, whole)| {
+                    let (token, j) = (i / d, i % d);
+                    whole - (0..config.heads).map(|head| heads[(token * config.heads + head) * d + j]).sum::<f64>()
+                })
+                .collect();
+            let bias: Vec<f64> = left.iter().take(d).copied().collect();
+            biased += usize::from(bias.iter().any(|value| value.abs() > 1e-3));
+            for token in left.chunks(d) {
+                assert!(token.iter().zip(&bias).all(|(a, b)| (a - b).abs() < 1e-10), "{}", folder.display());
+            }
+        }
+    }
+    assert_eq!(biased, 2 + 3 + 2 + 2, "layers of gpt2, gpt_neox with biases, and qwen3 with them");
+}
+
+/// Every site whose rows are tokens.
+fn token_sites() -> Vec<Site> {
+    Site::ALL.into_iter().filter(|&site| site != Site::Pattern).collect()
+}
+
+#[test]
+fn a_cache_in_chunks_gives_what_one_pass_gives_and_hooks_fire_the_same() {
+    for folder in variants() {
+        let decoder = load(&folder, Precision::F64);
+        let (texts, _) = reference(&folder);
+        let text = &texts[2];
+        let whole = run(&decoder, std::slice::from_ref(text), PadSide::Right, &token_sites());
+        // Where rotation changes with length, a cache holds on one side of the change only.
+        let start = decoder.config().rotation_changes_after().unwrap_or(0);
+        for cuts in [vec![start.max(4), text.len()], (start + 1..=text.len()).collect()] {
+            let (mut cache, mut states, mut at) = (KvCache::new(), States::new(), 0);
+            for cut in cuts {
+                let batch = cache.continue_with(&[&text[..cut]]).unwrap();
+                if cut <= start {
+                    cache = KvCache::new();
+                    continue;
+                }
+                let chunk = run_batch(&decoder, &batch, Some(&mut cache), &token_sites());
+                for (key, values) in chunk {
+                    states.entry(key).or_default().extend(values);
+                }
+                at = cut;
+            }
+            assert_eq!(at, text.len());
+            let (error, key) = worst(&states, &whole);
+            assert!(error < 1e-11, "{}: {error:e} at {key}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn permuting_a_batch_permutes_the_result() {
+    for folder in variants() {
+        let decoder = load(&folder, Precision::F32);
+        let (texts, _) = reference(&folder);
+        let turned = [texts[2].clone(), texts[0].clone(), texts[1].clone()];
+        let sites = [Site::ResidPost, Site::Z, Site::Logits];
+        for side in [PadSide::Right, PadSide::Left] {
+            let (a, b) = (run(&decoder, &texts, side, &sites), run(&decoder, &turned, side, &sites));
+            for (number, place) in [(0, 1), (1, 2), (2, 0)] {
+                for address in addresses(&decoder, &sites) {
+                    let (ours, theirs) = (&b[&format!("s{place}.{address}")], &a[&format!("s{number}.{address}")]);
+                    assert!(relative(ours, theirs) < 1e-6, "{} {address}", folder.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn half_precision_points_the_same_way_at_every_site() {
+    for folder in variants() {
+        let (texts, _) = reference(&folder);
+        let full = alone(&load(&folder, Precision::F32), &texts, &token_sites());
+        let half = alone(&load(&folder, Precision::Bf16), &texts, &token_sites());
+        let mut least = (1.0, String::new());
+        for (key, full) in &full {
+            let half = &half[key];
+            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let cosine = dot(full, half) / (dot(full, full) * dot(half, half)).sqrt();
+            least = if cosine < least.0 { (cosine, key.clone()) } else { least };
+        }
+        eprintln!("{:<60} least cosine {:.6} at {}", folder.display(), least.0, least.1);
+        assert!(least.0 >= 0.999, "{}: {} at {}", folder.display(), least.0, least.1);
+    }
+}

@@ -19,6 +19,8 @@ pub(crate) struct Attention {
     pub o: Linear,
     pub q_norm: Option<NormLayer>,
     pub k_norm: Option<NormLayer>,
+    /// The norm of what attention adds, in families that have one.
+    pub post_norm: Option<NormLayer>,
 }
 
 /// What attention needs to know of the pass.
@@ -73,21 +75,28 @@ impl Attention {
             Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, config.attention_scale, grouped)?
         };
         let z = hooks.tap(Site::Z, layer, z.f_transpose(1, 2)?)?;
+        let shape = z.size();
+        let mixed = self.o.forward(&z.f_reshape([shape[0], shape[1], heads * size])?)?;
         if hooks.wants(Site::HeadOut, layer) {
             let weight = self.o.weight.f_view([config.d_model as i64, heads, size])?;
             let parts = Tensor::f_einsum("bthe,dhe->bthd", &[&z, &weight], None::<i64>)?;
+            let parts = self.normed_part(parts, &mixed.f_unsqueeze(2)?)?;
             let before = parts.shallow_clone();
             let parts = hooks.tap(Site::HeadOut, layer, parts)?;
             if parts.data_ptr() != before.data_ptr() {
                 let sum = parts.f_sum_dim_intlist(&[2i64][..], false, parts.kind())?;
                 return Ok(match &self.o.bias {
-                    Some(bias) => sum.f_add(bias)?,
+                    Some(bias) => sum.f_add(&self.normed_part(bias.f_expand_as(&mixed)?, &mixed)?)?,
                     None => sum,
                 });
             }
         }
-        let shape = z.size();
-        self.o.forward(&z.f_reshape([shape[0], shape[1], heads * size])?)
+        self.post_norm.as_ref().map_or(Ok(mixed.shallow_clone()), |norm| norm.forward(&mixed))
+    }
+
+    /// A part of what attention adds, as it stands after the norm of the whole.
+    fn normed_part(&self, part: Tensor, whole: &Tensor) -> Result<Tensor> {
+        self.post_norm.as_ref().map_or(Ok(part.shallow_clone()), |norm| norm.forward_part(&part, whole))
     }
 }
 

@@ -40,7 +40,6 @@ pub struct Decoder {
 pub(crate) struct Layer {
     pub attn_norm: Option<NormLayer>,
     pub attention: Attention,
-    pub attn_post_norm: Option<NormLayer>,
     pub mlp_norm: Option<NormLayer>,
     pub mlp: Mlp,
     pub mlp_post_norm: Option<NormLayer>,
@@ -188,7 +187,7 @@ impl Layer {
         let before = hooks.tap(Site::ResidPre, index, residual)?;
         let input = hooks.tap(Site::AttnNorm, index, normed(&self.attn_norm, &before)?)?;
         let attended = self.attention.forward(at, &input, cache, hooks)?;
-        let attended = hooks.tap(Site::AttnOut, index, normed(&self.attn_post_norm, &attended)?)?;
+        let attended = hooks.tap(Site::AttnOut, index, attended)?;
         let middle = hooks.tap(Site::ResidMid, index, before.f_add(&attended)?)?;
         let read = if at.config.parallel { &before } else { &middle };
         let input = hooks.tap(Site::MlpNorm, index, normed(&self.mlp_norm, read)?)?;

@@ -52,6 +52,25 @@ impl NormLayer {
     }
 }
 
+impl NormLayer {
+    /// What `part` of `whole` becomes when the norm's scale is that of `whole`: the norm of a sum is the sum of
+    /// its parts so normed, but for the norm's bias.
+    pub fn forward_part(&self, part: &Tensor, whole: &Tensor) -> Result<Tensor> {
+        let kind = wide(part.kind());
+        let (part_wide, whole) = (part.f_to_kind(kind)?, whole.f_to_kind(kind)?);
+        let mean = |x: &Tensor| x.f_mean_dim(&[-1i64][..], true, kind);
+        let (centred, spread, epsilon) = match self.kind {
+            Norm::Rms { epsilon } => (part_wide.shallow_clone(), mean(&whole.f_square()?)?, epsilon),
+            Norm::Layer { epsilon } => {
+                let spread = mean(&whole.f_sub(&mean(&whole)?)?.f_square()?)?;
+                (part_wide.f_sub(&mean(&part_wide)?)?, spread, epsilon)
+            }
+        };
+        let scaled = centred.f_mul(&spread.f_add_scalar(epsilon)?.f_rsqrt()?)?.f_mul_(&self.weight)?;
+        Ok(scaled.f_to_kind(part.kind())?)
+    }
+}
+
 impl Activation {
     /// Applies the function; `input` may be overwritten.
     pub(crate) fn forward(self, mut input: Tensor) -> Result<Tensor> {

@@ -61,8 +61,15 @@ fn build(loader: &Loader<'_>, config: DecoderConfig, settings: &Settings<'_>) ->
         let [q, k, v] = split(&linear("attn.c_attn", 3 * d, d)?, [d, d, d])?;
         Ok(Layer {
             attn_norm: Some(loader.norm(&at("ln_1"), config.norm, d)?),
-            attention: Attention { q, k, v, o: linear("attn.c_proj", d, d)?, q_norm: None, k_norm: None },
-            attn_post_norm: None,
+            attention: Attention {
+                q,
+                k,
+                v,
+                o: linear("attn.c_proj", d, d)?,
+                q_norm: None,
+                k_norm: None,
+                post_norm: None,
+            },
             mlp_norm: Some(loader.norm(&at("ln_2"), config.norm, d)?),
             mlp: Mlp { gate: None, up: linear("mlp.c_fc", f, d)?, down: linear("mlp.c_proj", d, f)? },
             mlp_post_norm: None,

@@ -61,8 +61,8 @@ fn build(loader: &Loader<'_>, config: DecoderConfig, settings: &Settings<'_>) ->
                 o: loader.linear(&at("attention.dense"), d, d, attention_bias)?,
                 q_norm: None,
                 k_norm: None,
+                post_norm: None,
             },
-            attn_post_norm: None,
             mlp_norm: Some(loader.norm(&at("post_attention_layernorm"), config.norm, d)?),
             mlp: Mlp {
                 gate: None,

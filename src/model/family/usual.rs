@@ -113,8 +113,8 @@ impl Usual {
                 o: loader.linear(&at("self_attn.o_proj"), d, wide, self.o_bias)?,
                 q_norm: qk_norm("self_attn.q_norm", config.heads)?,
                 k_norm: qk_norm("self_attn.k_norm", config.kv_heads)?,
+                post_norm: norm(attn_post_norm)?,
             },
-            attn_post_norm: norm(attn_post_norm)?,
             mlp_norm: norm(mlp_norm)?,
             mlp: Mlp {
                 gate: matches!(config.feed_forward, FeedForward::Gated(_)).then_some(gate),
