@@ -16,7 +16,7 @@ use probity::level::Levels;
 use probity::probe::{GroupSplit, LabelledText, LogisticProbe};
 use probity::report::{Analysis, Report};
 use probity::task::{ChoiceTask, Measure};
-use probity::{Error, Model, Result};
+use probity::{Model, Result};
 
 /// Run rounds of self-correction on a model and report behaviour and hidden-state immorality.
 ///
@@ -78,7 +78,6 @@ fn run(options: &Options) -> Result<()> {
     let study = SelfCorrection::new(task).instructions(instructions).rounds(options.rounds);
     // What would fail at the end fails now.
     study.check(&readout)?;
-    std::fs::create_dir_all(&options.out).map_err(|source| Error::Io { path: options.out.clone(), source })?;
     let model = Model::load(&options.model)?;
 
     let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
