@@ -64,11 +64,11 @@ impl<'m> Session<'m> {
         // Taken out, so that a failed pass leaves no cache that claims tokens it never saw.
         let mut cache = std::mem::take(&mut self.cache);
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
-        if self.outgrows_rotation(cache.ledger(), &lengths) {
+        if self.must_rerun(cache.ledger(), &lengths) {
             cache = KvCache::new();
         }
         let batch = cache.continue_with(texts)?;
-        let logits = self.model.decoder().forward(&batch, Some(&mut cache), &mut hooks(&batch), LogitsFor::Last)?;
+        let logits = self.run(&batch, &mut cache, &mut hooks(&batch), LogitsFor::Last)?;
         self.cache = cache;
         self.next = logits.map(|logits| logits.f_select(1, 0)?.f_log_softmax(-1, Kind::Float)).transpose()?;
         Ok(())
@@ -126,22 +126,22 @@ impl<'m> Session<'m> {
     /// Log-probabilities after each token of a branch, `[b, t, v]`, and whether t counts the whole texts (else
     /// the branch's tokens only). The cache is left as it was.
     fn branch(&mut self, tokens: &[&[u32]]) -> Result<(Tensor, bool)> {
-        let decoder = self.model.decoder();
+        let network = self.model.network();
         let logs = |logits: Result<Option<Tensor>>| -> Result<Tensor> {
             Ok(logits?.ok_or_else(unread)?.f_log_softmax(-1, Kind::Float)?)
         };
         let ledger = self.cache.ledger();
         let grown: Vec<usize> =
             tokens.iter().enumerate().map(|(row, more)| ledger.tokens(row).count() + more.len()).collect();
-        if self.outgrows_rotation(ledger, &grown) {
+        if self.must_rerun(ledger, &grown) {
             let texts = whole(ledger, tokens);
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
             let batch = TokenBatch::new(&texts, PadSide::Right)?;
-            return Ok((logs(decoder.forward(&batch, None, &mut Hooks::new(), LogitsFor::All))?, true));
+            return Ok((logs(network.forward(&batch, None, &mut Hooks::new(), LogitsFor::All))?, true));
         }
         let base = ledger.slots();
         let batch = self.cache.append(tokens)?;
-        let logits = decoder.forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::All);
+        let logits = network.forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::All);
         self.cache.truncate(base);
         Ok((logs(logits)?, false))
     }
@@ -186,7 +186,7 @@ impl<'m> Session<'m> {
             let fed: Vec<&[u32]> = fed.iter().map(|id| id.as_slice()).collect();
             let mut cache = std::mem::take(&mut self.cache);
             let grown: Vec<usize> = (0..rows).map(|row| cache.ledger().tokens(row).count() + 1).collect();
-            let batch = if self.outgrows_rotation(cache.ledger(), &grown) {
+            let batch = if self.must_rerun(cache.ledger(), &grown) {
                 let texts = whole(cache.ledger(), &fed);
                 let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
                 cache = KvCache::new();
@@ -194,7 +194,7 @@ impl<'m> Session<'m> {
             } else {
                 cache.append(&fed)?
             };
-            let logits = self.model.decoder().forward(&batch, Some(&mut cache), &mut Hooks::new(), LogitsFor::Last)?;
+            let logits = self.run(&batch, &mut cache, &mut Hooks::new(), LogitsFor::Last)?;
             self.cache = cache;
             next = logits.ok_or_else(unread)?.f_select(1, 0)?;
         }
@@ -210,16 +210,31 @@ impl<'m> Session<'m> {
         self.next.as_ref().ok_or_else(unread)
     }
 
-    /// Whether some row grows past the length at which the model rotates the whole text otherwise, so that what
-    /// is cached of it no longer holds.
-    fn outgrows_rotation(&self, ledger: &SlotLedger, lengths: &[usize]) -> bool {
-        let Some(limit) = self.model.config().rotation_changes_after() else { return false };
+    /// A pass over a batch that `cache` has just laid out.
+    fn run(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        hooks: &mut Hooks<'_>,
+        logits: LogitsFor,
+    ) -> Result<Option<Tensor>> {
+        let network = self.model.network();
+        network.forward(batch, network.uses_cache().then_some(cache), hooks, logits)
+    }
+
+    /// Whether what is cached does not serve for rows that grow to these lengths: because the network uses no
+    /// cache, or because it treats the whole text otherwise from some length on.
+    fn must_rerun(&self, ledger: &SlotLedger, lengths: &[usize]) -> bool {
+        if !self.model.network().uses_cache() {
+            return true;
+        }
+        let Some(limit) = self.model.network().cache_holds_up_to() else { return false };
         let held = |row: usize| ledger.tokens(row).count();
         lengths.iter().enumerate().any(|(row, &length)| held(row) > 0 && (held(row) <= limit) != (length <= limit))
     }
 
     fn check_length(&self, lengths: impl Iterator<Item = usize>) -> Result<()> {
-        let context = self.model.config().context;
+        let context = self.model.context();
         for (row, tokens) in lengths.enumerate() {
             if tokens == 0 || tokens > context {
                 return Err(Error::TextLength { what: format!("text {row} of a session"), tokens, context });

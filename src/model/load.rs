@@ -4,15 +4,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tch::{Device, Kind};
 
-use super::family;
 #[cfg(feature = "gguf")]
 use super::weights::gguf::Gguf;
 use super::weights::huggingface::Checkpoint;
-use super::weights::{Loader, WeightSource};
-use super::{Decoder, DecoderConfig};
+use super::{DecoderConfig, LoadOptions, Network, Precision};
 use crate::error::Place;
+use crate::hook::Geometry;
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::{file, Error, Provenance, Result};
 
@@ -20,112 +18,16 @@ use crate::{file, Error, Provenance, Result};
 ///
 /// ```no_run
 /// let model = probity::Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
-/// println!("{} layers", model.config().layers);
+/// println!("{} layers", model.geometry().layers);
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Model {
-    decoder: Decoder,
+    network: Box<dyn Network>,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
     stop_tokens: Vec<u32>,
     provenance: Provenance,
-}
-
-/// The precision of weights and states. Norms, softmax and rotary tables are never below f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// bfloat16: half the memory, faster where the hardware has it, states to some 3 digits.
-    Bf16,
-    /// 64 bits, to tell rounding from a defect.
-    F64,
-}
-
-impl Precision {
-    fn kind(self) -> Kind {
-        match self {
-            Precision::F32 => Kind::Float,
-            Precision::Bf16 => Kind::BFloat16,
-            Precision::F64 => Kind::Double,
-        }
-    }
-
-    /// The name used in provenance.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-            Precision::F64 => "f64",
-        }
-    }
-}
-
-/// How a model is loaded.
-///
-/// ```no_run
-/// use probity::model::{LoadOptions, Precision};
-/// let model = LoadOptions::default().precision(Precision::Bf16).model("path/to/model")?;
-/// # Ok::<(), probity::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy)]
-pub struct LoadOptions {
-    precision: Precision,
-    device: Device,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        LoadOptions { precision: Precision::F32, device: Device::Cpu }
-    }
-}
-
-impl LoadOptions {
-    /// Sets the precision, default f32.
-    pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
-        self
-    }
-
-    /// Sets the device, default the CPU.
-    pub fn device(mut self, device: Device) -> Self {
-        self.device = device;
-        self
-    }
-
-    /// Loads a model; see [`Model::load`].
-    ///
-    /// # Errors
-    /// As [`Model::load`]; [`Error::Torch`] for a device that is not there.
-    pub fn model(&self, path: impl AsRef<Path>) -> Result<Model> {
-        let path = path.as_ref();
-        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
-        if kind.is_dir() {
-            return Model::from_directory(path, self);
-        }
-        #[cfg(feature = "gguf")]
-        return Model::from_gguf(path, self);
-        #[cfg(not(feature = "gguf"))]
-        Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
-    }
-
-    /// Loads only the decoder of a Hugging Face directory, which needs no tokeniser.
-    ///
-    /// # Errors
-    /// As [`Model::load`].
-    pub fn decoder(&self, directory: impl AsRef<Path>) -> Result<Decoder> {
-        let directory = directory.as_ref();
-        let config_path = directory.join("config.json");
-        let config = read_json(&config_path)?;
-        self.build(&Checkpoint::open(directory)?, &config_path, &config)
-    }
-
-    fn build(&self, source: &dyn WeightSource, path: &Path, config: &Value) -> Result<Decoder> {
-        family::build(Loader::new(source, self.precision.kind(), self.device), path, config)
-    }
 }
 
 impl Model {
@@ -140,7 +42,7 @@ impl Model {
     }
 
     #[cfg(feature = "gguf")]
-    fn from_gguf(path: &Path, options: &LoadOptions) -> Result<Self> {
+    pub(super) fn from_gguf(path: &Path, options: &LoadOptions) -> Result<Self> {
         let file = Gguf::open(path)?;
         let (sha256, decoder) =
             rayon::join(|| file.sha256(), || file.config().and_then(|config| options.build(&file, path, &config)));
@@ -167,7 +69,7 @@ impl Model {
         )
     }
 
-    fn from_directory(path: &Path, options: &LoadOptions) -> Result<Self> {
+    pub(super) fn from_directory(path: &Path, options: &LoadOptions) -> Result<Self> {
         let config_path = path.join("config.json");
         let config = read_json(&config_path)?;
         let checkpoint = Checkpoint::open(path)?;
@@ -188,30 +90,46 @@ impl Model {
 
     fn assemble(
         path: &Path,
-        decoder: Decoder,
+        network: impl Network + 'static,
         tokenizer: Tokenizer,
         template: Option<ChatTemplate>,
         stop_tokens: Vec<u32>,
         (precision, sha256): (Precision, String),
     ) -> Result<Self> {
-        let rows = decoder.config().vocabulary;
-        if let Some((token, id)) = tokenizer.largest_id().filter(|&(_, id)| id as usize >= rows) {
+        if let Some(problem) = too_many_ids(&network, &tokenizer) {
             let own_file = path.join("tokenizer.json");
-            let problem = format!("the tokeniser has id {id} ({token:?}), the embedding only {rows} rows");
             return Err(Error::malformed(if own_file.is_file() { &own_file } else { path }, Place::File, problem));
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut provenance = Provenance::from([
-            ("model".to_owned(), name),
-            ("model_sha256".to_owned(), sha256),
+        let mut model = Model::new(name, network, tokenizer)?.with_stop_tokens(stop_tokens);
+        model.provenance.insert("model_sha256".to_owned(), sha256);
+        model.provenance.insert("precision".to_owned(), precision.name().to_owned());
+        Ok(match template {
+            Some(template) => model.with_template(template),
+            None => model,
+        })
+    }
+
+    /// A model around a network of your own. It has no chat template and no stop tokens until they are set.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if the tokeniser has ids for which the network has no embedding.
+    pub fn new(name: impl Into<String>, network: impl Network + 'static, tokenizer: Tokenizer) -> Result<Self> {
+        if let Some(problem) = too_many_ids(&network, &tokenizer) {
+            return Err(Error::Mismatch { what: "tokeniser".into(), problem });
+        }
+        let provenance = Provenance::from([
+            ("model".to_owned(), name.into()),
             ("tokenizer_sha256".to_owned(), tokenizer.sha256().to_owned()),
-            ("precision".to_owned(), precision.name().to_owned()),
             ("probity".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ]);
-        if let Some(template) = &template {
-            provenance.insert("template_sha256".to_owned(), template.sha256().to_owned());
-        }
-        Ok(Model { decoder, tokenizer, template, stop_tokens, provenance })
+        Ok(Model { network: Box::new(network), tokenizer, template: None, stop_tokens: Vec::new(), provenance })
+    }
+
+    /// Sets the tokens that end an answer.
+    pub fn with_stop_tokens(mut self, tokens: Vec<u32>) -> Self {
+        self.stop_tokens = tokens;
+        self
     }
 
     /// Replaces the chat template, or sets one where the model has none.
@@ -221,14 +139,24 @@ impl Model {
         self
     }
 
-    /// The decoder.
-    pub fn decoder(&self) -> &Decoder {
-        &self.decoder
+    /// The network.
+    pub fn network(&self) -> &dyn Network {
+        self.network.as_ref()
     }
 
-    /// Shape and parts of the decoder.
-    pub fn config(&self) -> &DecoderConfig {
-        self.decoder.config()
+    /// Layers and heads.
+    pub fn geometry(&self) -> Geometry {
+        self.network.geometry()
+    }
+
+    /// Longest text in tokens.
+    pub fn context(&self) -> usize {
+        self.network.context()
+    }
+
+    /// Shape and parts of the decoder; `None` for a network of your own.
+    pub fn config(&self) -> Option<&DecoderConfig> {
+        self.network.config()
     }
 
     /// The tokeniser.
@@ -255,7 +183,14 @@ impl Model {
     }
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+/// What is wrong if the tokeniser knows an id that the network does not.
+fn too_many_ids(network: &impl Network, tokenizer: &Tokenizer) -> Option<String> {
+    let rows = network.vocabulary();
+    let (token, id) = tokenizer.largest_id().filter(|&(_, id)| id as usize >= rows)?;
+    Some(format!("the tokeniser has id {id} ({token:?}), the embedding only {rows} rows"))
+}
+
+pub(super) fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_str(&file::read_text(path)?)
         .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
 }

@@ -66,9 +66,8 @@ pub(super) const GEMMA3: Family = Family {
 };
 
 fn config(settings: &Settings<'_>, family: &str) -> Result<DecoderConfig> {
-    super::llama::whole_heads(settings)?;
     settings.only("use_bidirectional_attention", &[false.into()])?;
-    let mut config = settings.usual(family)?;
+    let mut config = settings.usual_whole(family)?;
     config.feed_forward = FeedForward::Gated(settings.activation("hidden_activation", Activation::GeluTanh)?);
     config.embedding_scale = (config.d_model as f64).sqrt();
     config.attention_scale = settings.number_or("query_pre_attn_scalar", config.head_size as f64)?.powf(-0.5);

@@ -5,10 +5,7 @@ use super::Family;
 
 pub(super) const FAMILY: Family = Family {
     name: "olmo2",
-    config: |settings| {
-        super::llama::whole_heads(settings)?;
-        settings.usual("olmo2")
-    },
+    config: |settings| settings.usual_whole("olmo2"),
     build: |loader, config, settings| {
         let bias = settings.flag_or("attention_bias", false)?;
         let norms = [None, Some("post_attention_layernorm"), None, Some("post_feedforward_layernorm")];

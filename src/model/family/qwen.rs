@@ -22,8 +22,7 @@ pub(super) const QWEN3: Family = Family {
 };
 
 fn config(settings: &Settings<'_>, family: &str) -> Result<DecoderConfig> {
-    super::llama::whole_heads(settings)?;
-    let mut config = settings.usual(family)?;
+    let mut config = settings.usual_whole(family)?;
     if settings.flag_or("use_sliding_window", false)? {
         let first = settings.size_or("max_window_layers", Some(config.layers))?;
         let window = settings.optional_size("sliding_window")?;

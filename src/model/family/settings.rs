@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::Place;
-use crate::model::config::{Activation, FeedForward, Norm, Positions};
+use crate::model::config::{Activation, FeedForward, Norm, Positions, Scaling};
 use crate::model::weights::WeightSource;
 use crate::model::DecoderConfig;
 use crate::{Error, Result};
@@ -162,13 +162,28 @@ impl Settings<'_> {
         })
     }
 
+    /// [`Settings::usual`] for families that rotate heads as a whole.
+    pub fn usual_whole(&self, family: &str) -> Result<DecoderConfig> {
+        let config = self.usual(family)?;
+        self.only("partial_rotary_factor", &[1.0.into(), 1.into()])?;
+        self.only("rotary_dim", &[config.head_size.into()])?;
+        Ok(config)
+    }
+
     /// The relations that every decoder needs.
     pub fn check(&self, config: &DecoderConfig) -> Result<()> {
         if !config.heads.is_multiple_of(config.kv_heads) {
             let problem = format!("{} does not divide the {} query heads", config.kv_heads, config.heads);
             return Err(self.wrong("num_key_value_heads", problem));
         }
-        if let Positions::Rotary { dimensions, .. } = config.positions {
+        if let Positions::Rotary { dimensions, frequencies, .. } = &config.positions {
+            let dimensions = *dimensions;
+            if let Scaling::Long { short, long, .. } = &frequencies.scaling {
+                if let Some(list) = [short, long].into_iter().find(|list| list.len() != dimensions / 2) {
+                    let problem = format!("{} factors for {} frequencies", list.len(), dimensions / 2);
+                    return Err(self.wrong("rope_parameters", problem));
+                }
+            }
             if !dimensions.is_multiple_of(2) || dimensions == 0 || dimensions > config.head_size {
                 let problem = format!("{dimensions} of {} dimensions cannot be rotated in pairs", config.head_size);
                 return Err(self.wrong("head_dim", problem));
