@@ -112,7 +112,7 @@ fn poolings_agree_with_each_other_at_every_site() {
             }
             addresses += 1;
         }
-        assert_eq!(addresses, 3 + 13 * model.config().layers, "{name}: every site");
+        assert_eq!(addresses, 3 + 13 * model.geometry().layers, "{name}: every site");
     }
 }
 
@@ -160,9 +160,9 @@ fn the_order_of_texts_does_not_matter() {
 fn one_head_is_its_part_of_all_heads() {
     let model = tiny("tied");
     let texts = texts();
-    let size = model.config().head_size;
+    let size = model.config().unwrap().head_size;
     for (site, heads) in
-        [(Site::Q, model.config().heads), (Site::K, model.config().kv_heads), (Site::Z, model.config().heads)]
+        [(Site::Q, model.geometry().heads), (Site::K, model.geometry().kv_heads), (Site::Z, model.geometry().heads)]
     {
         let all = Readout::new(site.at(1), Pool::Last).capture(&model, &texts).unwrap();
         for head in 0..heads {

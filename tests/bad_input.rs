@@ -210,7 +210,7 @@ fn gguf_settings_that_are_missing_or_wrong_are_named() {
         gguf_refused(&Gguf::tiny().with(key, value), &[key, says]);
     }
     let odd = Gguf::tiny().without("llama.rope.dimension_count").with("llama.attention.key_length", Meta::U32(7));
-    gguf_refused(&odd, &["llama.attention.key_length", "is odd"]);
+    gguf_refused(&odd, &["llama.attention.key_length", "cannot be rotated in pairs"]);
     // Sizes that the file does not bear out: a layer that it lacks, or a tensor of another shape.
     gguf_refused(&Gguf::tiny().with("llama.block_count", Meta::U32(2_000_000_000)), &["is missing", "blk."]);
     gguf_refused(&Gguf::tiny().with("llama.block_count", Meta::U32(2)), &["9 tensors", "blk.2."]);
@@ -222,7 +222,7 @@ fn gguf_settings_that_are_missing_or_wrong_are_named() {
 fn a_gguf_architecture_that_is_unknown_is_named_with_those_that_are_known() {
     gguf_refused(
         &Gguf::tiny().with("general.architecture", text("bert")),
-        &["architecture \"bert\" is not supported", "supported: llama"],
+        &["architecture \"bert\" is not supported", "supported: gpt2"],
     );
     gguf_refused(
         &Gguf::tiny().with("llama.rope.scaling.type", text("yarn")),
@@ -408,7 +408,7 @@ fn an_index_that_does_not_fit_its_files_is_refused() {
 #[test]
 fn configurations_that_are_not_supported_are_refused_by_key_and_value() {
     for (key, value, says) in [
-        ("model_type", json!("gpt_neox"), "architecture \"gpt_neox\" is not supported; supported: llama"),
+        ("model_type", json!("bloom"), "architecture \"bloom\" is not supported; supported: gpt2"),
         ("model_type", json!(7), "at \"model_type\""),
         ("hidden_act", json!("gelu"), "hidden_act = \"gelu\" is not supported; supported: \"silu\""),
         ("rope_scaling", json!({ "rope_type": "llama3", "factor": 8.0 }), "rope_type = \"llama3\" is not supported"),
@@ -900,7 +900,7 @@ fn places_that_the_model_lacks_are_named_with_the_nearest() {
 fn token_ids_that_the_embedding_lacks_are_refused() {
     let model = tiny("tied");
     let batch = TokenBatch::new(&[&[5, 288]], PadSide::Right).unwrap();
-    let pass = model.decoder().forward(&batch, None, &mut Hooks::new(), LogitsFor::Last);
+    let pass = model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::Last);
     refused(pass.map(|_| ()), &["token id 288", "288 embeddings"]);
     refused(TokenBatch::new(&[], PadSide::Left).map(|_| ()), &["without texts"]);
     refused(TokenBatch::new(&[&[1], &[]], PadSide::Left).map(|_| ()), &["row 1 of a batch has 0 tokens"]);

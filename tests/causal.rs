@@ -32,7 +32,7 @@ fn run(model: &Model, direction: &Direction, intervention: Option<&Intervention>
             *last.borrow_mut() = Vec::try_from(states.flatten(0, -1))?;
             Ok(())
         });
-    model.decoder().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
+    model.network().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
     drop(hooks);
     (projections.into_inner(), last.into_inner())
 }
@@ -40,7 +40,7 @@ fn run(model: &Model, direction: &Direction, intervention: Option<&Intervention>
 #[test]
 fn adding_shifts_the_projection_by_the_amount() {
     let model = tiny("tied");
-    let weights = Array1::from_shape_fn(model.config().d_model, |i| (i as f64 * 0.7).sin());
+    let weights = Array1::from_shape_fn(model.config().unwrap().d_model, |i| (i as f64 * 0.7).sin());
     let direction = Direction::new(Site::ResidMid.at(1), weights);
     let (plain, before) = run(&model, &direction, None);
     let (shifted, after) = run(&model, &direction, Some(&Intervention::add(&direction, -2.5)));
@@ -52,7 +52,7 @@ fn adding_shifts_the_projection_by_the_amount() {
 #[test]
 fn removing_leaves_no_projection() {
     let model = tiny("odd_heads");
-    let weights = Array1::from_shape_fn(model.config().d_model, |i| (i as f64 * 0.3).cos());
+    let weights = Array1::from_shape_fn(model.config().unwrap().d_model, |i| (i as f64 * 0.3).cos());
     let direction = Direction::new(Site::MlpOut.at(0), weights);
     let (plain, _) = run(&model, &direction, None);
     let (removed, _) = run(&model, &direction, Some(&Intervention::remove(&direction)));
@@ -68,7 +68,7 @@ fn a_direction_of_another_model_is_refused() {
     let mut hooks = Hooks::new();
     intervention.attach(&mut hooks);
     let batch = TokenBatch::new(&[&[5, 9]], PadSide::Right).unwrap();
-    let error = model.decoder().forward(&batch, None, &mut hooks, LogitsFor::All).unwrap_err();
+    let error = model.network().forward(&batch, None, &mut hooks, LogitsFor::All).unwrap_err();
     assert!(matches!(error, Error::Mismatch { .. }));
     assert!(error.to_string().contains("L1.resid_mid") && error.to_string().contains("width 7"), "{error}");
 }

@@ -15,7 +15,7 @@ const TEXT: &[u32] = &[5, 9, 200, 31, 7, 44];
 
 fn logits(model: &Model, hooks: &mut Hooks<'_>) -> probity::Result<Vec<f32>> {
     let batch = TokenBatch::new(&[TEXT], PadSide::Right)?;
-    let logits = model.decoder().forward(&batch, None, hooks, LogitsFor::All)?;
+    let logits = model.network().forward(&batch, None, hooks, LogitsFor::All)?;
     Ok(values(&logits.unwrap()))
 }
 
@@ -63,7 +63,7 @@ fn one_head_is_seen_and_replaced_alone() {
         .observe(Site::Z.at(2), keep(&after));
     logits(&model, &mut hooks).unwrap();
     drop(hooks);
-    let (heads, width) = (model.config().heads, model.config().head_size);
+    let (heads, width) = (model.geometry().heads, model.config().unwrap().head_size);
     let third: Vec<f32> = whole.into_inner().chunks(width).skip(3).step_by(heads).flatten().copied().collect();
     assert_eq!(third, head.into_inner());
     let zero = |values: &[f32]| values.iter().all(|&value| value == 0.0);
@@ -101,12 +101,12 @@ fn a_hook_that_never_fires_is_an_error() {
     let mut hooks = Hooks::new();
     // Nobody asked for logits but the hook: that is enough for it to fire.
     hooks.observe(Site::Logits.at(0), |_| Ok(()));
-    assert!(model.decoder().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap().is_none());
+    assert!(model.network().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap().is_none());
 
     // A model of one's own that forgets a site.
     let mut hooks = Hooks::new();
     hooks.observe(Site::MlpOut.at(1), |_| Ok(())).observe(Site::MlpOut.at(0), |_| Ok(()));
-    hooks.begin(&model.config().geometry()).unwrap();
+    hooks.begin(&model.geometry()).unwrap();
     let _ = hooks.tap(Site::MlpOut, 0, Tensor::zeros([1, 1, 4], (Kind::Float, tch::Device::Cpu))).unwrap();
     let error = hooks.finish().unwrap_err();
     assert!(matches!(&error, Error::HookNeverFired { address, .. } if address == "L1.mlp_out"));
@@ -134,7 +134,7 @@ fn an_error_of_a_hook_ends_the_pass() {
 fn a_pass_without_hooks_needs_no_layers_unless_logits_are_asked() {
     let model = tiny("tied");
     let batch = TokenBatch::new(&[TEXT], PadSide::Right).unwrap();
-    assert!(model.decoder().forward(&batch, None, &mut Hooks::new(), LogitsFor::None).unwrap().is_none());
+    assert!(model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::None).unwrap().is_none());
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn asking_for_the_pattern_changes_no_state() {
                 });
             }
         }
-        model.decoder().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
+        model.network().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
         drop(hooks);
         (states.into_inner(), rows.into_inner())
     };

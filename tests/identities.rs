@@ -22,7 +22,7 @@ fn states(model: &Model, texts: &[&[u32]]) -> BTreeMap<Address, Tensor> {
     let seen: RefCell<BTreeMap<Address, Tensor>> = RefCell::default();
     let mut hooks = Hooks::new();
     for site in SITES {
-        for address in site.all_layers().resolve(&model.config().geometry()).unwrap() {
+        for address in site.all_layers().resolve(&model.geometry()).unwrap() {
             let seen = &seen;
             hooks.observe(address, move |tensor| {
                 seen.borrow_mut().insert(address, tensor.copy());
@@ -30,7 +30,7 @@ fn states(model: &Model, texts: &[&[u32]]) -> BTreeMap<Address, Tensor> {
             });
         }
     }
-    model.decoder().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
+    model.network().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
     drop(hooks);
     seen.into_inner()
 }
@@ -46,7 +46,7 @@ fn check(name: &str, model: &Model, texts: &[&[u32]], output_bias: impl Fn(usize
     let seen = states(model, texts);
     let at = |site: Site, layer: usize| &seen[&site.at(layer)];
     close(name, at(Site::Embed, 0), at(Site::ResidPre, 0), 0.0);
-    for layer in 0..model.config().layers {
+    for layer in 0..model.geometry().layers {
         let what = |identity: &str| format!("{name}, layer {layer}: {identity}");
         let after_attention = at(Site::ResidPre, layer) + at(Site::AttnOut, layer);
         close(&what("resid_pre + attn_out = resid_mid"), &after_attention, at(Site::ResidMid, layer), 1e-6);
@@ -86,7 +86,7 @@ fn additive_identities_hold_in_every_layer_of_the_tiny_models() {
             file.tensor(&key).ok()?;
             Some(Tensor::from_slice(&floats(file, &key)))
         };
-        count += (0..model.config().layers).filter(|&layer| bias(layer).is_some()).count();
+        count += (0..model.geometry().layers).filter(|&layer| bias(layer).is_some()).count();
         check(name, &model, &[&[5, 9, 200, 31, 7, 7, 44], &[17, 3]], bias);
         biases += count;
     }

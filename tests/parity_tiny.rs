@@ -41,7 +41,7 @@ fn run(model: &Model, texts: &[Vec<u32>], side: PadSide) -> BTreeMap<String, Vec
     let spans = batch.rows.clone();
     let mut hooks = Hooks::new();
     for site in SITES {
-        for address in site.all_layers().resolve(&model.config().geometry()).unwrap() {
+        for address in site.all_layers().resolve(&model.geometry()).unwrap() {
             let (seen, spans) = (&seen, &spans);
             hooks.observe(address, move |tensor: &Tensor| {
                 for (row, span) in spans.iter().enumerate() {
@@ -53,7 +53,7 @@ fn run(model: &Model, texts: &[Vec<u32>], side: PadSide) -> BTreeMap<String, Vec
             });
         }
     }
-    model.decoder().forward(&batch, None, &mut hooks, LogitsFor::All).unwrap();
+    model.network().forward(&batch, None, &mut hooks, LogitsFor::All).unwrap();
     drop(hooks);
     seen.into_inner()
 }

@@ -131,7 +131,7 @@ fn states_scores_and_answers_are_those_of_the_stored_conversations_alone() {
                     Ok(())
                 });
             }
-            model.decoder().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
+            model.network().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
             drop(hooks);
             let alone = alone.into_inner();
             assert_eq!(alone.len(), 2);
@@ -146,7 +146,7 @@ fn states_scores_and_answers_are_those_of_the_stored_conversations_alone() {
                 let option = model.tokenizer().encode_rendered(option).unwrap();
                 let whole = [prompt.as_slice(), option.as_slice()].concat();
                 let batch = TokenBatch::new(&[&whole], PadSide::Right).unwrap();
-                let logits = model.decoder().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
+                let logits = model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
                 let logs = logits.squeeze_dim(0).log_softmax(-1, Kind::Double);
                 let at = |(offset, &id): (usize, &u32)| {
                     logs.double_value(&[(prompt.len() + offset) as i64 - 1, i64::from(id)])

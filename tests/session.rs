@@ -17,7 +17,7 @@ const SITE: Site = Site::ResidPost;
 /// Log-probabilities of the next token at every position of one text, run alone and without a cache.
 fn recomputed(model: &Model, text: &[u32]) -> Tensor {
     let batch = TokenBatch::new(&[text], PadSide::Right).unwrap();
-    let logits = model.decoder().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
+    let logits = model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
     logits.squeeze_dim(0).log_softmax(-1, Kind::Float)
 }
 
@@ -26,14 +26,14 @@ fn recomputed_states(model: &Model, text: &[u32]) -> Vec<f32> {
     let batch = TokenBatch::new(&[text], PadSide::Right).unwrap();
     let seen = RefCell::new(Vec::new());
     let mut hooks = Hooks::new();
-    for layer in 0..model.config().layers {
+    for layer in 0..model.geometry().layers {
         let seen = &seen;
         hooks.observe(SITE.at(layer), move |states| {
             seen.borrow_mut().extend(values(&states.select(1, states.size()[1] - 1)));
             Ok(())
         });
     }
-    model.decoder().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
+    model.network().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
     drop(hooks);
     seen.into_inner()
 }
@@ -47,7 +47,7 @@ fn read(session: &mut Session<'_>, model: &Model, texts: &[&[u32]]) -> (Vec<Vec<
             run = batch.rows.iter().map(|row| row.len()).sum();
             let ends: Vec<i64> = batch.rows.iter().map(|row| row.end as i64 - 1).collect();
             let mut hooks = Hooks::new();
-            for layer in 0..model.config().layers {
+            for layer in 0..model.geometry().layers {
                 let (seen, ends) = (&seen, ends.clone());
                 hooks.observe(SITE.at(layer), move |states| {
                     for (row, (&end, seen)) in ends.iter().zip(seen.borrow_mut().iter_mut()).enumerate() {
@@ -173,7 +173,7 @@ fn wrong_use_is_an_error_and_the_session_stays_usable() {
     let mut session = Session::new(&model);
     assert!(matches!(session.greedy(3), Err(Error::Setting { .. })));
     assert!(matches!(session.score(&[vec![vec![1]]]), Err(Error::Setting { .. })));
-    let long = vec![7; model.config().context + 1];
+    let long = vec![7; model.context() + 1];
     assert!(matches!(session.read(&[&[1], &long], |_| Hooks::new()), Err(Error::TextLength { tokens: 65, .. })));
     assert!(matches!(session.read(&[&[]], |_| Hooks::new()), Err(Error::TextLength { tokens: 0, .. })));
     session.read(&[&[1, 2]], |_| Hooks::new()).unwrap();

@@ -19,7 +19,7 @@ use crate::{Error, Model, Provenance, Result};
 /// let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
 /// let texts = [Text::new("a", "I gave the coat back."), Text::new("b", "I kept the coat.")];
 /// let acts = Readout::new(Site::ResidPost.all_layers(), Pool::Last).capture(&model, &texts)?;
-/// assert_eq!(acts.at(Site::ResidPost.at(3))?.dim(), (2, model.config().d_model));
+/// assert_eq!(acts.at(Site::ResidPost.at(3))?.dim(), (2, 576));
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Readout {
     /// [`Error::UnknownAddress`]; [`Error::Setting`] for nothing selected, or for [`Site::Pattern`], whose
     /// rows are no states of tokens.
     pub fn addresses(&self, model: &Model) -> Result<Vec<Address>> {
-        let addresses = self.selection.resolve(&model.config().geometry())?;
+        let addresses = self.selection.resolve(&model.geometry())?;
         match addresses.iter().find(|address| address.site() == Site::Pattern) {
             Some(pattern) => {
                 Err(Error::setting("selection", pattern, "attention patterns cannot be pooled: use Hooks"))
@@ -119,7 +119,7 @@ impl Readout {
             let columns = batch.iter().zip(&input.rows).map(column).collect();
             let targets = batch.iter().flat_map(|&text| offsets[text]..offsets[text + 1]).collect();
             let mut hooks = collector.hooks(columns, targets);
-            model.decoder().forward(&input, cache.as_mut(), &mut hooks, LogitsFor::None)?;
+            model.network().forward(&input, cache.as_mut(), &mut hooks, LogitsFor::None)?;
             progress.advance(batch.len() as u64);
         }
 
@@ -152,7 +152,7 @@ impl Readout {
         const WORTH_IT: usize = 8;
         // A pass with a cache goes through all layers, one without stops after the last that is read.
         let all_layers = addresses.iter().any(|address| match address.layer() {
-            Some(layer) => layer + 1 == model.config().layers,
+            Some(layer) => layer + 1 == model.geometry().layers,
             None => address.site() != Site::Embed,
         });
         let (first, rest) = encoded.split_first().filter(|(_, rest)| !rest.is_empty())?;
@@ -163,7 +163,8 @@ impl Readout {
         let unread = spans.iter().map(first_read).min()?;
         let common = |text: &Encoded| first.ids.iter().zip(&text.ids).take_while(|(a, b)| a == b).count();
         let shared = rest.iter().map(common).min()?.min(unread);
-        (all_layers && self.pad == PadSide::Right && shared >= WORTH_IT).then(|| &first.ids[..shared])
+        (model.network().uses_cache() && all_layers && self.pad == PadSide::Right && shared >= WORTH_IT)
+            .then(|| &first.ids[..shared])
     }
 
     pub(crate) fn provenance(&self) -> Provenance {
@@ -178,13 +179,13 @@ impl Start {
     fn read(model: &Model, prefix: &[u32]) -> Result<Self> {
         let mut cache = KvCache::new();
         let batch = cache.append(&[prefix])?;
-        model.decoder().forward(&batch, Some(&mut cache), &mut Hooks::new(), LogitsFor::None)?;
+        model.network().forward(&batch, Some(&mut cache), &mut Hooks::new(), LogitsFor::None)?;
         Ok(Start(cache))
     }
 }
 
 fn encode(model: &Model, texts: &[Text]) -> Result<Vec<Encoded>> {
-    let context = model.config().context;
+    let context = model.context();
     let mut seen = HashSet::new();
     texts
         .iter()

@@ -66,7 +66,7 @@ impl<'m> Table<'m> {
 
     /// Checks that each prompt leaves room for an answer, and names the item if not.
     fn check_room(&self, talks: &[Transcript], prompts: &[Vec<u32>], options: &[Vec<Vec<u32>>]) -> Result<()> {
-        let context = self.model.config().context;
+        let context = self.model.context();
         for (((item, talk), prompt), options) in self.items.iter().zip(talks).zip(prompts).zip(options) {
             let answer = options.iter().map(Vec::len).max().unwrap_or(0).max(self.answer_tokens);
             let tokens = prompt.len() + answer;

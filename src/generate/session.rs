@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use crate::hook::Hooks;
 use crate::model::{KvCache, LogitsFor};
-use crate::text::TokenBatch;
+use crate::text::{PadSide, SlotLedger, TokenBatch};
 use crate::{Error, Model, Result};
 
 /// A batch of b growing texts (such as conversations) with their keys and values.
@@ -63,8 +63,12 @@ impl<'m> Session<'m> {
         self.next = None;
         // Taken out, so that a failed pass leaves no cache that claims tokens it never saw.
         let mut cache = std::mem::take(&mut self.cache);
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        if self.must_rerun(cache.ledger(), &lengths) {
+            cache = KvCache::new();
+        }
         let batch = cache.continue_with(texts)?;
-        let logits = self.model.decoder().forward(&batch, Some(&mut cache), &mut hooks(&batch), LogitsFor::Last)?;
+        let logits = self.run(&batch, &mut cache, &mut hooks(&batch), LogitsFor::Last)?;
         self.cache = cache;
         self.next = logits.map(|logits| logits.f_select(1, 0)?.f_log_softmax(-1, Kind::Float)).transpose()?;
         Ok(())
@@ -86,9 +90,8 @@ impl<'m> Session<'m> {
         if options.iter().flatten().any(Vec::is_empty) {
             return Err(Error::setting("option", "\"\"", "an option needs at least one token"));
         }
-        let base = self.cache.ledger().slots();
-        let lengths: Vec<usize> = (0..options.len()).map(|row| self.cache.ledger().tokens(row).count()).collect();
-        let longest = options.iter().zip(lengths).flat_map(|(row, past)| row.iter().map(move |o| past + o.len()));
+        let past: Vec<usize> = (0..options.len()).map(|row| self.cache.ledger().tokens(row).count()).collect();
+        let longest = options.iter().zip(&past).flat_map(|(row, past)| row.iter().map(move |o| past + o.len()));
         self.check_length(longest)?;
         let mut scores = vec![Vec::with_capacity(count); options.len()];
         for option in 0..count {
@@ -97,32 +100,50 @@ impl<'m> Session<'m> {
                 options.iter().map(|row| row.get(option).map_or(&[0][..], Vec::as_slice)).collect();
             // The last token of an option is predicted, not read; a one-token row still needs some token.
             let read: Vec<&[u32]> = tokens.iter().map(|ids| &ids[..(ids.len() - 1).max(1)]).collect();
-            let mut following = None;
-            if tokens.iter().any(|ids| ids.len() > 1) {
-                let batch = self.cache.append(&read)?;
-                let logits =
-                    self.model.decoder().forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::All);
-                self.cache.truncate(base);
-                following = logits?.map(|logits| logits.f_log_softmax(-1, Kind::Float)).transpose()?;
-            }
+            let needed = tokens.iter().any(|ids| ids.len() > 1);
+            let following = needed.then(|| self.branch(&read)).transpose()?;
             for (row, (ids, scores)) in tokens.iter().zip(&mut scores).enumerate() {
                 if option >= options[row].len() {
                     continue;
                 }
-                let row = row as i64;
                 let mut total = 0.0;
                 for (at, &id) in ids.iter().enumerate() {
-                    total += match (at.checked_sub(1), &following) {
-                        (Some(before), Some(following)) => {
-                            following.f_double_value(&[row, before as i64, i64::from(id)])?
-                        }
-                        _ => next.f_double_value(&[row, i64::from(id)])?,
+                    // Column that predicts this token, where the branch has one.
+                    let column = |whole: bool| if whole { Some(past[row] + at - 1) } else { at.checked_sub(1) };
+                    let (row, id) = (row as i64, i64::from(id));
+                    let found = following.as_ref().and_then(|(logs, whole)| column(*whole).map(|at| (logs, at as i64)));
+                    total += match found {
+                        Some((logs, column)) => logs.f_double_value(&[row, column, id])?,
+                        None => next.f_double_value(&[row, id])?,
                     };
                 }
                 scores.push(OptionScores { total, tokens: ids.len() });
             }
         }
         Ok(scores)
+    }
+
+    /// Log-probabilities after each token of a branch, `[b, t, v]`, and whether t counts the whole texts (else
+    /// the branch's tokens only). The cache is left as it was.
+    fn branch(&mut self, tokens: &[&[u32]]) -> Result<(Tensor, bool)> {
+        let network = self.model.network();
+        let logs = |logits: Result<Option<Tensor>>| -> Result<Tensor> {
+            Ok(logits?.ok_or_else(unread)?.f_log_softmax(-1, Kind::Float)?)
+        };
+        let ledger = self.cache.ledger();
+        let grown: Vec<usize> =
+            tokens.iter().enumerate().map(|(row, more)| ledger.tokens(row).count() + more.len()).collect();
+        if self.must_rerun(ledger, &grown) {
+            let texts = whole(ledger, tokens);
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            let batch = TokenBatch::new(&texts, PadSide::Right)?;
+            return Ok((logs(network.forward(&batch, None, &mut Hooks::new(), LogitsFor::All))?, true));
+        }
+        let base = ledger.slots();
+        let batch = self.cache.append(tokens)?;
+        let logits = network.forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::All);
+        self.cache.truncate(base);
+        Ok((logs(logits)?, false))
     }
 
     /// Continues what was read with the most probable tokens, at most `max_tokens` each, up to and without a
@@ -164,8 +185,16 @@ impl<'m> Session<'m> {
             let fed: Vec<[u32; 1]> = chosen.iter().map(|&id| [id as u32]).collect();
             let fed: Vec<&[u32]> = fed.iter().map(|id| id.as_slice()).collect();
             let mut cache = std::mem::take(&mut self.cache);
-            let batch = cache.append(&fed)?;
-            let logits = self.model.decoder().forward(&batch, Some(&mut cache), &mut Hooks::new(), LogitsFor::Last)?;
+            let grown: Vec<usize> = (0..rows).map(|row| cache.ledger().tokens(row).count() + 1).collect();
+            let batch = if self.must_rerun(cache.ledger(), &grown) {
+                let texts = whole(cache.ledger(), &fed);
+                let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+                cache = KvCache::new();
+                cache.continue_with(&texts)?
+            } else {
+                cache.append(&fed)?
+            };
+            let logits = self.run(&batch, &mut cache, &mut Hooks::new(), LogitsFor::Last)?;
             self.cache = cache;
             next = logits.ok_or_else(unread)?.f_select(1, 0)?;
         }
@@ -181,8 +210,31 @@ impl<'m> Session<'m> {
         self.next.as_ref().ok_or_else(unread)
     }
 
+    /// A pass over a batch that `cache` has just laid out.
+    fn run(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        hooks: &mut Hooks<'_>,
+        logits: LogitsFor,
+    ) -> Result<Option<Tensor>> {
+        let network = self.model.network();
+        network.forward(batch, network.uses_cache().then_some(cache), hooks, logits)
+    }
+
+    /// Whether what is cached does not serve for rows that grow to these lengths: because the network uses no
+    /// cache, or because it treats the whole text otherwise from some length on.
+    fn must_rerun(&self, ledger: &SlotLedger, lengths: &[usize]) -> bool {
+        if !self.model.network().uses_cache() {
+            return true;
+        }
+        let Some(limit) = self.model.network().cache_holds_up_to() else { return false };
+        let held = |row: usize| ledger.tokens(row).count();
+        lengths.iter().enumerate().any(|(row, &length)| held(row) > 0 && (held(row) <= limit) != (length <= limit))
+    }
+
     fn check_length(&self, lengths: impl Iterator<Item = usize>) -> Result<()> {
-        let context = self.model.config().context;
+        let context = self.model.context();
         for (row, tokens) in lengths.enumerate() {
             if tokens == 0 || tokens > context {
                 return Err(Error::TextLength { what: format!("text {row} of a session"), tokens, context });
@@ -190,6 +242,11 @@ impl<'m> Session<'m> {
         }
         Ok(())
     }
+}
+
+/// The texts that the rows of a ledger hold, each with more tokens after it.
+fn whole(ledger: &SlotLedger, more: &[&[u32]]) -> Vec<Vec<u32>> {
+    more.iter().enumerate().map(|(row, more)| ledger.tokens(row).chain(more.iter().copied()).collect()).collect()
 }
 
 fn unread() -> Error {

@@ -29,7 +29,8 @@ pub enum Site {
     Pattern,
     /// Attended values per head, before the output projection, `[b, t, h, e]`.
     Z,
-    /// What each head adds to `attn_out`, without the bias, `[b, t, h, d]`.
+    /// What each head adds to `attn_out`, without the bias, `[b, t, h, d]`; where attention's output is normed,
+    /// as it stands after that norm, with the scale of the whole.
     HeadOut,
     /// What attention adds to the residual stream, `[b, t, d]`.
     AttnOut,

@@ -2,9 +2,11 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::attention::{capped, Attention, Surroundings};
 use super::cache::KvCache;
-use super::config::{DecoderConfig, FeedForward, Positions};
-use super::parts::{Linear, NormLayer, Rotation};
+use super::config::{DecoderConfig, Positions};
+use super::parts::{Linear, Mlp, NormLayer};
+use super::rotary::Rotation;
 use crate::hook::{Hooks, Site};
 use crate::text::{Mask, TokenBatch};
 use crate::{Error, Result};
@@ -26,29 +28,58 @@ pub enum LogitsFor {
 pub struct Decoder {
     pub(crate) config: DecoderConfig,
     pub(crate) embedding: Tensor,
+    /// `[context, d]`, where positions are learned.
+    pub(crate) position_embedding: Option<Tensor>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) final_norm: NormLayer,
     pub(crate) unembedding: Linear,
 }
 
-/// The weights of one layer.
+/// The weights of one layer. A family has norms before its parts, after them, or both.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    pub attn_norm: NormLayer,
-    pub q: Linear,
-    pub k: Linear,
-    pub v: Linear,
-    pub o: Linear,
-    pub mlp_norm: NormLayer,
-    pub gate: Linear,
-    pub up: Linear,
-    pub down: Linear,
+    pub attn_norm: Option<NormLayer>,
+    pub attention: Attention,
+    pub mlp_norm: Option<NormLayer>,
+    pub mlp: Mlp,
+    pub mlp_post_norm: Option<NormLayer>,
 }
 
-/// What all layers of one pass share.
+/// What the layers of one pass share.
 struct Pass<'p> {
     mask: &'p Mask,
-    rotation: Rotation,
+    /// For each width of window that a layer has and the batch outgrows.
+    windowed_masks: Vec<(usize, Mask)>,
+    rotation: Option<Rotation>,
+    windowed_rotation: Option<Rotation>,
+}
+
+impl<'p> Pass<'p> {
+    fn new(config: &DecoderConfig, batch: &'p TokenBatch, kind: Kind) -> Result<Self> {
+        let mut windowed_masks: Vec<(usize, Mask)> = Vec::new();
+        for &window in config.windows.iter().flatten() {
+            if windowed_masks.iter().all(|(known, _)| *known != window) {
+                if let Some(mask) = batch.windowed_mask(window)? {
+                    windowed_masks.push((window, mask));
+                }
+            }
+        }
+        let (rotation, windowed_rotation) = match &config.positions {
+            Positions::Learned => (None, None),
+            Positions::Rotary { dimensions, frequencies, windowed } => {
+                let table = |frequencies| Rotation::new(&batch.positions, frequencies, *dimensions, kind);
+                (Some(table(frequencies)?), windowed.as_ref().map(table).transpose()?)
+            }
+        };
+        Ok(Pass { mask: &batch.mask, windowed_masks, rotation, windowed_rotation })
+    }
+
+    fn surroundings<'s>(&'s self, config: &'s DecoderConfig, layer: usize) -> Surroundings<'s> {
+        let window = config.windows.get(layer).copied().flatten();
+        let mask = self.windowed_masks.iter().find(|(width, _)| Some(*width) == window).map_or(self.mask, |(_, m)| m);
+        let own = window.and(self.windowed_rotation.as_ref());
+        Surroundings { config, layer, mask, rotation: own.or(self.rotation.as_ref()) }
+    }
 }
 
 impl Decoder {
@@ -60,6 +91,11 @@ impl Decoder {
     /// Where the weights lie.
     pub fn device(&self) -> Device {
         self.embedding.device()
+    }
+
+    /// Precision of the weights.
+    pub fn kind(&self) -> Kind {
+        self.embedding.kind()
     }
 
     /// Runs a batch through the model.
@@ -79,6 +115,7 @@ impl Decoder {
         logits: LogitsFor,
     ) -> Result<Option<Tensor>> {
         let config = &self.config;
+        let batch = &batch.on(self.device())?;
         hooks.begin(&config.geometry())?;
         let longest = batch.positions.f_max()?.f_int64_value(&[])? as usize + 1;
         if longest > config.context {
@@ -91,17 +128,15 @@ impl Decoder {
             let problem = format!("token id {largest}; the model has {} embeddings", config.vocabulary);
             return Err(Error::Mismatch { what: "a batch".into(), problem });
         }
-        let Positions::Rotary { base, dimensions } = config.positions;
-        let pass = Pass { mask: &batch.mask, rotation: Rotation::new(&batch.positions, base, dimensions)? };
-
-        let embedded = Tensor::f_embedding(&self.embedding, &batch.ids, -1, false, false)?;
-        let mut residual = hooks.tap(Site::Embed, 0, embedded)?;
+        let pass = Pass::new(config, batch, self.kind())?;
+        let mut residual = hooks.tap(Site::Embed, 0, self.embed(batch)?)?;
         let needed = match (logits, &cache) {
             (LogitsFor::None, None) => hooks.last_layer(&config.geometry()).map_or(0, |last| last + 1),
             _ => config.layers,
         };
         for (index, layer) in self.layers.iter().enumerate().take(needed) {
-            residual = self.layer(index, layer, residual, &pass, cache.as_deref_mut(), hooks)?;
+            let at = pass.surroundings(config, index);
+            residual = layer.forward(&at, residual, cache.as_deref_mut(), hooks)?;
         }
         let wants_norm = hooks.wants(Site::FinalNorm, 0);
         let wants_logits = hooks.wants(Site::Logits, 0);
@@ -116,115 +151,54 @@ impl Decoder {
                 if !all_logits && wants_norm {
                     normed = last_positions(&normed, batch)?;
                 }
-                result = Some(hooks.tap(Site::Logits, 0, self.unembedding.forward(&normed)?)?);
+                result = Some(hooks.tap(Site::Logits, 0, self.unembed(&normed)?)?);
             }
         }
         hooks.finish()?;
         Ok(result.filter(|_| logits != LogitsFor::None))
     }
 
-    fn layer(
-        &self,
-        index: usize,
-        layer: &Layer,
-        residual: Tensor,
-        pass: &Pass<'_>,
-        cache: Option<&mut KvCache>,
-        hooks: &mut Hooks<'_>,
-    ) -> Result<Tensor> {
-        let residual = hooks.tap(Site::ResidPre, index, residual)?;
-        let normed = hooks.tap(Site::AttnNorm, index, layer.attn_norm.forward(&residual)?)?;
-        let attended = self.attention(index, layer, &normed, pass, cache, hooks)?;
-        let attended = hooks.tap(Site::AttnOut, index, attended)?;
-        let residual = hooks.tap(Site::ResidMid, index, residual.f_add(&attended)?)?;
-        let normed = hooks.tap(Site::MlpNorm, index, layer.mlp_norm.forward(&residual)?)?;
-        let FeedForward::Gated(activation) = self.config.feed_forward;
-        let inner = activation.forward(layer.gate.forward(&normed)?)?.f_mul_(&layer.up.forward(&normed)?)?;
-        let inner = hooks.tap(Site::MlpAct, index, inner)?;
-        let out = hooks.tap(Site::MlpOut, index, layer.down.forward(&inner)?)?;
-        hooks.tap(Site::ResidPost, index, residual.f_add(&out)?)
-    }
-
-    fn attention(
-        &self,
-        index: usize,
-        layer: &Layer,
-        normed: &Tensor,
-        pass: &Pass<'_>,
-        cache: Option<&mut KvCache>,
-        hooks: &mut Hooks<'_>,
-    ) -> Result<Tensor> {
-        let config = &self.config;
-        let (heads, kv_heads, size) = (config.heads as i64, config.kv_heads as i64, config.head_size as i64);
-        let split = |tensor: Tensor, heads: i64| -> Result<Tensor> {
-            let shape = tensor.size();
-            Ok(tensor.f_view([shape[0], shape[1], heads, size])?)
-        };
-        let q = hooks.tap(Site::Q, index, split(layer.q.forward(normed)?, heads)?)?;
-        let k = hooks.tap(Site::K, index, split(layer.k.forward(normed)?, kv_heads)?)?;
-        let v = hooks.tap(Site::V, index, split(layer.v.forward(normed)?, kv_heads)?)?;
-        let q = pass.rotation.apply(&q)?.f_transpose(1, 2)?;
-        let k = pass.rotation.apply(&k)?.f_transpose(1, 2)?;
-        let v = v.f_transpose(1, 2)?;
-        let (k, v) = match cache {
-            Some(cache) => cache.store(config, index, &k, &v)?,
-            None => (k, v),
-        };
-        let z = if hooks.wants(Site::Pattern, index) {
-            self.eager_attention(index, &q, &k, &v, pass.mask, hooks)?
-        } else {
-            let (mask, causal) = match pass.mask {
-                Mask::Causal => (None, true),
-                Mask::Explicit(mask) => (Some(mask), false),
-            };
-            let grouped = heads != kv_heads;
-            Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, config.attention_scale, grouped)?
-        };
-        let z = hooks.tap(Site::Z, index, z.f_transpose(1, 2)?)?;
-        if hooks.wants(Site::HeadOut, index) {
-            let weight = layer.o.weight.f_view([config.d_model as i64, heads, size])?;
-            let parts = Tensor::f_einsum("bthe,dhe->bthd", &[&z, &weight], None::<i64>)?;
-            let before = parts.shallow_clone();
-            let parts = hooks.tap(Site::HeadOut, index, parts)?;
-            if parts.data_ptr() != before.data_ptr() {
-                let sum = parts.f_sum_dim_intlist(&[2i64][..], false, parts.kind())?;
-                return Ok(match &layer.o.bias {
-                    Some(bias) => sum.f_add(bias)?,
-                    None => sum,
-                });
-            }
+    fn embed(&self, batch: &TokenBatch) -> Result<Tensor> {
+        let mut embedded = Tensor::f_embedding(&self.embedding, &batch.ids, -1, false, false)?;
+        if self.config.embedding_scale != 1.0 {
+            embedded = embedded.f_mul_scalar(self.config.embedding_scale)?;
         }
-        let shape = z.size();
-        layer.o.forward(&z.f_reshape([shape[0], shape[1], heads * size])?)
+        match &self.position_embedding {
+            Some(table) => Ok(embedded.f_add(&Tensor::f_embedding(table, &batch.positions, -1, false, false)?)?),
+            None => Ok(embedded),
+        }
     }
 
-    /// Attention by plain products, so that the pattern can be seen and replaced.
-    fn eager_attention(
+    fn unembed(&self, normed: &Tensor) -> Result<Tensor> {
+        let logits = self.unembedding.forward(normed)?;
+        self.config.logit_cap.map_or(Ok(logits.shallow_clone()), |cap| capped(&logits, cap))
+    }
+}
+
+impl Layer {
+    fn forward(
         &self,
-        index: usize,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        mask: &Mask,
+        at: &Surroundings<'_>,
+        residual: Tensor,
+        cache: Option<&mut KvCache>,
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor> {
-        let groups = (self.config.heads / self.config.kv_heads) as i64;
-        let k = k.f_repeat_interleave_self_int(groups, 1, None)?;
-        let v = v.f_repeat_interleave_self_int(groups, 1, None)?;
-        let products = q.f_matmul(&k.f_transpose(-2, -1)?)?.f_mul_scalar(self.config.attention_scale)?;
-        let hidden = match mask {
-            Mask::Explicit(seen) => seen.f_logical_not()?,
-            Mask::Causal => {
-                let size = products.size();
-                let all = Tensor::f_ones(&size[2..], (Kind::Bool, products.device()))?;
-                all.f_triu(1)?
-            }
-        };
-        let products = products.f_to_kind(Kind::Float)?.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
-        let pattern = products.f_softmax(-1, Kind::Float)?.f_to_kind(q.kind())?;
-        let pattern = hooks.tap(Site::Pattern, index, pattern)?;
-        Ok(pattern.f_matmul(&v)?)
+        let index = at.layer;
+        let before = hooks.tap(Site::ResidPre, index, residual)?;
+        let input = hooks.tap(Site::AttnNorm, index, normed(&self.attn_norm, &before)?)?;
+        let attended = self.attention.forward(at, &input, cache, hooks)?;
+        let attended = hooks.tap(Site::AttnOut, index, attended)?;
+        let middle = hooks.tap(Site::ResidMid, index, before.f_add(&attended)?)?;
+        let read = if at.config.parallel { &before } else { &middle };
+        let input = hooks.tap(Site::MlpNorm, index, normed(&self.mlp_norm, read)?)?;
+        let out = self.mlp.forward(at.config.feed_forward, index, &input, hooks)?;
+        let out = hooks.tap(Site::MlpOut, index, normed(&self.mlp_post_norm, &out)?)?;
+        hooks.tap(Site::ResidPost, index, middle.f_add(&out)?)
     }
+}
+
+fn normed(norm: &Option<NormLayer>, states: &Tensor) -> Result<Tensor> {
+    norm.as_ref().map_or_else(|| Ok(states.shallow_clone()), |norm| norm.forward(states))
 }
 
 /// The states at each row's last real token: `[b, t, d]` to `[b, 1, d]`.

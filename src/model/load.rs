@@ -4,15 +4,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tch::Kind;
 
-use super::family;
 #[cfg(feature = "gguf")]
 use super::weights::gguf::Gguf;
 use super::weights::huggingface::Checkpoint;
-use super::weights::Loader;
-use super::{Decoder, DecoderConfig};
+use super::{DecoderConfig, LoadOptions, Network, Precision};
 use crate::error::Place;
+use crate::hook::Geometry;
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::{file, Error, Provenance, Result};
 
@@ -20,12 +18,12 @@ use crate::{file, Error, Provenance, Result};
 ///
 /// ```no_run
 /// let model = probity::Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
-/// println!("{} layers", model.config().layers);
+/// println!("{} layers", model.geometry().layers);
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Model {
-    decoder: Decoder,
+    network: Box<dyn Network>,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
     stop_tokens: Vec<u32>,
@@ -40,24 +38,14 @@ impl Model {
     /// [`Error::Io`], [`Error::Malformed`], [`Error::MissingTensor`], [`Error::TensorShape`],
     /// [`Error::UnsupportedArchitecture`], [`Error::UnsupportedSetting`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
-        if kind.is_dir() {
-            return Model::from_directory(path);
-        }
-        #[cfg(feature = "gguf")]
-        return Model::from_gguf(path);
-        #[cfg(not(feature = "gguf"))]
-        Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
+        LoadOptions::default().model(path)
     }
 
     #[cfg(feature = "gguf")]
-    fn from_gguf(path: &Path) -> Result<Self> {
+    pub(super) fn from_gguf(path: &Path, options: &LoadOptions) -> Result<Self> {
         let file = Gguf::open(path)?;
-        let (sha256, decoder) = rayon::join(
-            || file.sha256(),
-            || file.config().and_then(|config| family::build(Loader::new(&file, Kind::Float), path, &config)),
-        );
+        let (sha256, decoder) =
+            rayon::join(|| file.sha256(), || file.config().and_then(|config| options.build(&file, path, &config)));
         let vocabulary = file.vocabulary()?;
         let named: Vec<(&str, String)> =
             [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
@@ -71,17 +59,22 @@ impl Model {
         let place = Place::Entry("tokenizer.chat_template".to_owned());
         let template = file.template()?.map(|source| compile(path, place, &source, &named)).transpose()?;
         let stop = file.token_id("eos")?.into_iter().chain(file.token_id("eot")?).collect();
-        Model::assemble(path, decoder?, Tokenizer::from_bpe(path, vocabulary)?, template, stop, sha256)
+        Model::assemble(
+            path,
+            decoder?,
+            Tokenizer::from_bpe(path, vocabulary)?,
+            template,
+            stop,
+            (options.precision, sha256),
+        )
     }
 
-    fn from_directory(path: &Path) -> Result<Self> {
+    pub(super) fn from_directory(path: &Path, options: &LoadOptions) -> Result<Self> {
         let config_path = path.join("config.json");
         let config = read_json(&config_path)?;
         let checkpoint = Checkpoint::open(path)?;
-        let (sha256, decoder) = rayon::join(
-            || checkpoint.sha256(),
-            || family::build(Loader::new(&checkpoint, Kind::Float), &config_path, &config),
-        );
+        let (sha256, decoder) =
+            rayon::join(|| checkpoint.sha256(), || options.build(&checkpoint, &config_path, &config));
         let tokenizer = Tokenizer::load(path.join("tokenizer.json"))?;
         let settings = path.join("tokenizer_config.json");
         let settings = if settings.is_file() { read_json(&settings)? } else { Value::Null };
@@ -92,35 +85,51 @@ impl Model {
             Some(stop) => stop,
             None => end_tokens(&config_path, &config)?.unwrap_or_default(),
         };
-        Model::assemble(path, decoder?, tokenizer, template, stop, sha256)
+        Model::assemble(path, decoder?, tokenizer, template, stop, (options.precision, sha256))
     }
 
     fn assemble(
         path: &Path,
-        decoder: Decoder,
+        network: impl Network + 'static,
         tokenizer: Tokenizer,
         template: Option<ChatTemplate>,
         stop_tokens: Vec<u32>,
-        sha256: String,
+        (precision, sha256): (Precision, String),
     ) -> Result<Self> {
-        let rows = decoder.config().vocabulary;
-        if let Some((token, id)) = tokenizer.largest_id().filter(|&(_, id)| id as usize >= rows) {
+        if let Some(problem) = too_many_ids(&network, &tokenizer) {
             let own_file = path.join("tokenizer.json");
-            let problem = format!("the tokeniser has id {id} ({token:?}), the embedding only {rows} rows");
             return Err(Error::malformed(if own_file.is_file() { &own_file } else { path }, Place::File, problem));
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut provenance = Provenance::from([
-            ("model".to_owned(), name),
-            ("model_sha256".to_owned(), sha256),
+        let mut model = Model::new(name, network, tokenizer)?.with_stop_tokens(stop_tokens);
+        model.provenance.insert("model_sha256".to_owned(), sha256);
+        model.provenance.insert("precision".to_owned(), precision.name().to_owned());
+        Ok(match template {
+            Some(template) => model.with_template(template),
+            None => model,
+        })
+    }
+
+    /// A model around a network of your own. It has no chat template and no stop tokens until they are set.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if the tokeniser has ids for which the network has no embedding.
+    pub fn new(name: impl Into<String>, network: impl Network + 'static, tokenizer: Tokenizer) -> Result<Self> {
+        if let Some(problem) = too_many_ids(&network, &tokenizer) {
+            return Err(Error::Mismatch { what: "tokeniser".into(), problem });
+        }
+        let provenance = Provenance::from([
+            ("model".to_owned(), name.into()),
             ("tokenizer_sha256".to_owned(), tokenizer.sha256().to_owned()),
-            ("precision".to_owned(), "f32".to_owned()),
             ("probity".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ]);
-        if let Some(template) = &template {
-            provenance.insert("template_sha256".to_owned(), template.sha256().to_owned());
-        }
-        Ok(Model { decoder, tokenizer, template, stop_tokens, provenance })
+        Ok(Model { network: Box::new(network), tokenizer, template: None, stop_tokens: Vec::new(), provenance })
+    }
+
+    /// Sets the tokens that end an answer.
+    pub fn with_stop_tokens(mut self, tokens: Vec<u32>) -> Self {
+        self.stop_tokens = tokens;
+        self
     }
 
     /// Replaces the chat template, or sets one where the model has none.
@@ -130,14 +139,24 @@ impl Model {
         self
     }
 
-    /// The decoder.
-    pub fn decoder(&self) -> &Decoder {
-        &self.decoder
+    /// The network.
+    pub fn network(&self) -> &dyn Network {
+        self.network.as_ref()
     }
 
-    /// Shape and parts of the decoder.
-    pub fn config(&self) -> &DecoderConfig {
-        self.decoder.config()
+    /// Layers and heads.
+    pub fn geometry(&self) -> Geometry {
+        self.network.geometry()
+    }
+
+    /// Longest text in tokens.
+    pub fn context(&self) -> usize {
+        self.network.context()
+    }
+
+    /// Shape and parts of the decoder; `None` for a network of your own.
+    pub fn config(&self) -> Option<&DecoderConfig> {
+        self.network.config()
     }
 
     /// The tokeniser.
@@ -164,7 +183,14 @@ impl Model {
     }
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+/// What is wrong if the tokeniser knows an id that the network does not.
+fn too_many_ids(network: &impl Network, tokenizer: &Tokenizer) -> Option<String> {
+    let rows = network.vocabulary();
+    let (token, id) = tokenizer.largest_id().filter(|&(_, id)| id as usize >= rows)?;
+    Some(format!("the tokeniser has id {id} ({token:?}), the embedding only {rows} rows"))
+}
+
+pub(super) fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_str(&file::read_text(path)?)
         .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
 }

@@ -4,15 +4,21 @@
 //! configuration and weight names onto it. Weights come from a GGUF file (feature `gguf`) or a Hugging Face
 //! directory.
 
+mod attention;
 mod cache;
 mod config;
 mod decoder;
 mod family;
 mod load;
+mod network;
+mod options;
 mod parts;
+mod rotary;
 mod weights;
 
 pub use cache::KvCache;
-pub use config::{Activation, DecoderConfig, FeedForward, Norm, Positions};
+pub use config::{Activation, DecoderConfig, FeedForward, Frequencies, Norm, Positions, Scaling};
 pub use decoder::{Decoder, LogitsFor};
 pub use load::Model;
+pub use network::Network;
+pub use options::{LoadOptions, Precision};

@@ -1,9 +1,18 @@
-//! The parts of a layer with their weights: linear maps, norms, rotation.
+//! The parts of a layer with their weights: linear maps, norms, activations, the feed-forward part.
 
 use tch::{Kind, Tensor};
 
-use super::config::{Activation, Norm};
+use super::config::{Activation, FeedForward, Norm};
+use crate::hook::{Hooks, Site};
 use crate::Result;
+
+/// The precision of norms, softmax and rotary tables in a model of this precision.
+pub(crate) fn wide(kind: Kind) -> Kind {
+    match kind {
+        Kind::Double => Kind::Double,
+        _ => Kind::Float,
+    }
+}
 
 /// `x W^T + b` with W `[out, in]`.
 #[derive(Debug)]
@@ -18,23 +27,47 @@ impl Linear {
     }
 }
 
-/// A norm with its weight `[d]`.
+/// A norm with its weight and bias, `[d]`, in wide precision.
 #[derive(Debug)]
 pub(crate) struct NormLayer {
     pub kind: Norm,
     pub weight: Tensor,
+    pub bias: Option<Tensor>,
 }
 
 impl NormLayer {
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        match self.kind {
+        let kind = wide(input.kind());
+        let x = input.f_to_kind(kind)?;
+        let normed = match self.kind {
             Norm::Rms { epsilon } => {
-                let x = input.f_to_kind(Kind::Float)?;
-                let mean_square = x.f_square()?.f_mean_dim(&[-1i64][..], true, Kind::Float)?;
-                let normed = x.f_mul(&mean_square.f_add_scalar(epsilon)?.f_rsqrt()?)?;
-                Ok(normed.f_to_kind(input.kind())?.f_mul(&self.weight)?)
+                let mean_square = x.f_square()?.f_mean_dim(&[-1i64][..], true, kind)?;
+                x.f_mul(&mean_square.f_add_scalar(epsilon)?.f_rsqrt()?)?.f_mul_(&self.weight)?
             }
-        }
+            Norm::Layer { epsilon } => {
+                x.f_layer_norm(self.weight.size(), Some(&self.weight), self.bias.as_ref(), epsilon, false)?
+            }
+        };
+        Ok(normed.f_to_kind(input.kind())?)
+    }
+}
+
+impl NormLayer {
+    /// What `part` of `whole` becomes when the norm's scale is that of `whole`: the norm of a sum is the sum of
+    /// its parts so normed, but for the norm's bias.
+    pub fn forward_part(&self, part: &Tensor, whole: &Tensor) -> Result<Tensor> {
+        let kind = wide(part.kind());
+        let (part_wide, whole) = (part.f_to_kind(kind)?, whole.f_to_kind(kind)?);
+        let mean = |x: &Tensor| x.f_mean_dim(&[-1i64][..], true, kind);
+        let (centred, spread, epsilon) = match self.kind {
+            Norm::Rms { epsilon } => (part_wide.shallow_clone(), mean(&whole.f_square()?)?, epsilon),
+            Norm::Layer { epsilon } => {
+                let spread = mean(&whole.f_sub(&mean(&whole)?)?.f_square()?)?;
+                (part_wide.f_sub(&mean(&part_wide)?)?, spread, epsilon)
+            }
+        };
+        let scaled = centred.f_mul(&spread.f_add_scalar(epsilon)?.f_rsqrt()?)?.f_mul_(&self.weight)?;
+        Ok(scaled.f_to_kind(part.kind())?)
     }
 }
 
@@ -43,45 +76,29 @@ impl Activation {
     pub(crate) fn forward(self, mut input: Tensor) -> Result<Tensor> {
         match self {
             Activation::Silu => Ok(input.f_silu_()?),
+            Activation::Gelu => Ok(input.f_gelu_("none")?),
+            Activation::GeluTanh => Ok(input.f_gelu_("tanh")?),
+            Activation::Relu => Ok(input.f_relu_()?),
         }
     }
 }
 
-/// Cosines and sines of one batch's positions, `[b, t, 1, dimensions]`, f32.
-pub(crate) struct Rotation {
-    cos: Tensor,
-    sin: Tensor,
-    dimensions: i64,
+/// The feed-forward part; `gate` where the configuration has a gate.
+#[derive(Debug)]
+pub(crate) struct Mlp {
+    pub gate: Option<Linear>,
+    pub up: Linear,
+    pub down: Linear,
 }
 
-impl Rotation {
-    pub fn new(positions: &Tensor, base: f64, dimensions: usize) -> Result<Self> {
-        let device = positions.device();
-        let dimensions = dimensions as i64;
-        let exponents =
-            Tensor::f_arange_start_step(0, dimensions, 2, (Kind::Float, device))?.f_div_scalar(dimensions)?;
-        let frequencies = Tensor::f_full([1], base, (Kind::Float, device))?.f_pow(&exponents)?.f_reciprocal()?;
-        let angles = positions.f_to_kind(Kind::Float)?.f_unsqueeze(-1)?.f_mul(&frequencies)?;
-        let angles = Tensor::f_cat(&[&angles, &angles], -1)?.f_unsqueeze(2)?;
-        Ok(Rotation { cos: angles.f_cos()?, sin: angles.f_sin()?, dimensions })
-    }
-
-    /// Rotates the first `dimensions` of each head of `[b, t, h, e]`.
-    pub fn apply(&self, heads: &Tensor) -> Result<Tensor> {
-        let size = heads.size().last().copied().unwrap_or(0);
-        if size == self.dimensions {
-            return self.rotate(heads);
-        }
-        let rotated = self.rotate(&heads.f_narrow(-1, 0, self.dimensions)?)?;
-        let rest = heads.f_narrow(-1, self.dimensions, size - self.dimensions)?;
-        Ok(Tensor::f_cat(&[rotated, rest], -1)?)
-    }
-
-    fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        let half = self.dimensions / 2;
-        let turned = Tensor::f_cat(&[x.f_narrow(-1, half, half)?.f_neg()?, x.f_narrow(-1, 0, half)?], -1)?;
-        let kind = x.kind();
-        let rotated = x.f_mul(&self.cos)?.f_add(&turned.f_mul(&self.sin)?)?;
-        Ok(rotated.f_to_kind(kind)?)
+impl Mlp {
+    /// `[b, t, d]` to `[b, t, d]`.
+    pub fn forward(&self, kind: FeedForward, layer: usize, input: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
+        let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = kind;
+        let inner = match &self.gate {
+            Some(gate) => activation.forward(gate.forward(input)?)?.f_mul_(&self.up.forward(input)?)?,
+            None => activation.forward(self.up.forward(input)?)?,
+        };
+        self.down.forward(&hooks.tap(Site::MlpAct, layer, inner)?)
     }
 }

@@ -32,6 +32,9 @@ pub struct TokenBatch {
     pub positions: Tensor,
     /// Which earlier tokens each token sees.
     pub mask: Mask,
+    /// Logical position of each slot that can be attended to, `[b, s]`, i64, where a cache holds earlier ones;
+    /// else they are `positions`.
+    pub key_positions: Option<Tensor>,
     /// Where in the t dimension each row's real tokens lie, `[b]`.
     pub rows: Vec<std::ops::Range<usize>>,
 }
@@ -71,12 +74,34 @@ impl TokenBatch {
         let ragged = texts.iter().any(|text| text.len() != width);
         let plain = past == 0 && (side == PadSide::Right || !ragged);
         let mask = if plain { Mask::Causal } else { Mask::Explicit(ledger.mask(past, width)?) };
+        let key_positions = (past > 0).then(|| ledger.positions()).transpose()?;
         Ok(TokenBatch {
             ids: Tensor::f_from_slice(&ids)?.f_view(size)?,
             positions: Tensor::f_from_slice(&positions)?.f_view(size)?,
             mask,
+            key_positions,
             rows,
         })
+    }
+
+    /// The mask of layers in which a token sees only the last `window` tokens, itself included; `None` where
+    /// no text is longer than that, so that [`TokenBatch::mask`] serves.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub fn windowed_mask(&self, window: usize) -> Result<Option<Mask>> {
+        let longest = self.positions.f_max()?.f_int64_value(&[])?;
+        if longest < window as i64 {
+            return Ok(None);
+        }
+        let keys = self.key_positions.as_ref().unwrap_or(&self.positions);
+        let distances = self.positions.f_unsqueeze(-1)?.f_sub(&keys.f_unsqueeze(1)?)?;
+        let near = distances.f_lt(window as i64)?.f_unsqueeze(1)?;
+        let seen = match &self.mask {
+            Mask::Explicit(seen) => seen.f_logical_and(&near)?,
+            Mask::Causal => near.f_tril(0)?,
+        };
+        Ok(Some(Mask::Explicit(seen)))
     }
 
     /// Index of each row's last real token in the t dimension, `[b]`, i64.
@@ -88,17 +113,22 @@ impl TokenBatch {
         Ok(Tensor::f_from_slice(&last)?)
     }
 
-    /// The batch on another device.
+    /// The batch on a device; where it lies there already, nothing is copied.
     ///
     /// # Errors
     /// [`Error::Torch`].
-    pub fn to_device(mut self, device: Device) -> Result<Self> {
-        self.ids = self.ids.f_to_device(device)?;
-        self.positions = self.positions.f_to_device(device)?;
-        if let Mask::Explicit(mask) = &self.mask {
-            self.mask = Mask::Explicit(mask.f_to_device(device)?);
-        }
-        Ok(self)
+    pub fn on(&self, device: Device) -> Result<Self> {
+        let moved = |tensor: &Tensor| tensor.f_to_device(device);
+        Ok(TokenBatch {
+            ids: moved(&self.ids)?,
+            positions: moved(&self.positions)?,
+            mask: match &self.mask {
+                Mask::Causal => Mask::Causal,
+                Mask::Explicit(mask) => Mask::Explicit(moved(mask)?),
+            },
+            key_positions: self.key_positions.as_ref().map(moved).transpose()?,
+            rows: self.rows.clone(),
+        })
     }
 }
 
@@ -179,6 +209,19 @@ impl SlotLedger {
             return Err(Error::RowCount { what, expected: self.rows.len(), found: texts.len() });
         }
         TokenBatch::layout(texts, PadSide::Right, self)
+    }
+
+    /// Logical position of each slot, `[b, s]`; gaps have that of the token before them.
+    fn positions(&self) -> Result<Tensor> {
+        let mut cells = Vec::with_capacity(self.rows.len() * self.slots());
+        for row in &self.rows {
+            let mut tokens = 0i64;
+            for slot in row {
+                tokens += i64::from(slot.is_some());
+                cells.push((tokens - 1).max(0));
+            }
+        }
+        Ok(Tensor::f_from_slice(&cells)?.f_view([self.rows.len() as i64, self.slots() as i64])?)
     }
 
     /// `[b, 1, t, s]`: each of the last `width` slots sees the tokens up to itself. Padding sees itself, so

@@ -48,8 +48,19 @@ impl Tokenizer {
     /// [`Error::Io`], [`Error::Malformed`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = file::read_text(path)?;
-        check::tokenizer_json(path, &text)?;
+        Tokenizer::parse(path, &file::read_text(path)?)
+    }
+
+    /// Reads a tokeniser from the text of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn from_json(text: &str) -> Result<Self> {
+        Tokenizer::parse(Path::new("tokeniser"), text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        check::tokenizer_json(path, text)?;
         let mut inner = text
             .parse::<tokenizers::Tokenizer>()
             .map_err(|error| Error::malformed(path, Place::File, format!("no tokeniser: {error}")))?;

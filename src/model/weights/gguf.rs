@@ -222,7 +222,7 @@ impl WeightSource for Gguf {
     }
 
     fn interleaves_rotary_rows(&self) -> bool {
-        true
+        self.content.metadata.get("general.architecture").and_then(text).is_some_and(|name| name == "llama")
     }
 }
 

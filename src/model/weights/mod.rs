@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::config::Norm;
-use super::parts::{Linear, NormLayer};
+use super::parts::{wide, Linear, NormLayer};
 use crate::error::{nearest, Place};
 use crate::{Error, Result};
 
@@ -44,12 +44,13 @@ pub(crate) trait WeightSource: Sync {
 pub(crate) struct Loader<'s> {
     pub source: &'s dyn WeightSource,
     kind: Kind,
+    device: Device,
     used: Mutex<BTreeSet<String>>,
 }
 
 impl<'s> Loader<'s> {
-    pub fn new(source: &'s dyn WeightSource, kind: Kind) -> Self {
-        Loader { source, kind, used: Mutex::default() }
+    pub fn new(source: &'s dyn WeightSource, kind: Kind, device: Device) -> Self {
+        Loader { source, kind, device, used: Mutex::default() }
     }
 
     fn own_names(&self) -> impl Iterator<Item = String> + '_ {
@@ -60,7 +61,12 @@ impl<'s> Loader<'s> {
         self.source.shape(name).is_some()
     }
 
+    /// A tensor in the model's precision.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.tensor_as(name, shape, self.kind)
+    }
+
+    fn tensor_as(&self, name: &str, shape: &[usize], kind: Kind) -> Result<Tensor> {
         let expected: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
         let path = self.source.path();
         let own_name = self.source.own_name(name);
@@ -75,7 +81,7 @@ impl<'s> Loader<'s> {
         if let Ok(mut used) = self.used.lock() {
             used.insert(name.to_owned());
         }
-        Ok(self.source.read(name)?.f_to_kind(self.kind)?)
+        Ok(self.source.read(name)?.f_to_device(self.device)?.f_to_kind(kind)?)
     }
 
     /// `prefix.weight` `[output, input]`, with `prefix.bias` `[output]` if `bias`.
@@ -85,8 +91,11 @@ impl<'s> Loader<'s> {
         Ok(Linear { weight, bias })
     }
 
+    /// A norm with its weights in wide precision.
     pub fn norm(&self, prefix: &str, kind: Norm, width: usize) -> Result<NormLayer> {
-        Ok(NormLayer { kind, weight: self.tensor(&format!("{prefix}.weight"), &[width])? })
+        let vector = |part: &str| self.tensor_as(&format!("{prefix}.{part}"), &[width], wide(self.kind));
+        let bias = matches!(kind, Norm::Layer { .. }).then(|| vector("bias")).transpose()?;
+        Ok(NormLayer { kind, weight: vector("weight")?, bias })
     }
 
     /// Fails if the file holds tensors that the decoder did not use, for then the states would not be the

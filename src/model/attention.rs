@@ -1,0 +1,130 @@
+//! Attention of one layer, with its sites.
+
+use tch::{Kind, Tensor};
+
+use super::cache::KvCache;
+use super::config::DecoderConfig;
+use super::parts::{wide, Linear, NormLayer};
+use super::rotary::Rotation;
+use crate::hook::{Hooks, Site};
+use crate::text::Mask;
+use crate::Result;
+
+/// The attention weights of a layer. The norms of queries and keys are as wide as a head, or as all heads.
+#[derive(Debug)]
+pub(crate) struct Attention {
+    pub q: Linear,
+    pub k: Linear,
+    pub v: Linear,
+    pub o: Linear,
+    pub q_norm: Option<NormLayer>,
+    pub k_norm: Option<NormLayer>,
+    /// The norm of what attention adds, in families that have one.
+    pub post_norm: Option<NormLayer>,
+}
+
+/// What attention needs to know of the pass.
+pub(crate) struct Surroundings<'p> {
+    pub config: &'p DecoderConfig,
+    pub layer: usize,
+    pub mask: &'p Mask,
+    pub rotation: Option<&'p Rotation>,
+}
+
+impl Attention {
+    /// `[b, t, d]` to `[b, t, d]`.
+    pub fn forward(
+        &self,
+        at: &Surroundings<'_>,
+        input: &Tensor,
+        cache: Option<&mut KvCache>,
+        hooks: &mut Hooks<'_>,
+    ) -> Result<Tensor> {
+        let (config, layer) = (at.config, at.layer);
+        let (heads, kv_heads, size) = (config.heads as i64, config.kv_heads as i64, config.head_size as i64);
+        let project = |linear: &Linear, norm: Option<&NormLayer>, heads: i64| -> Result<Tensor> {
+            let mut states = linear.forward(input)?;
+            let whole = norm.filter(|norm| norm.weight.size() == [heads * size]);
+            if let Some(norm) = whole {
+                states = norm.forward(&states)?;
+            }
+            let shape = states.size();
+            let split = states.f_view([shape[0], shape[1], heads, size])?;
+            norm.filter(|_| whole.is_none()).map_or(Ok(split.shallow_clone()), |norm| norm.forward(&split))
+        };
+        let q = hooks.tap(Site::Q, layer, project(&self.q, self.q_norm.as_ref(), heads)?)?;
+        let k = hooks.tap(Site::K, layer, project(&self.k, self.k_norm.as_ref(), kv_heads)?)?;
+        let v = hooks.tap(Site::V, layer, project(&self.v, None, kv_heads)?)?;
+        let turned = |states: Tensor| -> Result<Tensor> {
+            let rotated = at.rotation.map_or(Ok(states.shallow_clone()), |rotation| rotation.apply(&states))?;
+            Ok(rotated.f_transpose(1, 2)?)
+        };
+        let (q, k, v) = (turned(q)?, turned(k)?, v.f_transpose(1, 2)?);
+        let (k, v) = match cache {
+            Some(cache) => cache.store(config, layer, &k, &v)?,
+            None => (k, v),
+        };
+        let z = if hooks.wants(Site::Pattern, layer) || config.attention_cap.is_some() {
+            eager(at, &q, &k, &v, hooks)?
+        } else {
+            let (mask, causal) = match at.mask {
+                Mask::Causal => (None, true),
+                Mask::Explicit(mask) => (Some(mask), false),
+            };
+            let grouped = heads != kv_heads;
+            Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, config.attention_scale, grouped)?
+        };
+        let z = hooks.tap(Site::Z, layer, z.f_transpose(1, 2)?)?;
+        let shape = z.size();
+        let mixed = self.o.forward(&z.f_reshape([shape[0], shape[1], heads * size])?)?;
+        if hooks.wants(Site::HeadOut, layer) {
+            let weight = self.o.weight.f_view([config.d_model as i64, heads, size])?;
+            let parts = Tensor::f_einsum("bthe,dhe->bthd", &[&z, &weight], None::<i64>)?;
+            let parts = self.normed_part(parts, &mixed.f_unsqueeze(2)?)?;
+            let before = parts.shallow_clone();
+            let parts = hooks.tap(Site::HeadOut, layer, parts)?;
+            if parts.data_ptr() != before.data_ptr() {
+                let sum = parts.f_sum_dim_intlist(&[2i64][..], false, parts.kind())?;
+                return Ok(match &self.o.bias {
+                    Some(bias) => sum.f_add(&self.normed_part(bias.f_expand_as(&mixed)?, &mixed)?)?,
+                    None => sum,
+                });
+            }
+        }
+        self.post_norm.as_ref().map_or(Ok(mixed.shallow_clone()), |norm| norm.forward(&mixed))
+    }
+
+    /// A part of what attention adds, as it stands after the norm of the whole.
+    fn normed_part(&self, part: Tensor, whole: &Tensor) -> Result<Tensor> {
+        self.post_norm.as_ref().map_or(Ok(part.shallow_clone()), |norm| norm.forward_part(&part, whole))
+    }
+}
+
+/// Attention by plain products: the pattern can be seen and replaced, the products capped.
+fn eager(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
+    let config = at.config;
+    let groups = (config.heads / config.kv_heads) as i64;
+    let k = k.f_repeat_interleave_self_int(groups, 1, None)?;
+    let v = v.f_repeat_interleave_self_int(groups, 1, None)?;
+    let mut products = q.f_matmul(&k.f_transpose(-2, -1)?)?.f_mul_scalar(config.attention_scale)?;
+    if let Some(cap) = config.attention_cap {
+        products = capped(&products, cap)?;
+    }
+    let hidden = match at.mask {
+        Mask::Explicit(seen) => seen.f_logical_not()?,
+        Mask::Causal => {
+            let size = products.size();
+            Tensor::f_ones(&size[2..], (Kind::Bool, products.device()))?.f_triu(1)?
+        }
+    };
+    let kind = wide(q.kind());
+    let products = products.f_to_kind(kind)?.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
+    let pattern = products.f_softmax(-1, kind)?.f_to_kind(q.kind())?;
+    let pattern = hooks.tap(Site::Pattern, at.layer, pattern)?;
+    Ok(pattern.f_matmul(&v)?)
+}
+
+/// `cap tanh(x / cap)`.
+pub(crate) fn capped(x: &Tensor, cap: f64) -> Result<Tensor> {
+    Ok(x.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?)
+}

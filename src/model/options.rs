@@ -1,0 +1,108 @@
+//! How a model is loaded: precision and device.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tch::{Device, Kind};
+
+use super::load::read_json;
+use super::weights::huggingface::Checkpoint;
+use super::weights::{Loader, WeightSource};
+use super::{family, Decoder, Model};
+use crate::{Error, Result};
+
+/// The precision of weights and states. Norms, softmax and rotary tables are never below f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// bfloat16: half the memory, faster where the hardware has it, states to some 3 digits.
+    Bf16,
+    /// 64 bits, to tell rounding from a defect.
+    F64,
+}
+
+impl Precision {
+    fn kind(self) -> Kind {
+        match self {
+            Precision::F32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+            Precision::F64 => Kind::Double,
+        }
+    }
+
+    /// The name used in provenance.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+            Precision::F64 => "f64",
+        }
+    }
+}
+
+/// How a model is loaded.
+///
+/// ```no_run
+/// use probity::model::{LoadOptions, Precision};
+/// let model = LoadOptions::default().precision(Precision::Bf16).model("path/to/model")?;
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    pub(super) precision: Precision,
+    device: Device,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions { precision: Precision::F32, device: Device::Cpu }
+    }
+}
+
+impl LoadOptions {
+    /// Sets the precision, default f32.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets the device, default the CPU.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Loads a model; see [`Model::load`].
+    ///
+    /// # Errors
+    /// As [`Model::load`]; [`Error::Torch`] for a device that is not there.
+    pub fn model(&self, path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
+        if kind.is_dir() {
+            return Model::from_directory(path, self);
+        }
+        #[cfg(feature = "gguf")]
+        return Model::from_gguf(path, self);
+        #[cfg(not(feature = "gguf"))]
+        Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
+    }
+
+    /// Loads only the decoder of a Hugging Face directory, which needs no tokeniser.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn decoder(&self, directory: impl AsRef<Path>) -> Result<Decoder> {
+        let directory = directory.as_ref();
+        let config_path = directory.join("config.json");
+        let config = read_json(&config_path)?;
+        self.build(&Checkpoint::open(directory)?, &config_path, &config)
+    }
+
+    pub(super) fn build(&self, source: &dyn WeightSource, path: &Path, config: &Value) -> Result<Decoder> {
+        family::build(Loader::new(source, self.precision.kind(), self.device), path, config)
+    }
+}

@@ -1,0 +1,256 @@
+//! Every family against transformers, on tiny random models made by `tests/reference/make_families.py`:
+//! every site in f64 and f32, and the properties that hold in all of them.
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use common::fixture;
+use probity::hook::{Address, Hooks, Site};
+use probity::model::{Decoder, KvCache, LoadOptions, LogitsFor, Precision};
+use probity::text::{PadSide, TokenBatch};
+use safetensors::{Dtype, SafeTensors};
+use tch::{Kind, Tensor};
+
+/// Values `[t, ...]` of each text at each address, by "s{text}.{address}".
+type States = BTreeMap<String, Vec<f64>>;
+
+fn variants() -> Vec<PathBuf> {
+    let folders = |path: PathBuf| {
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        entries
+    };
+    let found: Vec<PathBuf> = folders(fixture("families")).into_iter().flat_map(folders).collect();
+    assert_eq!(found.len(), 20);
+    found
+}
+
+fn load(folder: &PathBuf, precision: Precision) -> Decoder {
+    LoadOptions::default().precision(precision).decoder(folder).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    Vec::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).unwrap()
+}
+
+/// Every site but the pattern, whose shape depends on the batch.
+fn addresses(decoder: &Decoder, sites: &[Site]) -> Vec<Address> {
+    let geometry = decoder.config().geometry();
+    sites.iter().flat_map(|site| site.all_layers().resolve(&geometry).unwrap()).collect()
+}
+
+fn run_batch(decoder: &Decoder, batch: &TokenBatch, cache: Option<&mut KvCache>, sites: &[Site]) -> States {
+    let seen: RefCell<States> = RefCell::default();
+    let mut hooks = Hooks::new();
+    for address in addresses(decoder, sites) {
+        let (seen, rows) = (&seen, &batch.rows);
+        hooks.observe(address, move |tensor| {
+            for (row, span) in rows.iter().enumerate() {
+                let part = tensor.select(0, row as i64).narrow(0, span.start as i64, span.len() as i64);
+                seen.borrow_mut().insert(format!("s{row}.{address}"), values(&part));
+            }
+            Ok(())
+        });
+    }
+    decoder.forward(batch, cache, &mut hooks, LogitsFor::All).unwrap();
+    drop(hooks);
+    seen.into_inner()
+}
+
+fn run(decoder: &Decoder, texts: &[Vec<u32>], side: PadSide, sites: &[Site]) -> States {
+    let rows: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    run_batch(decoder, &TokenBatch::new(&rows, side).unwrap(), None, sites)
+}
+
+/// Each text in a pass of its own.
+fn alone(decoder: &Decoder, texts: &[Vec<u32>], sites: &[Site]) -> States {
+    let mut states = States::new();
+    for (number, text) in texts.iter().enumerate() {
+        let own = run(decoder, std::slice::from_ref(text), PadSide::Right, sites);
+        states.extend(own.into_iter().map(|(key, values)| (key.replacen("s0", &format!("s{number}"), 1), values)));
+    }
+    states
+}
+
+/// max |difference| / max |reference|.
+fn relative(ours: &[f64], theirs: &[f64]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    let largest = theirs.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0_f64, |worst, value| worst.max(value));
+    assert!(ours.iter().all(|value| value.is_finite()));
+    worst / largest
+}
+
+fn worst(ours: &States, theirs: &States) -> (f64, String) {
+    assert_eq!(ours.len(), theirs.len());
+    theirs
+        .iter()
+        .map(|(key, theirs)| (relative(&ours[key], theirs), key.clone()))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .unwrap()
+}
+
+/// The texts of a fixture and its reference states.
+fn reference(folder: &PathBuf) -> (Vec<Vec<u32>>, States) {
+    let bytes = std::fs::read(folder.join("reference.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (mut texts, mut states) = (Vec::new(), States::new());
+    for number in 0..3 {
+        let view = file.tensor(&format!("s{number}.ids")).unwrap();
+        texts.push(view.data().as_chunks::<8>().0.iter().map(|id| i64::from_le_bytes(*id) as u32).collect());
+    }
+    for (name, view) in file.tensors().into_iter().filter(|(name, _)| !name.ends_with(".ids")) {
+        assert_eq!(view.dtype(), Dtype::F64, "{name}");
+        let values = view.data().as_chunks::<8>().0.iter().map(|value| f64::from_le_bytes(*value)).collect();
+        states.insert(name, values);
+    }
+    (texts, states)
+}
+
+/// The sites that a reference has, as a list for `run`.
+fn sites_of(reference: &States) -> Vec<Site> {
+    let has = |site: &Site| reference.keys().any(|key| key.rsplit('.').next() == Some(site.name()));
+    Site::ALL.into_iter().filter(has).collect()
+}
+
+#[test]
+fn every_site_of_every_family_agrees_with_transformers() {
+    for folder in variants() {
+        let (texts, theirs) = reference(&folder);
+        let sites = sites_of(&theirs);
+        assert!(sites.len() >= 12, "{}: {sites:?}", folder.display());
+        for (precision, bound) in [(Precision::F64, 1e-10), (Precision::F32, 5e-5)] {
+            let decoder = load(&folder, precision);
+            let mut found = (0.0, String::new());
+            for states in [
+                alone(&decoder, &texts, &sites),
+                run(&decoder, &texts, PadSide::Right, &sites),
+                run(&decoder, &texts, PadSide::Left, &sites),
+            ] {
+                let (error, key) = worst(&states, &theirs);
+                found = if error > found.0 { (error, key) } else { found };
+            }
+            let name = folder.strip_prefix(fixture("families")).unwrap().display().to_string();
+            eprintln!("{name:<24} {:<4} {:.1e} at {}", precision.name(), found.0, found.1);
+            assert!(found.0 <= bound, "{name} {}: {:e} at {}", precision.name(), found.0, found.1);
+        }
+    }
+}
+
+const STREAM: [Site; 7] =
+    [Site::Embed, Site::ResidPre, Site::ResidMid, Site::ResidPost, Site::AttnOut, Site::MlpOut, Site::HeadOut];
+
+#[test]
+fn additive_identities_hold_in_every_family() {
+    let mut biased = 0;
+    for folder in variants() {
+        let decoder = load(&folder, Precision::F64);
+        let (texts, _) = reference(&folder);
+        let states = run(&decoder, &texts, PadSide::Right, &STREAM);
+        let (config, text) = (decoder.config(), 2);
+        let at = |site: Site, layer: usize| &states[&format!("s{text}.{}", site.at(layer))];
+        let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<f64>>();
+        let close = |what: &str, layer, ours: &[f64], theirs: &[f64]| {
+            let error = relative(ours, theirs);
+            assert!(error < 1e-12, "{}, layer {layer}: {what}: {error:e}", folder.display());
+        };
+        close("embed = resid_pre", 0, at(Site::Embed, 0), at(Site::ResidPre, 0));
+        for layer in 0..config.layers {
+            let middle = sum(at(Site::ResidPre, layer), at(Site::AttnOut, layer));
+            close("resid_pre + attn_out = resid_mid", layer, &middle, at(Site::ResidMid, layer));
+            let after = sum(at(Site::ResidMid, layer), at(Site::MlpOut, layer));
+            close("resid_mid + mlp_out = resid_post", layer, &after, at(Site::ResidPost, layer));
+            // What the heads leave over is the output bias, the same at every token, or nothing.
+            let (d, heads) = (config.d_model, at(Site::HeadOut, layer));
+            let left: Vec<f64> = at(Site::AttnOut, layer)
+                .iter()
+                .enumerate()
+                .map(|(i, whole)| {
+                    let (token, j) = (i / d, i % d);
+                    whole - (0..config.heads).map(|head| heads[(token * config.heads + head) * d + j]).sum::<f64>()
+                })
+                .collect();
+            let bias: Vec<f64> = left.iter().take(d).copied().collect();
+            biased += usize::from(bias.iter().any(|value| value.abs() > 1e-3));
+            for token in left.chunks(d) {
+                assert!(token.iter().zip(&bias).all(|(a, b)| (a - b).abs() < 1e-10), "{}", folder.display());
+            }
+        }
+    }
+    assert_eq!(biased, 2 + 3 + 2 + 2, "layers of gpt2, gpt_neox with biases, and qwen3 with them");
+}
+
+/// Every site whose rows are tokens.
+fn token_sites() -> Vec<Site> {
+    Site::ALL.into_iter().filter(|&site| site != Site::Pattern).collect()
+}
+
+#[test]
+fn a_cache_in_chunks_gives_what_one_pass_gives_and_hooks_fire_the_same() {
+    for folder in variants() {
+        let decoder = load(&folder, Precision::F64);
+        let (texts, _) = reference(&folder);
+        let text = &texts[2];
+        let whole = run(&decoder, std::slice::from_ref(text), PadSide::Right, &token_sites());
+        // Where rotation changes with length, a cache holds on one side of the change only.
+        let start = decoder.config().rotation_changes_after().unwrap_or(0);
+        for cuts in [vec![start.max(4), text.len()], (start + 1..=text.len()).collect()] {
+            let (mut cache, mut states, mut at) = (KvCache::new(), States::new(), 0);
+            for cut in cuts {
+                let batch = cache.continue_with(&[&text[..cut]]).unwrap();
+                if cut <= start {
+                    cache = KvCache::new();
+                    continue;
+                }
+                let chunk = run_batch(&decoder, &batch, Some(&mut cache), &token_sites());
+                for (key, values) in chunk {
+                    states.entry(key).or_default().extend(values);
+                }
+                at = cut;
+            }
+            assert_eq!(at, text.len());
+            let (error, key) = worst(&states, &whole);
+            assert!(error < 1e-11, "{}: {error:e} at {key}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn permuting_a_batch_permutes_the_result() {
+    for folder in variants() {
+        let decoder = load(&folder, Precision::F32);
+        let (texts, _) = reference(&folder);
+        let turned = [texts[2].clone(), texts[0].clone(), texts[1].clone()];
+        let sites = [Site::ResidPost, Site::Z, Site::Logits];
+        for side in [PadSide::Right, PadSide::Left] {
+            let (a, b) = (run(&decoder, &texts, side, &sites), run(&decoder, &turned, side, &sites));
+            for (number, place) in [(0, 1), (1, 2), (2, 0)] {
+                for address in addresses(&decoder, &sites) {
+                    let (ours, theirs) = (&b[&format!("s{place}.{address}")], &a[&format!("s{number}.{address}")]);
+                    assert!(relative(ours, theirs) < 1e-6, "{} {address}", folder.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn half_precision_points_the_same_way_at_every_site() {
+    for folder in variants() {
+        let (texts, _) = reference(&folder);
+        let full = alone(&load(&folder, Precision::F32), &texts, &token_sites());
+        let half = alone(&load(&folder, Precision::Bf16), &texts, &token_sites());
+        let mut least = (1.0, String::new());
+        for (key, full) in &full {
+            let half = &half[key];
+            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let cosine = dot(full, half) / (dot(full, full) * dot(half, half)).sqrt();
+            least = if cosine < least.0 { (cosine, key.clone()) } else { least };
+        }
+        eprintln!("{:<60} least cosine {:.6} at {}", folder.display(), least.0, least.1);
+        assert!(least.0 >= 0.999, "{}: {} at {}", folder.display(), least.0, least.1);
+    }
+}
