@@ -410,7 +410,7 @@ fn configurations_that_are_not_supported_are_refused_by_key_and_value() {
     for (key, value, says) in [
         ("model_type", json!("bloom"), "architecture \"bloom\" is not supported; supported: gpt2"),
         ("model_type", json!(7), "at \"model_type\""),
-        ("hidden_act", json!("gelu"), "hidden_act = \"gelu\" is not supported; supported: \"silu\""),
+        ("hidden_act", json!("mish"), "hidden_act = \"mish\" is not supported; supported: silu, gelu"),
         ("rope_scaling", json!({ "rope_type": "llama3", "factor": 8.0 }), "rope_type = \"llama3\" is not supported"),
         ("rope_scaling", json!({ "type": "linear", "factor": 2.0 }), "type = \"linear\" is not supported"),
         ("rope_scaling", json!("linear"), "at \"rope_scaling\""),

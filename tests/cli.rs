@@ -231,7 +231,7 @@ fn capture_refuses_models_that_it_cannot_read() {
     };
     spoilt(&|model| model.remove("config.json"), &["config.json", "No such file"]);
     spoilt(&|model| drop(model.write("config.json", "{\n\"model_type\": \"lla")), &["config.json:2"]);
-    spoilt(&|model| model.set("config.json", "hidden_act", json!("gelu")), &["config.json", "hidden_act = \"gelu\""]);
+    spoilt(&|model| model.set("config.json", "hidden_act", json!("mish")), &["config.json", "hidden_act = \"mish\""]);
     spoilt(&|model| model.set("config.json", "model_type", json!("mamba")), &["config.json", "architecture \"mamba\""]);
     spoilt(&|model| model.set("config.json", "num_hidden_layers", json!(2)), &["model.layers.2."]);
     spoilt(&|model| model.set("config.json", "intermediate_size", json!(81)), &["mlp.", "has shape", "expected"]);

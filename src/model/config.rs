@@ -41,7 +41,8 @@ pub struct DecoderConfig {
     pub attention_cap: Option<f64>,
     /// Soft cap on the logits.
     pub logit_cap: Option<f64>,
-    /// Of each layer: how many tokens back a token sees, itself included, `[l]`; `None` for all of them.
+    /// Of each layer: how many tokens back a token sees, itself included, `[l]`; `None` for all of them. Empty
+    /// where no layer has a window.
     pub windows: Vec<Option<usize>>,
 }
 

@@ -41,7 +41,7 @@ fn config(settings: &Settings<'_>) -> Result<DecoderConfig> {
         attention_scale: ((d_model / heads) as f64).powf(-0.5),
         attention_cap: None,
         logit_cap: None,
-        windows: vec![None; layers],
+        windows: Vec::new(),
     })
 }
 

@@ -17,7 +17,8 @@ pub(super) const MISTRAL: Family = Family {
     name: "mistral",
     config: |settings| {
         let mut config = settings.usual_whole("mistral")?;
-        config.windows = vec![settings.optional_size("sliding_window")?; config.layers];
+        let window = settings.optional_size("sliding_window")?;
+        config.windows = settings.windows(config.layers, window, |_| window.is_some())?;
         Ok(config)
     },
     build: |loader, config, settings| PLAIN.build(loader, config, settings),

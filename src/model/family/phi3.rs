@@ -7,7 +7,8 @@ pub(super) const FAMILY: Family = Family {
     name: "phi3",
     config: |settings| {
         let mut config = settings.usual("phi3")?;
-        config.windows = vec![settings.optional_size("sliding_window")?; config.layers];
+        let window = settings.optional_size("sliding_window")?;
+        config.windows = settings.windows(config.layers, window, |_| window.is_some())?;
         Ok(config)
     },
     build: |loader, config, settings| Usual { fused: true, ..PLAIN }.build(loader, config, settings),

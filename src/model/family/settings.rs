@@ -109,6 +109,10 @@ impl Settings<'_> {
         default: impl Fn(usize) -> bool,
     ) -> Result<Vec<Option<usize>>> {
         let key = "layer_types";
+        // A list as long as a damaged file's count of layers must not be made.
+        if layers > 100_000 {
+            return Err(self.wrong("num_hidden_layers", format!("{layers} is no number of layers")));
+        }
         let slides: Vec<bool> = match self.get(key) {
             None => (0..layers).map(default).collect(),
             Some(value) => value
@@ -158,7 +162,7 @@ impl Settings<'_> {
             attention_scale: (head_size as f64).powf(-0.5),
             attention_cap: None,
             logit_cap: None,
-            windows: vec![None; layers],
+            windows: Vec::new(),
         })
     }
 
