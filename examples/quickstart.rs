@@ -16,7 +16,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let model = Model::load(path)?;
-    let (texts, labels) = LabelledText::split(LabelledText::load("data/moral_acts.jsonl")?)?;
+    let (texts, labels) = LabelledText::bare(LabelledText::load("data/moral_acts.jsonl")?)?;
     let states = Readout::new(Site::ResidPost.all_layers(), Pool::Last).capture(&model, &texts)?;
     let probes = LogisticProbe::default().fit_all(&states, &labels)?;
     for row in probes.rows() {

@@ -49,6 +49,9 @@ struct Options {
     /// Comma-separated sites, read in every layer.
     #[arg(long, default_value = "resid_post,attn_out,mlp_out")]
     sites: String,
+    /// Strength of the probes' L2 penalty (1/C of scikit-learn); default: the width of the states.
+    #[arg(long)]
+    alpha: Option<f64>,
     /// Seed of the choice of questions, the split, the bootstrap and the null.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -82,7 +85,10 @@ fn run(options: &Options) -> Result<()> {
 
     let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
     let states = readout.capture_with(&model, &texts, &bars)?;
-    let probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
+    let mut probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
+    if let Some(alpha) = options.alpha {
+        probe = probe.alpha(alpha);
+    }
     let probes = probe.fit_all(&states, &labels)?;
 
     let study = study.run_with(&model, &readout, &bars)?;

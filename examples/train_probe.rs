@@ -28,9 +28,9 @@ struct Options {
     /// Where to write the held-out results as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Strength of the L2 penalty (1/C of scikit-learn).
-    #[arg(long, default_value_t = 1.0)]
-    alpha: f64,
+    /// Strength of the L2 penalty (1/C of scikit-learn); default: the width of the states.
+    #[arg(long)]
+    alpha: Option<f64>,
     /// Share of the rows to hold out, in whole groups.
     #[arg(long, default_value_t = 0.25)]
     test: f64,
@@ -47,13 +47,19 @@ fn run(options: &Options) -> Result<()> {
     let activations = Activations::load(&options.activations)?;
     let labels = Labels::load(&options.labels, activations.ids())?;
     let split = GroupSplit::default().test_fraction(options.test).seed(options.seed);
-    let probe = LogisticProbe::default().alpha(options.alpha).split(split).seed(options.seed);
+    let mut probe = LogisticProbe::default().split(split).seed(options.seed);
+    if let Some(alpha) = options.alpha {
+        probe = probe.alpha(alpha);
+    }
     let probes = probe.fit_all(&activations, &labels)?;
     probes.save(&options.out)?;
     if let Some(path) = &options.json {
         probes.write_json(path)?;
     }
-    println!("{:<18} {:<20} {:>8} {:>8}  converged", "address", "AUROC", "accuracy", "log-loss");
+    println!(
+        "{:<18} {:<20} {:>8} {:>8}  converged   (chance: AUROC 0.5, log-loss 0.693)",
+        "address", "AUROC", "accuracy", "log-loss"
+    );
     for row in probes.rows() {
         let auroc = format!("{:.3} [{:.3}, {:.3}]", row.auroc, row.auroc_low, row.auroc_high);
         let loss = row.log_loss.map(|loss| format!("{loss:.3}")).unwrap_or_default();

@@ -411,8 +411,8 @@ fn configurations_that_are_not_supported_are_refused_by_key_and_value() {
         ("model_type", json!("bloom"), "architecture \"bloom\" is not supported; supported: gpt2"),
         ("model_type", json!(7), "at \"model_type\""),
         ("hidden_act", json!("mish"), "hidden_act = \"mish\" is not supported; supported: silu, gelu"),
-        ("rope_scaling", json!({ "rope_type": "llama3", "factor": 8.0 }), "rope_type = \"llama3\" is not supported"),
-        ("rope_scaling", json!({ "type": "linear", "factor": 2.0 }), "type = \"linear\" is not supported"),
+        ("rope_scaling", json!({ "rope_type": "yarn", "factor": 8.0 }), "rope_type = \"yarn\" is not supported"),
+        ("rope_scaling", json!({ "type": "dynamic", "factor": 2.0 }), "type = \"dynamic\" is not supported"),
         ("rope_scaling", json!("linear"), "at \"rope_scaling\""),
         ("rope_parameters", json!({ "rope_theta": -1 }), "at \"rope_theta\""),
         ("rope_parameters", json!({ "partial_rotary_factor": 0.5 }), "partial_rotary_factor = 0.5"),
@@ -592,7 +592,10 @@ fn bad_lines_of_texts_are_named() {
     refused(Text::load(folder.join("none.jsonl")), &["none.jsonl", "No such file"]);
     refused(Text::load(folder.write("texts.jsonl", "\n \n")), &["texts.jsonl", "holds no rows"]);
     refused(Text::load(folder.write("texts.txt", "")), &["texts.txt", "holds no texts"]);
-    refused(Text::load(folder.write("texts.txt", "one\n\nthree\n")), &["texts.txt:2", "is empty"]);
+    refused(Text::load(folder.write("texts.txt", "\n \n")), &["texts.txt", "holds no texts"]);
+    let ids: Vec<String> =
+        Text::load(folder.write("texts.txt", "one\n\nthree\n")).unwrap().into_iter().map(|text| text.id).collect();
+    assert_eq!(ids, ["1", "3"], "empty lines are left out");
     refused(Text::load(folder.write("texts.txt", b"one\ntwo \xff\n")), &["texts.txt:2", "not UTF-8"]);
 }
 

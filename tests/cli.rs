@@ -220,7 +220,7 @@ fn capture_refuses_models_that_it_cannot_read() {
     refuse(&models.write("bad.gguf", "not a model"), &["bad.gguf", "no GGUF file"]);
     refuse(&models.write("empty.gguf", ""), &["empty.gguf", "is empty"]);
     let bert = Gguf::tiny().with("general.architecture", text("bert")).bytes();
-    refuse(&models.write("bert.gguf", bert), &["bert.gguf", "architecture \"bert\"", "supported: llama"]);
+    refuse(&models.write("bert.gguf", bert), &["bert.gguf", "architecture \"bert\"", "supported: gpt2"]);
     let zero = Gguf::tiny().with("general.alignment", made::Meta::U32(0)).bytes();
     refuse(&models.write("zero.gguf", zero), &["zero.gguf", "general.alignment"]);
 
@@ -260,7 +260,7 @@ fn capture_refuses_texts_that_it_cannot_read() {
         ),
         ("texts.jsonl", "{\"id\":\"a\",\"text\":\"\"}\n", &["texts.jsonl:1", "text \"a\" is empty"]),
         ("texts.jsonl", "", &["texts.jsonl", "holds no rows"]),
-        ("texts.txt", "one\n\nthree\n", &["texts.txt:2", "is empty"]),
+        ("texts.txt", "\n\n", &["texts.txt", "holds no texts"]),
     ] {
         let texts = display(folder.write(name, content));
         fails("capture", &["--model", &tied(), "--texts", &texts, "--out", &out], &folder, says);

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::fixture;
+use probity::generate::Session;
 use probity::hook::{Address, Hooks, Site};
 use probity::model::{Decoder, KvCache, LoadOptions, LogitsFor, Precision};
-use probity::text::{PadSide, TokenBatch};
+use probity::text::{PadSide, TokenBatch, Tokenizer};
+use probity::Model;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 
@@ -252,5 +254,43 @@ fn half_precision_points_the_same_way_at_every_site() {
         }
         eprintln!("{:<60} least cosine {:.6} at {}", folder.display(), least.0, least.1);
         assert!(least.0 >= 0.999, "{}: {} at {}", folder.display(), least.0, least.1);
+    }
+}
+
+#[test]
+fn sessions_cross_the_length_at_which_rotation_changes() {
+    // A family fixture has no tokeniser; any that has no more ids will do.
+    let words: serde_json::Map<_, _> = (0..70).map(|id| (format!("w{id}"), id.into())).collect();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "added_tokens": [], "truncation": null, "padding": null, "normalizer": null,
+        "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": words, "unk_token": "w0" },
+    });
+    let decoder = load(&fixture("families/phi3/longrope"), Precision::F64);
+    assert_eq!(decoder.config().rotation_changes_after(), Some(8));
+    let model = Model::new("longrope", decoder, Tokenizer::from_json(&tokenizer.to_string()).unwrap()).unwrap();
+    let logs = |text: &[u32]| {
+        let batch = TokenBatch::new(&[text], PadSide::Right).unwrap();
+        let logits = model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
+        logits.squeeze_dim(0).log_softmax(-1, Kind::Double)
+    };
+    let texts: [&[u32]; 2] = [&[5, 6, 7, 8, 9, 10], &[40, 41, 42]];
+    let mut session = Session::new(&model);
+    session.read(&texts, |_| Hooks::new()).unwrap();
+    let options = vec![vec![vec![20, 21, 22, 23, 24]], vec![vec![30, 31]]];
+    for (row, scores) in session.score(&options).unwrap().iter().enumerate() {
+        let (text, option) = (texts[row], &options[row][0]);
+        // As far as the branch is run: its last token is predicted, not read.
+        let read = logs(&[text, &option[..option.len() - 1]].concat());
+        let expected: f64 =
+            (text.len() - 1..).zip(option).map(|(at, &id)| read.double_value(&[at as i64, i64::from(id)])).sum();
+        assert!((scores[0].total - expected).abs() < 1e-5, "row {row}: {} {expected}", scores[0].total);
+    }
+    for (text, generated) in texts.iter().zip(session.greedy_until(8, &[]).unwrap()) {
+        let mut grown = text.to_vec();
+        for _ in 0..8 {
+            grown.push(logs(&grown).select(0, -1).argmax(-1, false).int64_value(&[]) as u32);
+        }
+        assert_eq!(generated, &grown[text.len()..]);
     }
 }

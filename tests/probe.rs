@@ -106,7 +106,8 @@ fn the_objective_is_scikit_learns_optimum() {
         let coef = Array1::from_vec(f64s(&tensors.tensor("coef").unwrap()));
         let intercept = f64s(&tensors.tensor("intercept").unwrap())[0];
 
-        let fitted = LogisticProbe::default().fit(Training::new(name, rows.view(), labels).unwrap()).unwrap();
+        let fitted =
+            LogisticProbe::default().alpha(1.0).fit(Training::new(name, rows.view(), labels).unwrap()).unwrap();
         let found = fitted.fit.objective.unwrap();
         assert!(fitted.fit.converged, "{name}: {:?}", fitted.fit);
         assert!((found / objective - 1.0).abs() < 1e-6, "{name}: {found} against {objective}");
@@ -147,7 +148,7 @@ fn a_run_that_stops_early_is_continued_to_the_same_optimum() {
     let rows = rows.mapv(f64::from);
     let fit = |max| {
         let training = Training::new("x", rows.view(), labels.clone()).unwrap();
-        LogisticProbe::default().max_iterations(max).fit(training).unwrap()
+        LogisticProbe::default().alpha(1.0).max_iterations(max).fit(training).unwrap()
     };
     let (whole, pieces) = (fit(1_000), fit(12));
     assert!(pieces.fit.solver_runs > 1 && pieces.fit.converged, "{:?}", pieces.fit);
@@ -300,7 +301,7 @@ fn a_bank_round_trips_and_equal_seeds_give_equal_bytes() {
     let loaded = ProbeBank::load(&a).unwrap();
     assert_eq!(loaded.provenance(), bank.provenance());
     assert_eq!(loaded.provenance()["model_sha256"], "abc");
-    assert_eq!(loaded.provenance()["probe_alpha"], "1");
+    assert_eq!(loaded.provenance()["probe_alpha"], "width of the states");
     assert_eq!(loaded.len(), 2);
     for (old, new) in bank.iter().zip(loaded.iter()) {
         assert_eq!(old.direction, new.direction);

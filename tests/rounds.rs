@@ -210,12 +210,14 @@ fn protocols_that_cannot_be_run_are_refused() {
     let reserved = Instruction { name: NO_INSTRUCTION.into(), ..instructions()[0].clone() };
     let last = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
     let mean = Readout::new(Site::ResidPost.all_layers(), Pool::Mean);
+    let logits = Readout::new(Site::Logits.all_layers(), Pool::Last);
     for (protocol, readout, says) in [
         (protocol().instructions(twice), &last, "each name once"),
         (protocol().instructions([reserved]), &last, "stands for round 0"),
         (protocol().batch(0), &last, "at least 1"),
         (protocol().answer_tokens(0), &last, "at least 1"),
         (protocol(), &mean, "Pool::Last"),
+        (protocol(), &logits, "no site of a study"),
     ] {
         let error = protocol.run(&model, readout).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

@@ -5,9 +5,12 @@ mod common;
 use std::cell::RefCell;
 
 use common::{max_abs, max_difference, smollm, tiny, values};
+use ndarray::Array1;
+use probity::causal::Intervention;
 use probity::generate::Session;
 use probity::hook::{Hooks, Site};
 use probity::model::LogitsFor;
+use probity::probe::Direction;
 use probity::text::{PadSide, TokenBatch};
 use probity::{Error, Model};
 use tch::{Kind, Tensor};
@@ -193,4 +196,46 @@ fn wrong_use_is_an_error_and_the_session_stays_usable() {
     let (states, run) = read(&mut session, &model, &[&[1, 2, 3, 4]]);
     assert_eq!(run, 4);
     assert!(max_difference(&states[0], &recomputed_states(&model, &[1, 2, 3, 4])) < 1e-4);
+}
+
+#[test]
+fn an_intervention_needs_a_fresh_session_and_leaves_no_trace_in_the_next_read() {
+    let model = tiny("tied");
+    let width = model.config().unwrap().d_model;
+    let direction = Direction::new(Site::ResidPost.at(0), Array1::from_shape_fn(width, |i| (i as f64).cos()));
+    let push = Intervention::add(&direction, 20.0);
+    let steered = |_: &TokenBatch| {
+        let mut hooks = Hooks::new();
+        push.attach(&mut hooks);
+        hooks
+    };
+    let text: &[u32] = &[5, 6, 7, 8, 9];
+    let option = [vec![vec![50, 51]]];
+    let score = |session: &mut Session<'_>| session.score(&option).unwrap()[0][0].total;
+
+    let mut session = Session::new(&model);
+    session.read(&[text], |_| Hooks::new()).unwrap();
+    let clean = score(&mut session);
+    assert!(session.read(&[text], steered).unwrap_err().to_string().contains("read nothing yet"));
+
+    let mut session = Session::new(&model);
+    session.read(&[text], steered).unwrap();
+    assert!((score(&mut session) - clean).abs() > 0.1, "the intervention matters");
+    session.read(&[text], |_| Hooks::new()).unwrap();
+    assert!((score(&mut session) - clean).abs() < 1e-4, "and is gone");
+}
+
+#[test]
+fn a_row_that_has_ended_does_not_outgrow_the_context() {
+    let model = tiny("tied");
+    let long: Vec<u32> = (0..64).map(|at| 3 + at % 200).collect();
+    let mut session = Session::new(&model);
+    session.read(&[&long], |_| Hooks::new()).unwrap();
+    let stop = session.greedy_until(1, &[]).unwrap()[0][0];
+    let short: &[u32] = &[40, 41];
+    session.read(&[short], |_| Hooks::new()).unwrap();
+    let alone = session.greedy_until(6, &[stop]).unwrap().remove(0);
+    assert!(!alone.is_empty());
+    session.read(&[&long, short], |_| Hooks::new()).unwrap();
+    assert_eq!(session.greedy_until(6, &[stop]).unwrap(), [vec![], alone]);
 }

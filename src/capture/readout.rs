@@ -10,7 +10,7 @@ use crate::hook::{Address, Hooks, Selection, Site};
 use crate::model::{KvCache, LogitsFor};
 use crate::progress::Progress;
 use crate::text::{Encoded, PadSide, Text, TokenBatch};
-use crate::{Error, Model, Provenance, Result};
+use crate::{file, Error, Model, Provenance, Result};
 
 /// What to read from a model: places, and how the tokens of a span become a row.
 ///
@@ -104,6 +104,7 @@ impl Readout {
         let skipped = prefix.map_or(0, <[u32]>::len);
         for batch in batches(&encoded, self.batch_tokens) {
             let ids: Vec<&[u32]> = batch.iter().map(|&text| &encoded[text].ids[skipped..]).collect();
+            tracing::debug!(texts = batch.len(), shared = skipped, "reading a batch");
             let (input, mut cache) = match &start {
                 Some(start) => {
                     let mut cache = start.0.repeated(ids.len())?;
@@ -125,7 +126,8 @@ impl Readout {
 
         let mut activations = Activations::new(texts.iter().map(|text| text.id.clone()))
             .with_provenance(model.provenance().clone())
-            .with_provenance(self.provenance());
+            .with_provenance(self.provenance())
+            .with_provenance(of_texts(texts)?);
         if let Some(groups) = texts.iter().map(|text| text.group.clone()).collect() {
             activations = activations.with_groups(groups)?;
         }
@@ -170,6 +172,21 @@ impl Readout {
     pub(crate) fn provenance(&self) -> Provenance {
         Provenance::from([("pool".to_owned(), self.pool.name().to_owned())])
     }
+}
+
+/// Which texts were read, and whether as conversations.
+fn of_texts(texts: &[Text]) -> Result<Provenance> {
+    let failed = |error: serde_json::Error| Error::setting("texts", "", error.to_string());
+    let rendered = texts.iter().filter(|text| text.rendered).count();
+    let form = match rendered {
+        0 => "plain",
+        some if some == texts.len() => "rendered",
+        _ => "plain and rendered",
+    };
+    Ok(Provenance::from([
+        ("texts_sha256".to_owned(), file::sha256(serde_json::to_vec(texts).map_err(failed)?)),
+        ("texts_form".to_owned(), form.to_owned()),
+    ]))
 }
 
 /// The keys and values of what all texts begin with.

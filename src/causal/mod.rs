@@ -64,7 +64,7 @@ impl Intervention {
     }
 
     /// Adds the hook that does it. A pass fails with [`Error::Mismatch`] if the states there have another
-    /// width than the direction, and with [`Error::Setting`] for an amount that is not finite.
+    /// width than the direction or the direction is all zeros, and with [`Error::Setting`] for an amount that is not finite.
     pub fn attach<'a>(&'a self, hooks: &mut Hooks<'a>) {
         hooks.replace(self.address, |states| self.apply(states));
     }
@@ -74,6 +74,10 @@ impl Intervention {
         let width = states.size().last().copied().unwrap_or(0);
         if width != self.unit.len() as i64 {
             let problem = format!("the direction has width {}, the states there have {width}", self.unit.len());
+            return Err(Error::Mismatch { what: format!("intervention at {}", self.address), problem });
+        }
+        if self.unit.iter().all(|&value| value == 0.0) {
+            let problem = "the direction is all zeros: acting along it would change nothing".to_owned();
             return Err(Error::Mismatch { what: format!("intervention at {}", self.address), problem });
         }
         let unit = Tensor::f_from_slice(&self.unit)?.f_to_device(states.device())?;

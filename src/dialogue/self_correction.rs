@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::table::Table;
 use super::{Instruction, Transcript};
 use crate::capture::{Activations, Collector, Pool, Readout};
+use crate::hook::Site;
 use crate::progress::Progress;
 use crate::task::{Answer, AnsweredRound, ChoiceItem, ChoiceTask};
 use crate::text::Role;
@@ -54,7 +55,7 @@ pub struct Round {
 }
 
 impl Round {
-    /// The answers with their labels.
+    /// The answers with their instruction and round.
     pub fn answered(&self) -> AnsweredRound<'_> {
         AnsweredRound { instruction: &self.instruction, round: self.round, answers: &self.answers }
     }
@@ -155,6 +156,9 @@ impl SelfCorrection {
         self.check(readout)?;
         let items = self.task.items();
         let addresses = readout.addresses(model)?;
+        if let Some(logits) = addresses.iter().find(|address| address.site() == Site::Logits) {
+            return Err(Error::setting("selection", logits, "no site of a study: option scores hold what it says"));
+        }
         let mut schedule = vec![(NO_INSTRUCTION.to_owned(), 0)];
         for instruction in &self.instructions {
             schedule.extend((1..=self.rounds).map(|round| (instruction.name.clone(), round)));

@@ -9,8 +9,12 @@ use crate::{Error, Model, Result};
 
 /// A batch of b growing texts (such as conversations) with their keys and values.
 ///
-/// The result of every call depends on the texts only, never on what the cache happened to hold: what a row
-/// and its new text have in common is reused, the rest is run.
+/// The result of every call depends on the texts and on that call's hooks only, never on what the cache happened
+/// to hold: what a row and its new text have in common is reused, the rest is run.
+///
+/// Hooks that replace change the keys and values that are kept. A read with such hooks must be the session's
+/// first, and the read after it starts anew; scores and answers that follow it continue from the changed states,
+/// without hooks on their own tokens.
 ///
 /// ```no_run
 /// use probity::{generate::Session, hook::Hooks, Model};
@@ -28,6 +32,8 @@ pub struct Session<'m> {
     cache: KvCache,
     /// Natural logarithms of the next token's probabilities after what was read, `[b, v]`.
     next: Option<Tensor>,
+    /// Whether the cache holds states that a hook has changed.
+    altered: bool,
 }
 
 /// The score of one continuation.
@@ -49,26 +55,34 @@ impl OptionScores {
 impl<'m> Session<'m> {
     /// An empty session.
     pub fn new(model: &'m Model) -> Self {
-        Session { model, cache: KvCache::new(), next: None }
+        Session { model, cache: KvCache::new(), next: None, altered: false }
     }
 
     /// Reads b whole texts; only what the cache does not hold yet is run. `hooks` makes the hooks of this
     /// pass; it is given the batch that is run, which always includes each text's last token.
     ///
     /// # Errors
-    /// [`Error::TextLength`] for an empty text or one longer than the context; those of
-    /// [`crate::model::Decoder::forward`]. The session is then empty.
+    /// [`Error::TextLength`] for an empty text or one longer than the context; [`Error::Setting`] for hooks that
+    /// replace, where some of the texts was read without them; those of
+    /// [`Network::forward`](crate::model::Network::forward). The session is then empty.
     pub fn read<'h>(&mut self, texts: &[&[u32]], hooks: impl FnOnce(&TokenBatch) -> Hooks<'h>) -> Result<()> {
         self.check_length(texts.iter().map(|text| text.len()))?;
         self.next = None;
         // Taken out, so that a failed pass leaves no cache that claims tokens it never saw.
         let mut cache = std::mem::take(&mut self.cache);
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
-        if self.must_rerun(cache.ledger(), &lengths) {
+        if std::mem::take(&mut self.altered) || self.must_rerun(cache.ledger(), &lengths) {
             cache = KvCache::new();
         }
         let batch = cache.continue_with(texts)?;
-        let logits = self.run(&batch, &mut cache, &mut hooks(&batch), LogitsFor::Last)?;
+        let mut hooks = hooks(&batch);
+        let kept = lengths.iter().zip(&batch.rows).any(|(&length, row)| row.len() < length);
+        if hooks.replaces() && kept {
+            let expected = "hooks that replace need a session that has read nothing yet";
+            return Err(Error::setting("hooks", "replacing", expected));
+        }
+        let logits = self.run(&batch, &mut cache, &mut hooks, LogitsFor::Last)?;
+        self.altered = hooks.replaces();
         self.cache = cache;
         self.next = logits.map(|logits| logits.f_select(1, 0)?.f_log_softmax(-1, Kind::Float)).transpose()?;
         Ok(())
@@ -181,10 +195,12 @@ impl<'m> Session<'m> {
             }
             let ledger = self.cache.ledger();
             self.check_length((0..rows).filter(|&row| open[row]).map(|row| ledger.tokens(row).count() + 1))?;
-            // A row that has ended is fed its own choice on and on; what it makes of it is not used.
+            // A row that has ended is fed on and on, always in the place of its last token, so that it does not
+            // grow; what it makes of it is not used.
             let fed: Vec<[u32; 1]> = chosen.iter().map(|&id| [id as u32]).collect();
             let fed: Vec<&[u32]> = fed.iter().map(|id| id.as_slice()).collect();
             let mut cache = std::mem::take(&mut self.cache);
+            (0..rows).filter(|&row| !open[row]).for_each(|row| cache.take_back(row));
             let grown: Vec<usize> = (0..rows).map(|row| cache.ledger().tokens(row).count() + 1).collect();
             let batch = if self.must_rerun(cache.ledger(), &grown) {
                 let texts = whole(cache.ledger(), &fed);

@@ -74,6 +74,11 @@ impl<'a> Hooks<'a> {
         self.sites & site.bit() != 0 && self.entries.iter().any(|entry| is_at(entry.address, site, layer))
     }
 
+    /// Whether some hook replaces, so that what comes after it is no longer the model's own.
+    pub fn replaces(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.action, Action::Replace(_)))
+    }
+
     /// The last layer that a hook needs: `None` without hooks in layers. With a hook on
     /// [`Site::FinalNorm`] or [`Site::Logits`] it is the model's last.
     pub fn last_layer(&self, geometry: &Geometry) -> Option<usize> {

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
-    /// The behaviour improves, the immorality of the states does not go down by more than the margin.
+    /// The behaviour improves, the immorality of the states changes by less than the margin.
     Superficial,
     /// The behaviour improves, and the immorality of the states goes down with it.
     Internal,

@@ -1,6 +1,6 @@
 //! Keys and values of a batch of conversations, kept between passes.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::DecoderConfig;
 use crate::text::{SlotLedger, TokenBatch};
@@ -44,6 +44,11 @@ impl KvCache {
     /// Those of [`SlotLedger::append`].
     pub fn append(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         self.ledger.append(texts)
+    }
+
+    /// Takes back the last token of one row; its slot becomes a gap.
+    pub fn take_back(&mut self, row: usize) {
+        self.ledger.take_back(row);
     }
 
     /// Takes back all slots from `slots` on, as after scoring a branch.
@@ -109,10 +114,5 @@ impl KvCache {
         let view = (all_keys.f_narrow(2, 0, slots)?, all_values.f_narrow(2, 0, slots)?);
         self.layers[layer] = Some((all_keys, all_values));
         Ok(view)
-    }
-
-    /// The dtype in which keys and values are held, once there are any.
-    pub fn kind(&self) -> Option<Kind> {
-        self.layers.iter().flatten().next().map(|(keys, _)| keys.kind())
     }
 }

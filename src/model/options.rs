@@ -81,6 +81,7 @@ impl LoadOptions {
     /// As [`Model::load`]; [`Error::Torch`] for a device that is not there.
     pub fn model(&self, path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
+        tracing::debug!(path = %path.display(), precision = self.precision.name(), "loading a model");
         let kind = std::fs::metadata(path).map_err(Error::io(path))?;
         if kind.is_dir() {
             return Model::from_directory(path, self);

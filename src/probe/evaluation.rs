@@ -27,7 +27,7 @@ impl Evaluation {
     /// Evaluates decisions, `[n]`, against labels, `[n]`, with resamples of the same rows.
     ///
     /// # Errors
-    /// [`Error::OneClass`]; [`Error::RowCount`].
+    /// [`Error::OneClass`]; [`Error::RowCount`]; [`Error::NotFinite`].
     pub fn new(decisions: &[f64], labels: &[bool], calibrated: bool, resamples: &ClusterBootstrap) -> Result<Self> {
         let n = labels.len();
         for (what, found) in [("decisions", decisions.len()), ("resampled rows", resamples.rows())] {
@@ -37,6 +37,9 @@ impl Evaluation {
         }
         let ranking = Ranking::new(decisions, labels);
         let auroc = ranking.and_then(|ranking| resamples.statistic(|weights| ranking.weighted_auroc(weights)));
+        if let Some(row) = decisions.iter().position(|decision| !decision.is_finite()) {
+            return Err(Error::NotFinite { what: "decisions".into(), row, id: String::new() });
+        }
         let Some(auroc) = auroc else {
             let label = u8::from(labels.iter().any(|&label| label));
             return Err(Error::OneClass { part: "test", label });

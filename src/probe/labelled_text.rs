@@ -49,20 +49,20 @@ impl LabelledText {
     ///
     /// # Errors
     /// [`Error::RowCount`] never: both come from the same rows.
-    pub fn split(rows: Vec<LabelledText>) -> Result<(Vec<Text>, Labels)> {
+    pub fn bare(rows: Vec<LabelledText>) -> Result<(Vec<Text>, Labels)> {
         let labels = rows.iter().map(|row| row.label == 1).collect();
         let groups: Vec<String> = rows.iter().map(|row| row.group.clone()).collect();
         let text = |row: LabelledText| Text { group: Some(row.group), ..Text::new(row.id, row.text) };
         Ok((rows.into_iter().map(text).collect(), Labels::new(labels, groups)?))
     }
 
-    /// [`LabelledText::split`], each text as a user's turn up to where the answer begins
+    /// [`LabelledText::bare`], each text as a user's turn up to where the answer begins
     /// ([`Text::into_turn`]): probes for rounds of self-correction learn where they will read.
     ///
     /// # Errors
     /// [`Error::Template`].
     pub fn turns(rows: Vec<LabelledText>, template: &ChatTemplate) -> Result<(Vec<Text>, Labels)> {
-        let (texts, labels) = LabelledText::split(rows)?;
+        let (texts, labels) = LabelledText::bare(rows)?;
         let turns = texts.into_iter().map(|text| text.into_turn(template)).collect::<Result<_>>()?;
         Ok((turns, labels))
     }

@@ -16,7 +16,8 @@ use crate::{Error, Provenance, Result};
 /// returned with `converged: false` in its [`FitReport`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogisticProbe {
-    alpha: f64,
+    /// The width of the states if `None`.
+    alpha: Option<f64>,
     max_iterations: u64,
     tolerance: f64,
     protocol: Protocol,
@@ -24,14 +25,16 @@ pub struct LogisticProbe {
 
 impl Default for LogisticProbe {
     fn default() -> Self {
-        LogisticProbe { alpha: 1.0, max_iterations: 1_000, tolerance: 1e-8, protocol: Protocol::default() }
+        LogisticProbe { alpha: None, max_iterations: 1_000, tolerance: 1e-8, protocol: Protocol::default() }
     }
 }
 
 impl LogisticProbe {
-    /// Sets the penalty's strength, 1/C in scikit-learn, above 0; default 1.
+    /// Sets the penalty's strength, 1/C in scikit-learn, above 0. Default: the width d of the states. In a Bayesian
+    /// reading each weight then has the prior variance 1/d, and the log-odds of a typical state the variance 1,
+    /// whatever the width; scikit-learn's C = 1 lets a few hundred texts be learnt by heart.
     pub fn alpha(mut self, alpha: f64) -> Self {
-        self.alpha = alpha;
+        self.alpha = Some(alpha);
         self
     }
 
@@ -82,7 +85,7 @@ impl Estimator for LogisticProbe {
 
     fn settings(&self) -> Provenance {
         [
-            ("probe_alpha", self.alpha.to_string()),
+            ("probe_alpha", self.alpha.map_or("width of the states".to_owned(), |alpha| alpha.to_string())),
             ("probe_max_iterations", self.max_iterations.to_string()),
             ("probe_tolerance", self.tolerance.to_string()),
         ]
@@ -99,8 +102,8 @@ impl Estimator for LogisticProbe {
     }
 
     fn validate(&self) -> Result<()> {
-        if !(self.alpha > 0.0 && self.alpha.is_finite()) {
-            return Err(Error::setting("alpha", self.alpha, "above 0 and finite; it is 1/C of scikit-learn"));
+        if let Some(alpha) = self.alpha.filter(|alpha| !(*alpha > 0.0 && alpha.is_finite())) {
+            return Err(Error::setting("alpha", alpha, "above 0 and finite; it is 1/C of scikit-learn"));
         }
         if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
             return Err(Error::setting("tolerance", self.tolerance, "above 0 and below 1"));
@@ -116,8 +119,12 @@ impl Estimator for LogisticProbe {
         let Training { what, mut rows, labels } = training;
         let standardiser = Standardiser::fit(rows.view());
         standardiser.apply(&mut rows);
-        let problem = Problem { alpha: self.alpha, max_iterations: self.max_iterations, tolerance: self.tolerance };
+        let alpha = self.alpha.unwrap_or(rows.ncols().max(1) as f64);
+        let problem = Problem { alpha, max_iterations: self.max_iterations, tolerance: self.tolerance };
         let solution = problem.solve(rows, &labels).map_err(|error| Error::Fit { what, problem: error.to_string() })?;
+        if solution.relative_gap > self.tolerance {
+            tracing::warn!(gap = solution.relative_gap, tolerance = self.tolerance, "a logistic fit did not converge");
+        }
         let (weights, intercept) = standardiser.to_raw(&solution.weights, solution.intercept);
         let fit = FitReport {
             n_train: labels.len(),

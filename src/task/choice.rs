@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Place;
+use crate::stats::rng;
 use crate::{file, Error, Result};
 
 /// Whether the context settles the question.
@@ -81,7 +80,7 @@ impl ChoiceItem {
         if let Some(option) = self.options.iter().position(|option| option.trim().is_empty()) {
             return Some(format!("option {option} is empty"));
         }
-        let distinct: HashSet<&String> = self.options.iter().collect();
+        let distinct: HashSet<String> = self.options.iter().map(|option| option.to_lowercase()).collect();
         if distinct.len() != count {
             return Some("two options are the same".to_owned());
         }
@@ -131,7 +130,7 @@ impl ChoiceTask {
             groups.entry(&item.group).or_default().push(index);
         }
         let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
-        groups.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        groups.shuffle(&mut rng(seed, "limit"));
         let deepest = groups.iter().map(Vec::len).max().unwrap_or(0);
         let mut order = Vec::new();
         for pass in 0..deepest {

@@ -194,6 +194,13 @@ impl SlotLedger {
         Ok(SlotLedger { rows: vec![only.clone(); rows] })
     }
 
+    /// Makes a gap of the slot of a row's last token.
+    pub fn take_back(&mut self, row: usize) {
+        if let Some(slot) = self.rows.get_mut(row).and_then(|slots| slots.iter_mut().rfind(|slot| slot.is_some())) {
+            *slot = None;
+        }
+    }
+
     /// Drops all slots from `slots` on.
     pub fn truncate(&mut self, slots: usize) {
         self.rows.iter_mut().for_each(|row| row.truncate(slots));

@@ -60,8 +60,8 @@ impl Text {
         Ok(Text { text, rendered: true, ..self })
     }
 
-    /// Reads texts: a `.txt` file one text a line (the ids are line numbers from 1), any other file as JSON
-    /// lines of `{"id", "text", "group"?, "span"?}`.
+    /// Reads texts: a `.txt` file one text a line (the ids are line numbers from 1, empty lines left out), any other file as JSON
+    /// lines of `{"id", "text", "group"?, "span"?, "rendered"?}`.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, an empty text or a repeated id.
@@ -71,7 +71,8 @@ impl Text {
             file::read_json_lines(path)?
         } else {
             let content = file::read_text(path)?;
-            (1..).zip(content.lines()).map(|(line, text)| (line, Text::new(line.to_string(), text))).collect()
+            let lines = (1..).zip(content.lines()).filter(|(_, text)| !text.trim().is_empty());
+            lines.map(|(line, text)| (line, Text::new(line.to_string(), text))).collect()
         };
         if rows.is_empty() {
             return Err(Error::malformed(path, Place::File, "holds no texts"));

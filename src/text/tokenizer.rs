@@ -159,11 +159,6 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// Number of ids, added tokens included.
-    pub fn vocabulary_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
-    }
-
     /// The token with the largest id, added tokens included.
     pub(crate) fn largest_id(&self) -> Option<(String, u32)> {
         self.inner.get_vocab(true).into_iter().max_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)))

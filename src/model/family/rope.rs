@@ -10,7 +10,8 @@ use crate::Result;
 impl Settings<'_> {
     /// The object that holds the rotary settings, for layers of one type where it tells types apart.
     fn rope(&self, layer_type: Option<&str>) -> Result<Option<Settings<'_>>> {
-        for key in ["rope_parameters", "rope_scaling"] {
+        // The older key wins, as in the reference.
+        for key in ["rope_scaling", "rope_parameters"] {
             let Some(entry) = self.get(key) else { continue };
             let entry = layer_type.and_then(|name| entry.get(name)).unwrap_or(entry);
             if !entry.is_object() {
@@ -37,6 +38,12 @@ impl Settings<'_> {
     pub fn frequencies(&self, layer_type: Option<&str>, context: usize) -> Result<Frequencies> {
         let base = self.number_or("rotary_emb_base", 10_000.0)?;
         let base = self.number_or("rope_theta", base)?;
+        let newer =
+            self.get("rope_parameters").and_then(|entry| layer_type.map_or(Some(entry), |name| entry.get(name)));
+        let base = match newer {
+            Some(entry) if entry.is_object() => Settings { config: entry, ..*self }.number_or("rope_theta", base)?,
+            _ => base,
+        };
         let Some(inner) = self.rope(layer_type)? else { return Ok(Frequencies { base, scaling: Scaling::None }) };
         let base = inner.number_or("rope_theta", base)?;
         let key = if inner.get("rope_type").is_some() { "rope_type" } else { "type" };

@@ -138,6 +138,9 @@ impl Settings<'_> {
         let d_model = self.size("hidden_size")?;
         let heads = self.size("num_attention_heads")?;
         let head_size = self.size_or("head_dim", Some(d_model / heads))?;
+        if head_size == 0 {
+            return Err(self.wrong("head_dim", format!("{heads} heads do not fit a width of {d_model}")));
+        }
         let layers = self.size("num_hidden_layers")?;
         let context = self.size_or("max_position_embeddings", Some(2048))?;
         Ok(DecoderConfig {
@@ -169,9 +172,14 @@ impl Settings<'_> {
     /// [`Settings::usual`] for families that rotate heads as a whole.
     pub fn usual_whole(&self, family: &str) -> Result<DecoderConfig> {
         let config = self.usual(family)?;
-        self.only("partial_rotary_factor", &[1.0.into(), 1.into()])?;
         self.only("rotary_dim", &[config.head_size.into()])?;
-        Ok(config)
+        match config.positions {
+            Positions::Rotary { dimensions, .. } if dimensions != config.head_size => {
+                let share = dimensions as f64 / config.head_size as f64;
+                Err(self.unsupported("partial_rotary_factor", share, "1 in this family"))
+            }
+            _ => Ok(config),
+        }
     }
 
     /// The relations that every decoder needs.

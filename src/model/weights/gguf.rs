@@ -118,7 +118,12 @@ impl Gguf {
         }
         if let Some(kind) = self.get(&format!("{architecture}.rope.scaling.type"), text)?.filter(|kind| kind != "none")
         {
-            config.insert("rope_scaling".to_owned(), json!({ "rope_type": kind }));
+            let factor = self.get(&format!("{architecture}.rope.scaling.factor"), number)?;
+            config.insert("rope_scaling".to_owned(), json!({ "rope_type": kind, "factor": factor }));
+        }
+        // As old converters wrote a linear scaling.
+        if let Some(factor) = self.get(&format!("{architecture}.rope.scale_linear"), number)? {
+            config.insert("rope_scaling".to_owned(), json!({ "rope_type": "linear", "factor": factor }));
         }
         let embedding = "model.embed_tokens.weight";
         let shape = self.shape(embedding).ok_or_else(|| {

@@ -116,7 +116,7 @@ fn table(report: &Report) -> String {
         .collect();
     format!(
         "<details><summary>All probes in numbers</summary><div class=\"scroll\"><table><thead><tr><th scope=\"col\">address</th>\
-         <th scope=\"col\">AUROC</th><th scope=\"col\">accuracy</th><th scope=\"col\">log-loss (nats)</th>\
+         <th scope=\"col\">AUROC</th><th scope=\"col\">accuracy</th><th scope=\"col\">log-loss (nats; chance 0.693)</th>\
          <th scope=\"col\">training texts</th><th scope=\"col\">held-out texts</th><th scope=\"col\">held-out groups</th>\
          <th scope=\"col\">converged</th></tr></thead><tbody>{rows}</tbody></table></div></details>"
     )
