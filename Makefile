@@ -5,7 +5,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 MODEL := .models/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: demo test check bench setup clean
+.PHONY: demo test check bench fidelity setup clean
 
 # The study on a small instruction-tuned model; writes out/demo/report.html.
 demo: setup
@@ -20,6 +20,10 @@ check: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --release --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --release --no-deps --features gguf
+
+# Errors by family against transformers' fixtures, to docs/fidelity-families.md.
+fidelity: setup
+	PROBITY_FIDELITY_TABLE=docs/fidelity-families.md $(CARGO) test --locked --release --test families every_site
 
 bench: setup
 	$(CARGO) bench --locked

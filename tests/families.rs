@@ -119,11 +119,14 @@ fn sites_of(reference: &States) -> Vec<Site> {
 }
 
 #[test]
-fn every_site_of_every_family_agrees_with_transformers() {
+fn every_site_of_every_family_agrees_with_transformers_in_every_precision() {
+    let mut table = String::new();
     for folder in variants() {
         let (texts, theirs) = reference(&folder);
         let sites = sites_of(&theirs);
         assert!(sites.len() >= 12, "{}: {sites:?}", folder.display());
+        let name = folder.strip_prefix(fixture("families")).unwrap().display().to_string();
+        table += &format!("| {name} | {} |", sites.len());
         for (precision, bound) in [(Precision::F64, 1e-10), (Precision::F32, 5e-5)] {
             let decoder = load(&folder, precision);
             let mut found = (0.0, String::new());
@@ -135,11 +138,41 @@ fn every_site_of_every_family_agrees_with_transformers() {
                 let (error, key) = worst(&states, &theirs);
                 found = if error > found.0 { (error, key) } else { found };
             }
-            let name = folder.strip_prefix(fixture("families")).unwrap().display().to_string();
-            eprintln!("{name:<24} {:<4} {:.1e} at {}", precision.name(), found.0, found.1);
+            table += &format!(" {:.1e} at {} |", found.0, found.1);
             assert!(found.0 <= bound, "{name} {}: {:e} at {}", precision.name(), found.0, found.1);
         }
+        let (cosine, key) = least_cosine(&folder, &texts);
+        assert!(cosine >= 0.999, "{name}: {cosine} at {key}");
+        table += &format!(" {cosine:.5} at {key} |\n");
     }
+    // `make fidelity` keeps the table.
+    if let Some(path) = std::env::var_os("PROBITY_FIDELITY_TABLE") {
+        std::fs::write(path, format!("{TABLE_HEAD}{table}")).unwrap();
+    }
+}
+
+const TABLE_HEAD: &str = "\
+# Errors by family
+
+Written by `make fidelity`. Tiny random models of each family; the reference is transformers, run wholly in f64 on the same
+weights (`tests/reference/make_families.py` has the versions). Largest relative error, max |difference| / max |reference|, over
+all sites that the reference exposes, all layers, texts of 1, 4 and 13 tokens, alone and in batches padded left and right.
+bf16 is compared with our f32: the least cosine over all sites.
+
+| model | sites | f64 | f32 | bf16, cosine |
+|---|---|---|---|---|
+";
+
+/// The least cosine between bf16 and f32 states, over all sites.
+fn least_cosine(folder: &PathBuf, texts: &[Vec<u32>]) -> (f64, String) {
+    let full = alone(&load(folder, Precision::F32), texts, &token_sites());
+    let half = alone(&load(folder, Precision::Bf16), texts, &token_sites());
+    let cosine = |(key, full): (&String, &Vec<f64>)| {
+        let half = &half[key];
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        (dot(full, half) / (dot(full, full) * dot(half, half)).sqrt(), key.clone())
+    };
+    full.iter().map(cosine).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
 const STREAM: [Site; 7] =
@@ -236,24 +269,6 @@ fn permuting_a_batch_permutes_the_result() {
                 }
             }
         }
-    }
-}
-
-#[test]
-fn half_precision_points_the_same_way_at_every_site() {
-    for folder in variants() {
-        let (texts, _) = reference(&folder);
-        let full = alone(&load(&folder, Precision::F32), &texts, &token_sites());
-        let half = alone(&load(&folder, Precision::Bf16), &texts, &token_sites());
-        let mut least = (1.0, String::new());
-        for (key, full) in &full {
-            let half = &half[key];
-            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-            let cosine = dot(full, half) / (dot(full, full) * dot(half, half)).sqrt();
-            least = if cosine < least.0 { (cosine, key.clone()) } else { least };
-        }
-        eprintln!("{:<60} least cosine {:.6} at {}", folder.display(), least.0, least.1);
-        assert!(least.0 >= 0.999, "{}: {} at {}", folder.display(), least.0, least.1);
     }
 }
 
