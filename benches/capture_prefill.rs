@@ -9,13 +9,15 @@ use probity::text::Text;
 
 fn capture_prefill(criterion: &mut Criterion) {
     let model = common::model();
-    let word = " river";
+    // Texts that begin unlike each other, so that nothing is shared.
+    let words = [" river", " stone", " market", " window", " letter", " winter", " garden", " bridge"];
     let sites: Selection = [Site::ResidPost, Site::AttnOut, Site::MlpOut].map(Site::all_layers).into_iter().collect();
     let readout = Readout::new(sites, Pool::Last);
     let mut group = criterion.benchmark_group("capture_prefill");
     group.sample_size(10);
     for (batch, tokens) in [(1, 64), (8, 128), (4, 512)] {
-        let texts: Vec<Text> = (0..batch).map(|row| Text::new(row.to_string(), word.repeat(tokens))).collect();
+        let text = |row: usize| words.iter().cycle().skip(row).take(tokens).copied().collect::<String>();
+        let texts: Vec<Text> = (0..batch).map(|row| Text::new(row.to_string(), text(row))).collect();
         let counted: usize =
             texts.iter().map(|text| model.tokenizer().encode(&text.text).map_or(0, |encoded| encoded.ids.len())).sum();
         group.throughput(Throughput::Elements(counted as u64));

@@ -19,7 +19,12 @@ use tch::{Kind, Tensor};
 /// Values `[t, ...]` of each text at each address, by "s{text}.{address}".
 type States = BTreeMap<String, Vec<f64>>;
 
+/// The fixtures; none, visibly, in the published package, which leaves them out for their size.
 fn variants() -> Vec<PathBuf> {
+    if !fixture("families").is_dir() {
+        eprintln!("SKIPPED: no fixtures of families (they are in the repository, not in the package)");
+        return Vec::new();
+    }
     let folders = |path: PathBuf| {
         let mut entries: Vec<PathBuf> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
@@ -215,7 +220,11 @@ fn additive_identities_hold_in_every_family() {
             }
         }
     }
-    assert_eq!(biased, 2 + 3 + 2 + 2, "layers of gpt2, gpt_neox with biases, and qwen3 with them");
+    assert_eq!(
+        biased,
+        if variants().is_empty() { 0 } else { 2 + 3 + 2 + 2 },
+        "layers of gpt2, gpt_neox with biases, and qwen3 with them"
+    );
 }
 
 /// Every site whose rows are tokens.
@@ -274,6 +283,9 @@ fn permuting_a_batch_permutes_the_result() {
 
 #[test]
 fn sessions_cross_the_length_at_which_rotation_changes() {
+    if variants().is_empty() {
+        return;
+    }
     // A family fixture has no tokeniser; any that has no more ids will do.
     let words: serde_json::Map<_, _> = (0..70).map(|id| (format!("w{id}"), id.into())).collect();
     let tokenizer = serde_json::json!({
