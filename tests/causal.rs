@@ -4,9 +4,10 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{max_difference, tiny};
+use common::{keep, max_difference, tiny};
 use ndarray::Array1;
 use probity::causal::Intervention;
+use probity::generate::Session;
 use probity::hook::{Hooks, Site};
 use probity::model::LogitsFor;
 use probity::probe::Direction;
@@ -71,4 +72,59 @@ fn a_direction_of_another_model_is_refused() {
     let error = model.network().forward(&batch, None, &mut hooks, LogitsFor::All).unwrap_err();
     assert!(matches!(error, Error::Mismatch { .. }));
     assert!(error.to_string().contains("L1.resid_mid") && error.to_string().contains("width 7"), "{error}");
+}
+
+#[test]
+fn steering_a_cached_answer_is_steering_the_whole_text() {
+    let model = tiny("tied");
+    let weights = Array1::from_shape_fn(model.config().unwrap().d_model, |i| (i as f64 * 0.7).sin());
+    let push = Intervention::add(&Direction::new(Site::ResidMid.at(1), weights), 4.0);
+    let steer = |_: &TokenBatch| {
+        let mut hooks = Hooks::new();
+        push.attach(&mut hooks);
+        hooks
+    };
+    let texts: [&[u32]; 2] = [&[5, 9, 200, 31], &[44, 7]];
+    let mut session = Session::new(&model);
+    session.read(&texts, steer).unwrap();
+    let steered = session.greedy_with(10, &[], steer).unwrap();
+    for (text, steered) in texts.iter().zip(&steered) {
+        let mut grown = text.to_vec();
+        for _ in 0..10 {
+            let batch = TokenBatch::new(&[&grown], PadSide::Right).unwrap();
+            let logits = model.network().forward(&batch, None, &mut steer(&batch), LogitsFor::Last).unwrap().unwrap();
+            grown.push(logits.argmax(-1, false).int64_value(&[0, 0]) as u32);
+        }
+        assert_eq!(steered, &grown[text.len()..]);
+    }
+    session.read(&texts, |_| Hooks::new()).unwrap();
+    assert_ne!(session.greedy_until(10, &[]).unwrap(), steered, "and the next read is the model's own again");
+}
+
+#[test]
+fn chosen_positions_and_heads_change_and_no_others() {
+    let model = tiny("odd_heads");
+    let address = Site::Z.at(1).head(2);
+    let run = |at: Option<Vec<std::ops::Range<usize>>>| {
+        let batch = TokenBatch::new(&[&[5, 9, 200], &[31, 8]], PadSide::Right).unwrap();
+        let seen = RefCell::new(Vec::new());
+        let double = Intervention::scale(address, 2.0);
+        let mut hooks = Hooks::new();
+        if let Some(columns) = at {
+            double.attach_at(&mut hooks, columns);
+        }
+        hooks.observe(Site::Z.at(1), keep(&seen));
+        let done = model.network().forward(&batch, None, &mut hooks, LogitsFor::None);
+        drop(hooks);
+        done.map(|_| seen.into_inner())
+    };
+    let (plain, changed) = (run(None).unwrap(), run(Some(vec![1..3, 0..1])).unwrap());
+    let (heads, size) = (model.geometry().heads, model.config().unwrap().head_size);
+    for (number, (plain, changed)) in plain.chunks(size).zip(changed.chunks(size)).enumerate() {
+        let (token, head) = (number / heads, number % heads);
+        let chosen = head == 2 && [1, 2, 3].contains(&token);
+        let factor = if chosen { 2.0 } else { 1.0 };
+        assert!(plain.iter().zip(changed).all(|(a, b)| (a * factor - b).abs() < 1e-6), "token {token}, head {head}");
+    }
+    assert!(matches!(run(Some(vec![0..1])), Err(Error::RowCount { expected: 2, found: 1, .. })));
 }

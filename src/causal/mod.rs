@@ -4,13 +4,15 @@
 //! addition), [`Intervention::remove`] necessity (projection ablation). Hold both against random directions
 //! before you believe either.
 
+use std::ops::Range;
+
 use tch::{Kind, Tensor};
 
 use crate::hook::{Address, Hooks};
 use crate::probe::Direction;
 use crate::{Error, Result};
 
-/// A change of the states at one address along one unit direction, at every position of a pass.
+/// A change of the states at one address (or of one head there): along a direction, or of the whole.
 ///
 /// ```no_run
 /// # fn main() -> probity::Result<()> {
@@ -31,31 +33,33 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intervention {
     address: Address,
-    /// The unit vector, `[d]`.
-    unit: Vec<f32>,
     change: Change,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Change {
-    Add(f64),
-    Remove,
+    /// Adds the amount times the unit vector, `[d]`.
+    Add(Vec<f32>, f64),
+    /// Takes out the component along the unit vector, `[d]`.
+    Remove(Vec<f32>),
+    /// Multiplies.
+    Scale(f64),
 }
 
 impl Intervention {
     /// Adds `amount` times the unit direction, in the states' own unit; above 0 is towards immoral.
     pub fn add(direction: &Direction, amount: f64) -> Self {
-        Intervention::new(direction, Change::Add(amount))
+        Intervention { address: direction.address(), change: Change::Add(unit(direction), amount) }
     }
 
     /// Takes out the component along the direction: `h - (h . u) u`.
     pub fn remove(direction: &Direction) -> Self {
-        Intervention::new(direction, Change::Remove)
+        Intervention { address: direction.address(), change: Change::Remove(unit(direction)) }
     }
 
-    fn new(direction: &Direction, change: Change) -> Self {
-        let unit = direction.unit().iter().map(|&value| value as f32).collect();
-        Intervention { address: direction.address(), unit, change }
+    /// Multiplies the states by `factor`; 0 silences them. An address may name one head.
+    pub fn scale(address: Address, factor: f64) -> Self {
+        Intervention { address, change: Change::Scale(factor) }
     }
 
     /// Where it acts.
@@ -63,33 +67,75 @@ impl Intervention {
         self.address
     }
 
-    /// Adds the hook that does it. A pass fails with [`Error::Mismatch`] if the states there have another
-    /// width than the direction or the direction is all zeros, and with [`Error::Setting`] for an amount that is not finite.
+    /// Adds the hook that does it at every position of a pass. A pass fails with [`Error::Mismatch`] if the states
+    /// there have another width than the direction or the direction is all zeros, and with [`Error::Setting`] for
+    /// an amount or factor that is not finite.
     pub fn attach<'a>(&'a self, hooks: &mut Hooks<'a>) {
         hooks.replace(self.address, |states| self.apply(states));
     }
 
-    /// `states` `[..., d]`, changed; computed in f32.
+    /// [`Intervention::attach`] at some positions only: of each batch row the columns of this range, counted as in
+    /// [`TokenBatch::rows`](crate::text::TokenBatch::rows). A pass fails with [`Error::RowCount`] for another
+    /// number of rows.
+    pub fn attach_at<'a>(&'a self, hooks: &mut Hooks<'a>, columns: Vec<Range<usize>>) {
+        hooks.replace(self.address, move |states| {
+            let size = states.size();
+            let &[rows, tokens, ..] = size.as_slice() else {
+                let problem = format!("shape {size:?} is not [b, t, ...]");
+                return Err(Error::Mismatch { what: format!("intervention at {}", self.address), problem });
+            };
+            if columns.len() as i64 != rows {
+                let what = format!("positions of the intervention at {}", self.address);
+                return Err(Error::RowCount { what, expected: rows as usize, found: columns.len() });
+            }
+            let cells: Vec<u8> = columns
+                .iter()
+                .flat_map(|range| (0..tokens as usize).map(|column| u8::from(range.contains(&column))))
+                .collect();
+            let mut shape = vec![1; size.len()];
+            shape[..2].copy_from_slice(&[rows, tokens]);
+            let chosen = Tensor::f_from_slice(&cells)?.f_view(shape.as_slice())?.f_to_kind(Kind::Bool)?;
+            Ok(self.apply(states)?.f_where_self(&chosen.f_to_device(states.device())?, states)?)
+        });
+    }
+
+    /// `states` `[..., d]`, changed; computed in f32 (f64 in an f64 model).
     fn apply(&self, states: &Tensor) -> Result<Tensor> {
-        let width = states.size().last().copied().unwrap_or(0);
-        if width != self.unit.len() as i64 {
-            let problem = format!("the direction has width {}, the states there have {width}", self.unit.len());
-            return Err(Error::Mismatch { what: format!("intervention at {}", self.address), problem });
-        }
-        if self.unit.iter().all(|&value| value == 0.0) {
-            let problem = "the direction is all zeros: acting along it would change nothing".to_owned();
-            return Err(Error::Mismatch { what: format!("intervention at {}", self.address), problem });
-        }
-        let unit = Tensor::f_from_slice(&self.unit)?.f_to_device(states.device())?;
-        let wide = states.f_to_kind(Kind::Float)?;
-        let changed = match self.change {
-            Change::Add(amount) if amount.is_finite() => wide.f_add(&unit.f_mul_scalar(amount)?)?,
-            Change::Add(amount) => return Err(Error::setting("amount", amount, "a finite number")),
-            Change::Remove => {
+        let kind = if states.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+        let wide = states.f_to_kind(kind)?;
+        let vector = |unit: &[f32]| -> Result<Tensor> {
+            self.check(unit, states)?;
+            Ok(Tensor::f_from_slice(unit)?.f_to_device(states.device())?.f_to_kind(kind)?)
+        };
+        let finite = |name, value: f64| match value.is_finite() {
+            true => Ok(value),
+            false => Err(Error::setting(name, value, "a finite number")),
+        };
+        let changed = match &self.change {
+            Change::Add(unit, amount) => wide.f_add(&vector(unit)?.f_mul_scalar(finite("amount", *amount)?)?)?,
+            Change::Remove(unit) => {
+                let unit = vector(unit)?;
                 let along = wide.f_matmul(&unit)?.f_unsqueeze(-1)?;
                 wide.f_sub(&along.f_mul(&unit)?)?
             }
+            Change::Scale(factor) => wide.f_mul_scalar(finite("factor", *factor)?)?,
         };
         Ok(changed.f_to_kind(states.kind())?)
     }
+
+    fn check(&self, unit: &[f32], states: &Tensor) -> Result<()> {
+        let width = states.size().last().copied().unwrap_or(0);
+        let problem = if width != unit.len() as i64 {
+            format!("the direction has width {}, the states there have {width}", unit.len())
+        } else if unit.iter().all(|&value| value == 0.0) {
+            "the direction is all zeros: acting along it would change nothing".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::Mismatch { what: format!("intervention at {}", self.address), problem })
+    }
+}
+
+fn unit(direction: &Direction) -> Vec<f32> {
+    direction.unit().iter().map(|&value| value as f32).collect()
 }

@@ -13,8 +13,8 @@ use crate::{Error, Model, Result};
 /// to hold: what a row and its new text have in common is reused, the rest is run.
 ///
 /// Hooks that replace change the keys and values that are kept. A read with such hooks must be the session's
-/// first, and the read after it starts anew; scores and answers that follow it continue from the changed states,
-/// without hooks on their own tokens.
+/// first, and the read after it starts anew; scores and answers that follow it continue from the changed states.
+/// [`Session::greedy_with`] has hooks on the answer's own tokens.
 ///
 /// ```no_run
 /// use probity::{generate::Session, hook::Hooks, Model};
@@ -176,6 +176,21 @@ impl<'m> Session<'m> {
     /// # Errors
     /// As [`Session::greedy`].
     pub fn greedy_until(&mut self, max_tokens: usize, stop: &[u32]) -> Result<Vec<Vec<u32>>> {
+        self.greedy_with(max_tokens, stop, |_| Hooks::new())
+    }
+
+    /// [`Session::greedy_until`] with hooks on the tokens that are generated: `hooks` makes those of each step and
+    /// is given the step's batch, one token a row. (The last token is chosen, not run. A row that has ended is
+    /// still in the batch.)
+    ///
+    /// # Errors
+    /// As [`Session::greedy`], and those of the hooks.
+    pub fn greedy_with<'h>(
+        &mut self,
+        max_tokens: usize,
+        stop: &[u32],
+        mut hooks: impl FnMut(&TokenBatch) -> Hooks<'h>,
+    ) -> Result<Vec<Vec<u32>>> {
         // Taken, and the cache below too: after a failure neither may claim what was not run.
         let mut next = self.next.take().ok_or_else(unread)?;
         let rows = next.size()[0] as usize;
@@ -210,7 +225,9 @@ impl<'m> Session<'m> {
             } else {
                 cache.append(&fed)?
             };
-            let logits = self.run(&batch, &mut cache, &mut Hooks::new(), LogitsFor::Last)?;
+            let mut hooks = hooks(&batch);
+            let logits = self.run(&batch, &mut cache, &mut hooks, LogitsFor::Last)?;
+            self.altered = self.altered || hooks.replaces();
             self.cache = cache;
             next = logits.ok_or_else(unread)?.f_select(1, 0)?;
         }
