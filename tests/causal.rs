@@ -126,5 +126,5 @@ fn chosen_positions_and_heads_change_and_no_others() {
         let factor = if chosen { 2.0 } else { 1.0 };
         assert!(plain.iter().zip(changed).all(|(a, b)| (a * factor - b).abs() < 1e-6), "token {token}, head {head}");
     }
-    assert!(matches!(run(Some(vec![0..1])), Err(Error::RowCount { expected: 2, found: 1, .. })));
+    assert!(matches!(run(Some(vec![0..1; 3])), Err(Error::RowCount { expected: 2, found: 3, .. })));
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::fixture;
 use probity::generate::Session;
@@ -35,7 +35,7 @@ fn variants() -> Vec<PathBuf> {
     found
 }
 
-fn load(folder: &PathBuf, precision: Precision) -> Decoder {
+fn load(folder: &Path, precision: Precision) -> Decoder {
     LoadOptions::default().precision(precision).decoder(folder).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -101,7 +101,7 @@ fn worst(ours: &States, theirs: &States) -> (f64, String) {
 }
 
 /// The texts of a fixture and its reference states.
-fn reference(folder: &PathBuf) -> (Vec<Vec<u32>>, States) {
+fn reference(folder: &Path) -> (Vec<Vec<u32>>, States) {
     let bytes = std::fs::read(folder.join("reference.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let (mut texts, mut states) = (Vec::new(), States::new());
@@ -169,7 +169,7 @@ bf16 is compared with our f32: the least cosine over all sites.
 ";
 
 /// The least cosine between bf16 and f32 states, over all sites.
-fn least_cosine(folder: &PathBuf, texts: &[Vec<u32>]) -> (f64, String) {
+fn least_cosine(folder: &Path, texts: &[Vec<u32>]) -> (f64, String) {
     let full = alone(&load(folder, Precision::F32), texts, &token_sites());
     let half = alone(&load(folder, Precision::Bf16), texts, &token_sites());
     let cosine = |(key, full): (&String, &Vec<f64>)| {
