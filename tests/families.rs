@@ -31,7 +31,7 @@ fn variants() -> Vec<PathBuf> {
         entries
     };
     let found: Vec<PathBuf> = folders(fixture("families")).into_iter().flat_map(folders).collect();
-    assert_eq!(found.len(), 20);
+    assert_eq!(found.len(), 21);
     found
 }
 
@@ -320,4 +320,20 @@ fn sessions_cross_the_length_at_which_rotation_changes() {
         }
         assert_eq!(generated, &grown[text.len()..]);
     }
+}
+
+#[test]
+fn gguf_files_give_the_states_of_their_checkpoints() {
+    let mut compared = 0;
+    for folder in variants().iter().filter(|folder| folder.join("model.gguf").exists()) {
+        let (texts, theirs) = reference(folder);
+        let decoder = load(&folder.join("model.gguf"), Precision::F64);
+        let states = alone(&decoder, &texts, &sites_of(&theirs));
+        let (error, key) = worst(&states, &theirs);
+        // Rotary factors, epsilons and norms less 1 are f32 in the file.
+        eprintln!("{} {error:e}", folder.display());
+        assert!(error < 2e-6, "{}: {error:e} at {key}", folder.display());
+        compared += 1;
+    }
+    assert_eq!(compared, if variants().is_empty() { 0 } else { 7 });
 }

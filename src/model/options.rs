@@ -6,9 +6,13 @@ use serde_json::Value;
 use tch::{Device, Kind};
 
 use super::load::read_json;
+#[cfg(feature = "gguf")]
+use super::weights::gguf::Gguf;
 use super::weights::huggingface::Checkpoint;
 use super::weights::{Loader, WeightSource};
 use super::{family, Decoder, Model};
+#[cfg(not(feature = "gguf"))]
+use crate::error::Place;
 use crate::{Error, Result};
 
 /// The precision of weights and states. Norms, softmax and rotary tables are never below f32.
@@ -92,12 +96,17 @@ impl LoadOptions {
         Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
     }
 
-    /// Loads only the decoder of a Hugging Face directory, which needs no tokeniser.
+    /// Loads only the decoder, of a GGUF file or a Hugging Face directory; no tokeniser is needed.
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn decoder(&self, directory: impl AsRef<Path>) -> Result<Decoder> {
-        let directory = directory.as_ref();
+    pub fn decoder(&self, path: impl AsRef<Path>) -> Result<Decoder> {
+        let directory = path.as_ref();
+        #[cfg(feature = "gguf")]
+        if directory.is_file() {
+            let file = Gguf::open(directory)?;
+            return self.build(&file, directory, &file.config()?);
+        }
         let config_path = directory.join("config.json");
         let config = read_json(&config_path)?;
         self.build(&Checkpoint::open(directory)?, &config_path, &config)

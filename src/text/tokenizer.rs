@@ -5,9 +5,16 @@ use std::path::Path;
 #[cfg(feature = "gguf")]
 use tokenizers::models::bpe::BPE;
 #[cfg(feature = "gguf")]
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::normalizers::NFC;
 #[cfg(feature = "gguf")]
-use tokenizers::AddedToken;
+use tokenizers::pre_tokenizers::{
+    byte_level::ByteLevel,
+    sequence::Sequence,
+    split::{Split, SplitPattern},
+    PreTokenizerWrapper,
+};
+#[cfg(feature = "gguf")]
+use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use super::{check, Text};
 use crate::error::Place;
@@ -40,6 +47,14 @@ pub(crate) struct BpeVocabulary {
     pub pre_tokenizer: String,
     pub bos: Option<u32>,
 }
+
+/// How Qwen2 and Qwen3 split a text before byte pairs are merged: contractions, words with what stands before
+/// them, single digits, punctuation, line breaks, spaces.
+#[cfg(feature = "gguf")]
+const QWEN2: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+);
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
@@ -76,16 +91,23 @@ impl Tokenizer {
     pub(crate) fn from_bpe(path: &Path, vocabulary: BpeVocabulary) -> Result<Self> {
         let bad = |key: &str, problem: String| Error::malformed(path, Place::Entry(key.to_owned()), problem);
         let BpeVocabulary { tokens, merges, added, pre_tokenizer, bos } = vocabulary;
-        // All of them as the reference library reads them from GGUF: see docs/decisions/gguf-tokeniser.md.
-        if !["gpt-2", "default", "smollm"].contains(&pre_tokenizer.as_str()) {
-            return Err(Error::UnsupportedSetting {
-                path: path.to_owned(),
-                key: "tokenizer.ggml.pre".into(),
-                value: pre_tokenizer,
-                supported: "gpt-2, default, smollm".into(),
-            });
-        }
         let byte_level = ByteLevel::default().add_prefix_space(false);
+        // The first three as the reference library reads them from GGUF: see docs/decisions/gguf-tokeniser.md.
+        let pre: PreTokenizerWrapper = match pre_tokenizer.as_str() {
+            "gpt-2" | "default" | "smollm" => byte_level.into(),
+            "qwen2" => {
+                let split = Split::new(SplitPattern::Regex(QWEN2.into()), SplitDelimiterBehavior::Isolated, false);
+                Sequence::new(vec![split.map_err(failed)?.into(), byte_level.use_regex(false).into()]).into()
+            }
+            _ => {
+                return Err(Error::UnsupportedSetting {
+                    path: path.to_owned(),
+                    key: "tokenizer.ggml.pre".into(),
+                    value: pre_tokenizer,
+                    supported: "gpt-2, default, smollm, qwen2".into(),
+                })
+            }
+        };
         let special = added
             .iter()
             .map(|&(id, control)| {
@@ -102,7 +124,10 @@ impl Tokenizer {
             .build()
             .map_err(|error| bad("tokenizer.ggml.merges", error.to_string()))?;
         let mut inner = tokenizers::Tokenizer::new(model);
-        inner.with_pre_tokenizer(Some(byte_level)).with_decoder(Some(byte_level));
+        inner.with_pre_tokenizer(Some(pre)).with_decoder(Some(byte_level));
+        if pre_tokenizer == "qwen2" {
+            inner.with_normalizer(Some(NFC)).map_err(failed)?;
+        }
         for (token, control) in special {
             let known = if control { inner.add_special_tokens([token]) } else { inner.add_tokens([token]) };
             known.map_err(|error| bad("tokenizer.ggml.tokens", error.to_string()))?;
@@ -172,4 +197,32 @@ impl Tokenizer {
 
 fn failed(error: tokenizers::Error) -> Error {
     Error::Tokenizer(error.to_string())
+}
+
+#[cfg(all(test, feature = "gguf"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_named_pre_tokeniser_decides_what_may_merge() {
+        let tokenizer = |pre: &str| {
+            let tokens = ["1", "2", "12", "(", "a", "(a", "\u{e9}"].map(str::to_owned);
+            let vocabulary = BpeVocabulary {
+                tokens: tokens.iter().cloned().chain(["\u{c3}", "\u{a9}", "\u{c3}\u{a9}"].map(str::to_owned)).collect(),
+                merges: [("1", "2"), ("(", "a"), ("\u{c3}", "\u{a9}")]
+                    .map(|(a, b)| (a.to_owned(), b.to_owned()))
+                    .into(),
+                added: Vec::new(),
+                pre_tokenizer: pre.to_owned(),
+                bos: None,
+            };
+            Tokenizer::from_bpe(Path::new("x.gguf"), vocabulary)
+        };
+        let ids = |pre: &str, text: &str| tokenizer(pre).unwrap().encode_rendered(text).unwrap();
+        assert_eq!((ids("gpt-2", "12"), ids("qwen2", "12")), (vec![2], vec![0, 1]));
+        assert_eq!((ids("gpt-2", "(a"), ids("qwen2", "(a")), (vec![3, 4], vec![5]));
+        // Composed first: e and an acute accent are one letter.
+        assert_eq!(ids("qwen2", "e\u{301}"), [9]);
+        assert!(tokenizer("llama-bpe").unwrap_err().to_string().contains("supported: gpt-2"));
+    }
 }

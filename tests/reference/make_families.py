@@ -53,9 +53,9 @@ VARIANTS = {
         "bias": dict(BASE, head_dim=8, num_key_value_heads=4, attention_bias=True),
     },
     "gemma2": {
-        "plain": dict(BASE, num_hidden_layers=3, head_dim=12, sliding_window=4, query_pre_attn_scalar=20,
+        "plain": dict(BASE, num_hidden_layers=3, head_dim=12, sliding_window=4, query_pre_attn_scalar=12,
                       attn_logit_softcapping=3.0, final_logit_softcapping=2.0),
-        "no_caps": dict(BASE, head_dim=8, num_key_value_heads=4, sliding_window=64, query_pre_attn_scalar=8,
+        "no_caps": dict(BASE, head_dim=8, num_key_value_heads=4, sliding_window=64, query_pre_attn_scalar=20,
                         attn_logit_softcapping=None, final_logit_softcapping=None),
     },
     "gemma3_text": {
@@ -65,6 +65,11 @@ VARIANTS = {
                        layer_types=["sliding_attention", "full_attention"],
                        rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
                                         "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 8.0}}),
+        # The windows and the local base that a GGUF file leaves unsaid.
+        "six": dict(BASE, num_hidden_layers=6, hidden_size=24, intermediate_size=28, head_dim=8, num_key_value_heads=1, sliding_window=4,
+                    query_pre_attn_scalar=8,
+                    rope_parameters={"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                                     "full_attention": {"rope_type": "linear", "rope_theta": 1000000.0, "factor": 8.0}}),
     },
     "phi3": {
         "plain": dict(BASE, sliding_window=5),

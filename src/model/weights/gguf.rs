@@ -10,6 +10,7 @@ use memmap2::Mmap;
 use serde_json::{json, Map};
 use tch::Tensor;
 
+use super::gguf_names::{Names, CONFIG_KEYS};
 use super::WeightSource;
 use crate::error::{nearest, Place};
 use crate::text::BpeVocabulary;
@@ -20,37 +21,9 @@ pub(crate) struct Gguf {
     path: PathBuf,
     map: Mmap,
     content: Content,
+    architecture: String,
+    names: Names,
 }
-
-/// `{architecture}.KEY` in GGUF metadata, and the key that the Hugging Face configuration uses.
-const CONFIG_KEYS: [(&str, &str); 10] = [
-    ("block_count", "num_hidden_layers"),
-    ("embedding_length", "hidden_size"),
-    ("feed_forward_length", "intermediate_size"),
-    ("context_length", "max_position_embeddings"),
-    ("attention.head_count", "num_attention_heads"),
-    ("attention.head_count_kv", "num_key_value_heads"),
-    ("attention.key_length", "head_dim"),
-    ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
-    ("rope.freq_base", "rope_theta"),
-    ("rope.dimension_count", "rotary_dim"),
-];
-
-/// Module names of Hugging Face checkpoints, and GGUF's. Layers are `model.layers.N.` and `blk.N.`.
-const TENSOR_NAMES: [(&str, &str); 12] = [
-    ("model.embed_tokens", "token_embd"),
-    ("model.norm", "output_norm"),
-    ("lm_head", "output"),
-    ("input_layernorm", "attn_norm"),
-    ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"),
-    ("self_attn.v_proj", "attn_v"),
-    ("self_attn.o_proj", "attn_output"),
-    ("post_attention_layernorm", "ffn_norm"),
-    ("mlp.gate_proj", "ffn_gate"),
-    ("mlp.up_proj", "ffn_up"),
-    ("mlp.down_proj", "ffn_down"),
-];
 
 /// Token types of `tokenizer.ggml.token_type`.
 const TYPE_CONTROL: i64 = 3;
@@ -79,7 +52,9 @@ impl Gguf {
                 return Err(entry("lies outside the file, which is truncated or damaged"));
             }
         }
-        Ok(Gguf { path: path.to_owned(), map, content })
+        let architecture = content.metadata.get("general.architecture").and_then(text).unwrap_or_default();
+        let names = Names::of(&architecture);
+        Ok(Gguf { path: path.to_owned(), map, content, architecture, names })
     }
 
     /// SHA-256 of the file.
@@ -112,7 +87,9 @@ impl Gguf {
         let architecture = self.need("general.architecture", text)?;
         let mut config = Map::new();
         for (key, name) in CONFIG_KEYS {
-            if let Some(value) = self.get(&format!("{architecture}.{key}"), number)? {
+            let value = self.get(&format!("{architecture}.{key}"), number)?;
+            // Converters write a window of 0 where there is none.
+            if let Some(value) = value.filter(|value| name != "sliding_window" || value.as_u64() != Some(0)) {
                 config.insert(name.to_owned(), value);
             }
         }
@@ -127,15 +104,54 @@ impl Gguf {
         }
         let embedding = "model.embed_tokens.weight";
         let shape = self.shape(embedding).ok_or_else(|| {
-            let tensor = gguf_name(embedding);
+            let tensor = self.names.own(embedding);
             let nearest = nearest(&tensor, self.content.tensor_infos.keys().cloned());
             Error::MissingTensor { path: self.path.clone(), tensor, nearest }
         })?;
         config.insert("vocab_size".to_owned(), json!(shape.first()));
         config.insert("tie_word_embeddings".to_owned(), json!(self.shape("lm_head.weight").is_none()));
         config.insert("attention_bias".to_owned(), json!(self.shape("model.layers.0.self_attn.q_proj.bias").is_some()));
-        config.insert("model_type".to_owned(), json!(architecture));
+        if let Some(factors) = self.long_factors(&architecture, &config)? {
+            config.insert("rope_scaling".to_owned(), factors);
+        }
+        // The largest gemmas scale attention by their width, which the file does not say.
+        if matches!(
+            (architecture.as_str(), config.get("num_hidden_layers").and_then(|n| n.as_u64())),
+            ("gemma2", Some(46)) | ("gemma3", Some(62))
+        ) {
+            let number = |key: &str| config.get(key).and_then(serde_json::Value::as_f64);
+            let scalar = number("hidden_size").zip(number("num_attention_heads")).map(|(d, heads)| d / heads);
+            config.insert("query_pre_attn_scalar".to_owned(), json!(scalar));
+        }
+        let family = if architecture == "gemma3" { "gemma3_text" } else { &architecture };
+        config.insert("model_type".to_owned(), json!(family));
         Ok(config.into())
+    }
+
+    /// Divisors of the rotary frequencies, which GGUF holds as tensors, as a rotary scaling.
+    fn long_factors(
+        &self,
+        architecture: &str,
+        config: &Map<String, serde_json::Value>,
+    ) -> Result<Option<serde_json::Value>> {
+        let list = |name: &str| -> Result<Option<Vec<f32>>> {
+            self.shape(name).map(|_| Ok(Vec::try_from(self.read(name)?.f_flatten(0, -1)?)?)).transpose()
+        };
+        if let Some(factors) = list("rope_freqs.weight")? {
+            // One set for texts of every length (Llama 3).
+            let context = config.get("max_position_embeddings");
+            return Ok(Some(json!({
+                "rope_type": "longrope", "short_factor": factors, "long_factor": factors, "attention_factor": 1.0,
+                "original_max_position_embeddings": context,
+            })));
+        }
+        let (Some(short), Some(long)) = (list("rope_factors_short.weight")?, list("rope_factors_long.weight")?) else {
+            return Ok(None);
+        };
+        let factor = self.get(&format!("{architecture}.rope.scaling.attn_factor"), number)?;
+        Ok(Some(json!({
+            "rope_type": "longrope", "short_factor": short, "long_factor": long, "attention_factor": factor,
+        })))
     }
 
     /// The tokeniser's vocabulary.
@@ -193,15 +209,15 @@ impl WeightSource for Gguf {
     }
 
     fn names(&self) -> Vec<String> {
-        self.content.tensor_infos.keys().map(|name| checkpoint_name(name)).collect()
+        self.content.tensor_infos.keys().map(|name| self.names.checkpoint(name)).collect()
     }
 
     fn own_name(&self, name: &str) -> String {
-        gguf_name(name)
+        self.names.own(name)
     }
 
     fn own_key(&self, key: &str) -> String {
-        let architecture = self.content.metadata.get("general.architecture").and_then(text).unwrap_or_default();
+        let architecture = &self.architecture;
         match CONFIG_KEYS.iter().find(|(_, name)| *name == key) {
             Some((own, _)) => format!("{architecture}.{own}"),
             None if key == "model_type" => "general.architecture".to_owned(),
@@ -210,12 +226,12 @@ impl WeightSource for Gguf {
     }
 
     fn shape(&self, name: &str) -> Option<Vec<i64>> {
-        let info = self.content.tensor_infos.get(&gguf_name(name))?;
+        let info = self.content.tensor_infos.get(&self.names.own(name))?;
         Some(info.shape.dims().iter().map(|&size| size as i64).collect())
     }
 
     fn read(&self, name: &str) -> Result<Tensor> {
-        let name = gguf_name(name);
+        let name = self.names.own(name);
         let values = || -> candle_core::Result<(Vec<usize>, Vec<f32>)> {
             let tensor = self.content.tensor(&mut Cursor::new(&self.map[..]), &name, &Device::Cpu)?;
             let tensor = tensor.dequantize(&Device::Cpu)?;
@@ -223,11 +239,14 @@ impl WeightSource for Gguf {
         };
         let (shape, values) = values().map_err(|error| self.bad(&name, error))?;
         let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-        Ok(Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?)
+        let tensor = Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?;
+        // Converters add the 1 that gemma's norms add.
+        let shifted = self.architecture.starts_with("gemma") && name.ends_with("norm.weight");
+        Ok(if shifted { tensor.f_sub_scalar(1.0)? } else { tensor })
     }
 
     fn interleaves_rotary_rows(&self) -> bool {
-        self.content.metadata.get("general.architecture").and_then(text).is_some_and(|name| name == "llama")
+        self.architecture == "llama"
     }
 }
 
@@ -268,32 +287,6 @@ fn tensor_count(file: &[u8]) -> Option<u64> {
     }
 }
 
-fn gguf_name(name: &str) -> String {
-    rename(name, "model.layers.", "blk.", |pair| *pair)
-}
-
-fn checkpoint_name(name: &str) -> String {
-    rename(name, "blk.", "model.layers.", |&(checkpoint, gguf)| (gguf, checkpoint))
-}
-
-/// Renames `PREFIX N . MODULE . weight` and `MODULE . weight`; unknown names stay as they are.
-fn rename<'a>(
-    name: &str,
-    from: &str,
-    to: &str,
-    direction: impl Fn(&'a (&'static str, &'static str)) -> (&'static str, &'static str),
-) -> String {
-    let (layer, rest) = match name.strip_prefix(from).and_then(|rest| rest.split_once('.')) {
-        Some((layer, rest)) => (format!("{to}{layer}."), rest),
-        None => (String::new(), name),
-    };
-    let renamed = TENSOR_NAMES.iter().map(direction).find_map(|(old, new)| {
-        let end = rest.strip_prefix(old)?;
-        (end.starts_with('.')).then(|| format!("{layer}{new}{end}"))
-    });
-    renamed.unwrap_or_else(|| name.to_owned())
-}
-
 fn text(value: &Value) -> Option<String> {
     value.to_string().ok().cloned()
 }
@@ -320,23 +313,4 @@ fn number(value: &Value) -> Option<serde_json::Value> {
 
 fn list<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
     value.to_vec().ok()?.iter().map(read).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_translate_both_ways() {
-        for (checkpoint, gguf) in [
-            ("model.layers.12.self_attn.q_proj.weight", "blk.12.attn_q.weight"),
-            ("model.layers.0.post_attention_layernorm.weight", "blk.0.ffn_norm.weight"),
-            ("model.embed_tokens.weight", "token_embd.weight"),
-            ("model.norm.weight", "output_norm.weight"),
-            ("lm_head.weight", "output.weight"),
-        ] {
-            assert_eq!(gguf_name(checkpoint), gguf);
-            assert_eq!(checkpoint_name(gguf), checkpoint);
-        }
-    }
 }

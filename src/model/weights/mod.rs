@@ -2,6 +2,8 @@
 
 #[cfg(feature = "gguf")]
 pub(crate) mod gguf;
+#[cfg(feature = "gguf")]
+mod gguf_names;
 pub(crate) mod huggingface;
 
 use std::collections::BTreeSet;
