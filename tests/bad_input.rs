@@ -260,7 +260,7 @@ fn a_gguf_tokeniser_that_does_not_hold_together_is_refused() {
         &file.clone().with("tokenizer.ggml.model", text("llama")),
         &["tokenizer.ggml.model = llama is not supported", "Hugging Face directory"],
     );
-    gguf_refused(&file.clone().with("tokenizer.ggml.pre", text("qwen2")), &["tokenizer.ggml.pre = qwen2"]);
+    gguf_refused(&file.clone().with("tokenizer.ggml.pre", text("chameleon")), &["tokenizer.ggml.pre = chameleon"]);
     gguf_refused(
         &file
             .clone()
