@@ -101,6 +101,40 @@ def chat(args, out):
     write_json(out / "smollm2/chat.json", {"versions": VERSIONS, "cases": cases})
 
 
+# Written for this test, each with what some family's template does.
+TEMPLATES = {
+    "roles_must_alternate": "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('turns must alternate, beginning with the user') }}{% endif %}"
+        "{% if m['role'] == 'user' %}{{ '[ask] ' + m['content'] + ' [/ask]' }}{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}",
+    "no_system": "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn here') }}{% endif %}"
+        "{% for message in messages %}<t>{{ message.role if message.role != 'assistant' else 'model' }}\n{{ message['content'] | trim }}</t>\n{% endfor %}"
+        "{%- if add_generation_prompt -%}\n<t>model\n{%- endif -%}",
+    "system_goes_first": "{%- set ns = namespace(head='') -%}{%- if messages[0].role == 'system' -%}"
+        "{%- set ns.head = messages[0].content -%}{%- set talk = messages[1:] -%}{%- else -%}{%- set talk = messages -%}{%- endif -%}"
+        "{%- for m in talk -%}{%- if loop.first and ns.head %}{{ ns.head ~ '\n---\n' }}{% endif -%}"
+        "|{{ m.role | upper }}|{{ m.content }}{%- if not loop.last %}\n{% endif -%}{%- endfor -%}"
+        "{%- if add_generation_prompt %}\n|ASSISTANT|{% endif -%}",
+    "tools_and_lists": "{%- if tools is defined and tools -%}tools: {{ tools | tojson }}{%- endif -%}"
+        "{% for m in messages if m.content is string %}{{ loop.index }}/{{ loop.length }} {{ m.content.split('.')[0] }}"
+        "{{ ' (long)' if m.content | length > 12 else '' }};{% endfor %}{{ 'yes' if messages[-1]['role'] in ['user', 'tool'] else 'no' }}",
+}
+
+
+def templates(args, out):
+    from jinja2.exceptions import TemplateError
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+    cases = []
+    for name, source in TEMPLATES.items():
+        compiled = _compile_jinja_template(source)
+        for messages, prompt in conversations():
+            try:
+                rendered = compiled.render(messages=messages, add_generation_prompt=prompt, tools=None, bos_token="<s>", eos_token="</s>")
+            except TemplateError:
+                rendered = None
+            cases.append({"template": name, "messages": messages, "add_generation_prompt": prompt, "rendered": rendered})
+    write_json(out / "templates.json", {"versions": VERSIONS, "templates": TEMPLATES, "cases": cases})
+
+
 # --- hidden states --------------------------------------------------------------------------------------------
 
 LONG = (
@@ -313,7 +347,7 @@ def logistic(args, out):
     write_json(out / "logistic/auroc.json", {"cases": cases})
 
 
-STEPS = {"tokens": tokens, "chat": chat, "hidden": hidden, "greedy": greedy, "tiny": tiny, "logistic": logistic}
+STEPS = {"tokens": tokens, "chat": chat, "templates": templates, "hidden": hidden, "greedy": greedy, "tiny": tiny, "logistic": logistic}
 
 if __name__ == "__main__":
     here = Path(__file__).resolve().parent
