@@ -14,7 +14,7 @@ use probity::dialogue::{Instruction, SelfCorrection};
 use probity::generate::Session;
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::level::Levels;
-use probity::model::LogitsFor;
+use probity::model::{LoadOptions, LogitsFor};
 use probity::probe::{LabelledText, Labels, LogisticProbe, ProbeBank};
 use probity::task::ChoiceTask;
 use probity::text::{ChatTemplate, Message, PadSide, Role, Span, Text, TokenBatch, Tokenizer};
@@ -942,6 +942,12 @@ fn a_model_whose_weights_are_not_finite_gives_no_states() {
     let model = load_gguf(&file).unwrap();
     let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Mean);
     refused(readout.capture(&model, &[Text::new("a", "hi")]).map(|_| ()), &["L1.resid_post, row 0 (a)", "not finite"]);
+    // On request already when it is loaded.
+    let folder = Folder::new();
+    let path = folder.write("m.gguf", file.bytes());
+    let checked = LoadOptions::default().check_finite(true).model(path);
+    refused(checked.map(|_| ()), &["m.gguf: blk.1.ffn_down.weight, row 0 (column 5)", "not finite"]);
+    assert!(LoadOptions::default().check_finite(true).model(fixture("tiny_llama/tied")).is_ok());
 }
 
 #[test]

@@ -92,6 +92,12 @@ fn every_example_explains_itself() {
 }
 
 #[test]
+fn a_network_of_ones_own_is_captured_probed_and_continued() {
+    let told = succeeds("own_model", &[]);
+    assert!(told.contains("L0.resid_post AUROC 0.") && told.contains("I returned ... "), "{told}");
+}
+
+#[test]
 fn captured_states_are_tensors_named_by_address() {
     let folder = Folder::new();
     let texts = display(folder.write("texts.jsonl", TEXTS));

@@ -58,11 +58,12 @@ impl Precision {
 pub struct LoadOptions {
     pub(super) precision: Precision,
     device: Device,
+    check_finite: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        LoadOptions { precision: Precision::F32, device: Device::Cpu }
+        LoadOptions { precision: Precision::F32, device: Device::Cpu, check_finite: false }
     }
 }
 
@@ -79,10 +80,16 @@ impl LoadOptions {
         self
     }
 
+    /// Sets whether every weight is checked to be finite, default no: it reads all of them once more.
+    pub fn check_finite(mut self, check: bool) -> Self {
+        self.check_finite = check;
+        self
+    }
+
     /// Loads a model; see [`Model::load`].
     ///
     /// # Errors
-    /// As [`Model::load`]; [`Error::Torch`] for a device that is not there.
+    /// As [`Model::load`]; [`Error::Torch`] for a device that is not there; [`Error::NotFinite`] for a weight.
     pub fn model(&self, path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
         tracing::debug!(path = %path.display(), precision = self.precision.name(), "loading a model");
@@ -113,6 +120,7 @@ impl LoadOptions {
     }
 
     pub(super) fn build(&self, source: &dyn WeightSource, path: &Path, config: &Value) -> Result<Decoder> {
-        family::build(Loader::new(source, self.precision.kind(), self.device), path, config)
+        let loader = Loader::new(source, self.precision.kind(), self.device).check_finite(self.check_finite);
+        family::build(loader, path, config)
     }
 }

@@ -47,12 +47,19 @@ pub(crate) struct Loader<'s> {
     pub source: &'s dyn WeightSource,
     kind: Kind,
     device: Device,
+    check_finite: bool,
     used: Mutex<BTreeSet<String>>,
 }
 
 impl<'s> Loader<'s> {
     pub fn new(source: &'s dyn WeightSource, kind: Kind, device: Device) -> Self {
-        Loader { source, kind, device, used: Mutex::default() }
+        Loader { source, kind, device, check_finite: false, used: Mutex::default() }
+    }
+
+    /// Sets whether weights are checked to be finite.
+    pub fn check_finite(mut self, check: bool) -> Self {
+        self.check_finite = check;
+        self
     }
 
     fn own_names(&self) -> impl Iterator<Item = String> + '_ {
@@ -83,7 +90,16 @@ impl<'s> Loader<'s> {
         if let Ok(mut used) = self.used.lock() {
             used.insert(name.to_owned());
         }
-        Ok(self.source.read(name)?.f_to_device(self.device)?.f_to_kind(kind)?)
+        let tensor = self.source.read(name)?.f_to_device(self.device)?.f_to_kind(kind)?;
+        if self.check_finite {
+            let finite = Vec::<bool>::try_from(tensor.f_isfinite()?.f_flatten(0, -1)?)?;
+            if let Some(at) = finite.iter().position(|finite| !finite) {
+                let width = shape.last().copied().unwrap_or(1).max(1);
+                let (row, id) = (at / width, format!("column {}", at % width));
+                return Err(Error::NotFinite { what: format!("{}: {own_name}", path.display()), row, id });
+            }
+        }
+        Ok(tensor)
     }
 
     /// `prefix.weight` `[output, input]`, with `prefix.bias` `[output]` if `bias`.
