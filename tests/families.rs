@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::fixture;
+use probity::causal::Intervention;
 use probity::generate::Session;
 use probity::hook::{Address, Hooks, Site};
 use probity::model::{Decoder, KvCache, LoadOptions, LogitsFor, Precision};
@@ -313,6 +314,19 @@ fn sessions_cross_the_length_at_which_rotation_changes() {
             (text.len() - 1..).zip(option).map(|(at, &id)| read.double_value(&[at as i64, i64::from(id)])).sum();
         assert!((scores[0].total - expected).abs() < 1e-5, "row {row}: {} {expected}", scores[0].total);
     }
+    // What a hook replaced would be lost when the whole text is run again: an error, not another answer.
+    let mut altered = Session::new(&model);
+    let silence = Intervention::scale(Site::AttnOut.at(0), 0.0);
+    let silenced = |_: &TokenBatch| {
+        let mut hooks = Hooks::new();
+        silence.attach(&mut hooks);
+        hooks
+    };
+    altered.read(&texts, silenced).unwrap();
+    assert!(altered.score(&options).unwrap_err().to_string().contains("would be lost"));
+    assert!(altered.greedy_until(8, &[]).unwrap_err().to_string().contains("would be lost"));
+    altered.read(&texts, silenced).unwrap();
+    assert_eq!(altered.greedy_with(8, &[], silenced).unwrap()[0].len(), 8);
     for (text, generated) in texts.iter().zip(session.greedy_until(8, &[]).unwrap()) {
         let mut grown = text.to_vec();
         for _ in 0..8 {

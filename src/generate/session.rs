@@ -148,6 +148,9 @@ impl<'m> Session<'m> {
         let grown: Vec<usize> =
             tokens.iter().enumerate().map(|(row, more)| ledger.tokens(row).count() + more.len()).collect();
         if self.must_rerun(ledger, &grown) {
+            if self.altered {
+                return Err(lost());
+            }
             let texts = whole(ledger, tokens);
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
             let batch = TokenBatch::new(&texts, PadSide::Right)?;
@@ -217,7 +220,8 @@ impl<'m> Session<'m> {
             let mut cache = std::mem::take(&mut self.cache);
             (0..rows).filter(|&row| !open[row]).for_each(|row| cache.take_back(row));
             let grown: Vec<usize> = (0..rows).map(|row| cache.ledger().tokens(row).count() + 1).collect();
-            let batch = if self.must_rerun(cache.ledger(), &grown) {
+            let rerun = self.must_rerun(cache.ledger(), &grown);
+            let batch = if rerun {
                 let texts = whole(cache.ledger(), &fed);
                 let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
                 cache = KvCache::new();
@@ -226,6 +230,9 @@ impl<'m> Session<'m> {
                 cache.append(&fed)?
             };
             let mut hooks = hooks(&batch);
+            if rerun && self.altered && !hooks.replaces() {
+                return Err(lost());
+            }
             let logits = self.run(&batch, &mut cache, &mut hooks, LogitsFor::Last)?;
             self.altered = self.altered || hooks.replaces();
             self.cache = cache;
@@ -280,6 +287,11 @@ impl<'m> Session<'m> {
 /// The texts that the rows of a ledger hold, each with more tokens after it.
 fn whole(ledger: &SlotLedger, more: &[&[u32]]) -> Vec<Vec<u32>> {
     more.iter().enumerate().map(|(row, more)| ledger.tokens(row).chain(more.iter().copied()).collect()).collect()
+}
+
+fn lost() -> Error {
+    let expected = "the whole text must be run again, so that what hooks replaced would be lost: replace here too";
+    Error::setting("hooks", "none", expected)
 }
 
 fn unread() -> Error {
