@@ -167,6 +167,24 @@ fn gguf_tensors_that_are_missing_misshapen_unused_or_doubled_are_named() {
     file.tensors.push(extra);
     gguf_refused(&file, &["1 tensors that this family does not have: blk.0.attn_q_norm.weight"]);
 
+    // Factors of the rotary frequencies: one set without the other, and too few of them.
+    let factors = |name: &str, count: usize| Weights {
+        name: name.into(),
+        dimensions: vec![count as u64],
+        kind: 0,
+        offset: None,
+        values: vec![2.0; count],
+    };
+    for (tensor, says) in [
+        (factors("rope_factors_short.weight", 4), "\"rope_factors_long.weight\": is missing"),
+        (factors("rope_factors_long.weight", 4), "\"rope_factors_short.weight\": is missing"),
+        (factors("rope_freqs.weight", 3), "3 factors for 4 frequencies"),
+    ] {
+        let mut file = Gguf::tiny();
+        file.tensors.push(tensor);
+        gguf_refused(&file, &[says]);
+    }
+
     let mut file = Gguf::tiny();
     let twice = file.tensor("output_norm.weight").clone();
     file.tensors.push(twice);

@@ -92,8 +92,8 @@ impl<'m> Session<'m> {
     /// was.
     ///
     /// # Errors
-    /// [`Error::Setting`] before anything was read or for an empty option; [`Error::RowCount`];
-    /// [`Error::TextLength`].
+    /// [`Error::Setting`] before anything was read, for an empty option, and where the text must be run again so
+    /// that what hooks replaced would be lost; [`Error::RowCount`]; [`Error::TextLength`].
     pub fn score(&mut self, options: &[Vec<Vec<u32>>]) -> Result<Vec<Vec<OptionScores>>> {
         let next = self.next()?.shallow_clone();
         let count = options.iter().map(Vec::len).max().unwrap_or(0);
@@ -168,8 +168,8 @@ impl<'m> Session<'m> {
     /// the session must [`Session::read`] again.
     ///
     /// # Errors
-    /// [`Error::Setting`] before anything was read; [`Error::TextLength`] where a text would outgrow the
-    /// context.
+    /// [`Error::Setting`] before anything was read, and where the text must be run again so that what hooks
+    /// replaced would be lost; [`Error::TextLength`] where a text would outgrow the context.
     pub fn greedy(&mut self, max_tokens: usize) -> Result<Vec<Vec<u32>>> {
         self.greedy_until(max_tokens, self.model.stop_tokens())
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::solve::logistic;
 use crate::stats::{accuracy, log_loss, ClusterBootstrap, Interval, Ranking};
 use crate::{Error, Result};
 
@@ -45,7 +46,7 @@ impl Evaluation {
             return Err(Error::OneClass { part: "test", label });
         };
         let predicted: Vec<bool> = decisions.iter().map(|&decision| decision > 0.0).collect();
-        let probabilities = || decisions.iter().map(|decision| 1.0 / (1.0 + (-decision).exp())).collect::<Vec<_>>();
+        let probabilities = || decisions.iter().copied().map(logistic).collect::<Vec<_>>();
         Ok(Evaluation {
             auroc: auroc.interval,
             accuracy: accuracy(&predicted, labels).unwrap_or(f64::NAN),

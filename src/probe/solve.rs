@@ -126,7 +126,8 @@ fn best_intercept(scores: &Array1<f64>, labels: &[bool], start: f64) -> f64 {
     intercept
 }
 
-fn logistic(z: f64) -> f64 {
+/// 1 / (1 + e^-z).
+pub(super) fn logistic(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
 

@@ -25,8 +25,6 @@ pub(super) const GEMMA2: Family = Family {
     name: "gemma2",
     config: |settings| {
         let mut config = config(settings, "gemma2")?;
-        config.attention_cap = settings.optional_number("attn_logit_softcapping")?;
-        config.logit_cap = settings.optional_number("final_logit_softcapping")?;
         let window = Some(settings.size_or("sliding_window", Some(4096))?);
         config.windows = settings.windows(config.layers, window, |layer| layer % 2 == 0)?;
         Ok(config)
@@ -41,8 +39,6 @@ pub(super) const GEMMA3: Family = Family {
     name: "gemma3_text",
     config: |settings| {
         let mut config = config(settings, "gemma3_text")?;
-        config.attention_cap = settings.optional_number("attn_logit_softcapping")?;
-        config.logit_cap = settings.optional_number("final_logit_softcapping")?;
         let period = settings.size_or("sliding_window_pattern", Some(6))?;
         let window = Some(settings.size_or("sliding_window", Some(4096))?);
         config.windows = settings.windows(config.layers, window, |layer| !(layer + 1).is_multiple_of(period))?;
@@ -69,6 +65,8 @@ fn config(settings: &Settings<'_>, family: &str) -> Result<DecoderConfig> {
     settings.only("use_bidirectional_attention", &[false.into()])?;
     let mut config = settings.usual_whole(family)?;
     config.feed_forward = FeedForward::Gated(settings.activation("hidden_activation", Activation::GeluTanh)?);
+    config.attention_cap = settings.optional_number("attn_logit_softcapping")?;
+    config.logit_cap = settings.optional_number("final_logit_softcapping")?;
     config.embedding_scale = (config.d_model as f64).sqrt();
     config.attention_scale = settings.number_or("query_pre_attn_scalar", config.head_size as f64)?.powf(-0.5);
     Ok(config)

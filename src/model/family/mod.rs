@@ -61,16 +61,7 @@ pub(crate) fn build(loader: Loader<'_>, path: &Path, config: &Value) -> Result<D
 /// Tensors that older checkpoints hold although they follow from the configuration: rotary frequencies, causal
 /// masks.
 fn is_derived(name: &str) -> bool {
-    [
-        "rope_freqs.weight",
-        "rope_factors_short.weight",
-        "rope_factors_long.weight",
-        ".rotary_emb.inv_freq",
-        ".attn.bias",
-        ".attn.masked_bias",
-        ".attention.bias",
-        ".attention.masked_bias",
-    ]
-    .iter()
-    .any(|end| name.ends_with(end))
+    [".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }

@@ -25,6 +25,10 @@ pub(crate) struct Gguf {
     names: Names,
 }
 
+/// Divisors of rotary frequencies: for texts of every length, for short and for long ones. They are settings in
+/// the form of tensors.
+const ROTARY_FACTORS: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
+
 /// Token types of `tokenizer.ggml.token_type`.
 const TYPE_CONTROL: i64 = 3;
 const TYPE_USER_DEFINED: i64 = 4;
@@ -84,7 +88,8 @@ impl Gguf {
 
     /// The metadata as a `config.json` would say it.
     pub fn config(&self) -> Result<serde_json::Value> {
-        let architecture = self.need("general.architecture", text)?;
+        self.need("general.architecture", text)?;
+        let architecture = self.architecture.as_str();
         let mut config = Map::new();
         for (key, name) in CONFIG_KEYS {
             let value = self.get(&format!("{architecture}.{key}"), number)?;
@@ -111,33 +116,30 @@ impl Gguf {
         config.insert("vocab_size".to_owned(), json!(shape.first()));
         config.insert("tie_word_embeddings".to_owned(), json!(self.shape("lm_head.weight").is_none()));
         config.insert("attention_bias".to_owned(), json!(self.shape("model.layers.0.self_attn.q_proj.bias").is_some()));
-        if let Some(factors) = self.long_factors(&architecture, &config)? {
+        if let Some(factors) = self.long_factors(&config)? {
             config.insert("rope_scaling".to_owned(), factors);
         }
         // The largest gemmas scale attention by their width, which the file does not say.
         if matches!(
-            (architecture.as_str(), config.get("num_hidden_layers").and_then(|n| n.as_u64())),
+            (architecture, config.get("num_hidden_layers").and_then(|n| n.as_u64())),
             ("gemma2", Some(46)) | ("gemma3", Some(62))
         ) {
             let number = |key: &str| config.get(key).and_then(serde_json::Value::as_f64);
             let scalar = number("hidden_size").zip(number("num_attention_heads")).map(|(d, heads)| d / heads);
             config.insert("query_pre_attn_scalar".to_owned(), json!(scalar));
         }
-        let family = if architecture == "gemma3" { "gemma3_text" } else { &architecture };
+        let family = if architecture == "gemma3" { "gemma3_text" } else { architecture };
         config.insert("model_type".to_owned(), json!(family));
         Ok(config.into())
     }
 
     /// Divisors of the rotary frequencies, which GGUF holds as tensors, as a rotary scaling.
-    fn long_factors(
-        &self,
-        architecture: &str,
-        config: &Map<String, serde_json::Value>,
-    ) -> Result<Option<serde_json::Value>> {
+    fn long_factors(&self, config: &Map<String, serde_json::Value>) -> Result<Option<serde_json::Value>> {
+        let [all, short, long] = ROTARY_FACTORS;
         let list = |name: &str| -> Result<Option<Vec<f32>>> {
             self.shape(name).map(|_| Ok(Vec::try_from(self.read(name)?.f_flatten(0, -1)?)?)).transpose()
         };
-        if let Some(factors) = list("rope_freqs.weight")? {
+        if let Some(factors) = list(all)? {
             // One set for texts of every length (Llama 3).
             let context = config.get("max_position_embeddings");
             return Ok(Some(json!({
@@ -145,10 +147,13 @@ impl Gguf {
                 "original_max_position_embeddings": context,
             })));
         }
-        let (Some(short), Some(long)) = (list("rope_factors_short.weight")?, list("rope_factors_long.weight")?) else {
-            return Ok(None);
+        let (short, long) = match (list(short)?, list(long)?) {
+            (Some(short), Some(long)) => (short, long),
+            (None, None) => return Ok(None),
+            (None, _) => return Err(self.bad(short, "is missing, beside the factors for long texts")),
+            (_, None) => return Err(self.bad(long, "is missing, beside the factors for short texts")),
         };
-        let factor = self.get(&format!("{architecture}.rope.scaling.attn_factor"), number)?;
+        let factor = self.get(&format!("{}.rope.scaling.attn_factor", self.architecture), number)?;
         Ok(Some(json!({
             "rope_type": "longrope", "short_factor": short, "long_factor": long, "attention_factor": factor,
         })))
@@ -209,7 +214,8 @@ impl WeightSource for Gguf {
     }
 
     fn names(&self) -> Vec<String> {
-        self.content.tensor_infos.keys().map(|name| self.names.checkpoint(name)).collect()
+        let weights = self.content.tensor_infos.keys().filter(|name| !ROTARY_FACTORS.contains(&name.as_str()));
+        weights.map(|name| self.names.checkpoint(name)).collect()
     }
 
     fn own_name(&self, name: &str) -> String {

@@ -1,6 +1,7 @@
 //! Numbers and names as a reader sees them.
 
 use crate::hook::{Address, Site};
+use crate::report::svg;
 use crate::stats::Interval;
 
 pub(super) use super::super::svg::escape;
@@ -50,12 +51,7 @@ fn with_decimals(value: f64, decimals: usize) -> String {
     if value.abs() >= 1e9 {
         return format!("{value:.2e}").replace('-', "\u{2212}");
     }
-    let text = format!("{value:.decimals$}");
-    match text.strip_prefix('-') {
-        Some(digits) if digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) => digits.to_owned(),
-        Some(digits) => format!("\u{2212}{digits}"),
-        None => text,
-    }
+    svg::number(value, decimals)
 }
 
 /// A whole number with thin spaces between thousands.

@@ -35,7 +35,7 @@ pub(super) fn horizontal(canvas: &mut Canvas, frame: Frame, scale: &Scale, name:
 }
 
 /// A number with a true minus sign.
-pub(super) fn number(value: f64, decimals: usize) -> String {
+pub(in crate::report) fn number(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     match text.strip_prefix('-') {
         Some(digits) if digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) => digits.to_owned(),

@@ -7,6 +7,7 @@ mod line_chart;
 mod scale;
 mod strip;
 
+pub(super) use axis::number;
 pub(super) use heat_map::{colour_bar, Cell, Group, HeatMap};
 pub(super) use line_chart::{Area, LineChart, Point, Reference, Series, Style};
 pub(super) use scale::nice_bound;
