@@ -39,6 +39,7 @@
 //! | [`generate`] | cached reading, scoring and greedy decoding of growing texts |
 //! | [`capture`] | what to read, pooled at the hook; [`capture::Activations`] and their file |
 //! | [`probe`] | linear probes: split, fit, direction, held-out evaluation |
+//! | [`scorer`] | judges of text that are independent of the probes |
 //! | [`task`] | questions with options, and what the answers say about behaviour |
 //! | [`dialogue`] | instructions, transcripts, rounds |
 //! | [`level`] | level of immorality, its changes, nulls, the verdict |
@@ -74,6 +75,7 @@ pub mod level;
 pub mod model;
 pub mod probe;
 pub mod report;
+pub mod scorer;
 pub mod stats;
 pub mod task;
 pub mod text;

@@ -28,24 +28,19 @@
 mod bank;
 mod bank_file;
 mod direction;
-mod estimator;
 mod evaluation;
+mod kind;
 mod labelled_text;
 mod labels;
-mod logistic;
-mod mean_difference;
 mod solve;
 mod split;
-mod standardise;
 
 pub use bank::{Probe, ProbeBank, ProbeRow};
 pub use direction::Direction;
 pub(crate) use direction::{check_width, dot};
-pub use estimator::{Estimator, FitReport, Linear, Protocol, Training};
 pub use evaluation::Evaluation;
+pub use kind::{Estimator, FitReport, Linear, LogisticProbe, MeanDifferenceProbe, Protocol, Training};
 pub use labelled_text::LabelledText;
 pub use labels::Labels;
-pub use logistic::LogisticProbe;
-pub use mean_difference::MeanDifferenceProbe;
+pub use solve::Standardiser;
 pub use split::{GroupSplit, Split};
-pub use standardise::Standardiser;

@@ -2,8 +2,10 @@
 
 use ndarray::Array1;
 
-use super::{Estimator, FitReport, GroupSplit, Labels, Linear, ProbeBank, Protocol, Standardiser, Training};
+use super::{Estimator, FitReport, Linear, Protocol, Training};
 use crate::capture::Activations;
+use crate::probe::solve::Standardiser;
+use crate::probe::{GroupSplit, Labels, ProbeBank};
 use crate::{Provenance, Result};
 
 /// Direction = mean immoral state minus mean moral state, in raw space; threshold at the midpoint.

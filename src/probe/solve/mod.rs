@@ -1,5 +1,9 @@
 //! L2-regularised logistic regression by linfa, with the optimality that linfa does not report.
 
+mod standardise;
+
+pub use standardise::Standardiser;
+
 use linfa::traits::Fit;
 use linfa::Dataset;
 use linfa_logistic::LogisticRegression;
@@ -7,7 +11,7 @@ use ndarray::{s, Array1, Array2};
 
 /// What to minimise, and how far.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Problem {
+pub(in crate::probe) struct Problem {
     /// Strength of the penalty, above 0.
     pub alpha: f64,
     /// Iterations of one solver run.
@@ -18,7 +22,7 @@ pub(super) struct Problem {
 
 /// Where the solver ended.
 #[derive(Debug, Clone)]
-pub(super) struct Solution {
+pub(in crate::probe) struct Solution {
     /// Weights, `[d]`, rising towards the label `true`.
     pub weights: Array1<f64>,
     pub intercept: f64,
@@ -127,7 +131,7 @@ fn best_intercept(scores: &Array1<f64>, labels: &[bool], start: f64) -> f64 {
 }
 
 /// 1 / (1 + e^-z).
-pub(super) fn logistic(z: f64) -> f64 {
+pub(in crate::probe) fn logistic(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
 

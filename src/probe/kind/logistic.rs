@@ -1,8 +1,9 @@
 //! The logistic probe: linfa's logistic regression on standardised states.
 
-use super::solve::Problem;
-use super::{Estimator, FitReport, GroupSplit, Labels, Linear, ProbeBank, Protocol, Standardiser, Training};
+use super::{Estimator, FitReport, Linear, Protocol, Training};
 use crate::capture::Activations;
+use crate::probe::solve::{Problem, Standardiser};
+use crate::probe::{GroupSplit, Labels, ProbeBank};
 use crate::{Error, Provenance, Result};
 
 /// L2-regularised logistic regression by linfa-logistic, one probe per address.

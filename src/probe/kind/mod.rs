@@ -1,7 +1,13 @@
 //! What a kind of probe must do, and what all kinds share.
 
+mod logistic;
+mod mean_difference;
+
 use ndarray::{Array1, Array2, ArrayView2, ShapeBuilder};
 use serde::{Deserialize, Serialize};
+
+pub use logistic::LogisticProbe;
+pub use mean_difference::MeanDifferenceProbe;
 
 use super::GroupSplit;
 use crate::{Error, Provenance, Result};
@@ -24,7 +30,7 @@ impl Default for Protocol {
 }
 
 impl Protocol {
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(in crate::probe) fn validate(&self) -> Result<()> {
         if self.draws == 0 {
             return Err(Error::setting("draws", self.draws, "at least 1; 1000 is usual"));
         }
@@ -35,9 +41,9 @@ impl Protocol {
 /// The training part at one address.
 #[derive(Debug, Clone)]
 pub struct Training {
-    pub(super) what: String,
-    pub(super) rows: Array2<f64>,
-    pub(super) labels: Vec<bool>,
+    pub(in crate::probe) what: String,
+    pub(in crate::probe) rows: Array2<f64>,
+    pub(in crate::probe) labels: Vec<bool>,
 }
 
 impl Training {
@@ -64,13 +70,26 @@ impl Training {
 
     /// The rows `chosen` out of `states`, `[rows, d]`, column after column: linfa's gradient is 5 to 7 times
     /// faster on that order.
-    pub(super) fn gather(what: String, states: ArrayView2<'_, f32>, labels: &[bool], chosen: &[usize]) -> Self {
+    pub(in crate::probe) fn gather(
+        what: String,
+        states: ArrayView2<'_, f32>,
+        labels: &[bool],
+        chosen: &[usize],
+    ) -> Self {
         let mut rows = Array2::zeros((chosen.len(), states.ncols()).f());
         for (mut row, &from) in rows.outer_iter_mut().zip(chosen) {
             row.zip_mut_with(&states.row(from), |value, &state| *value = f64::from(state));
         }
         let labels = chosen.iter().filter_map(|&row| labels.get(row).copied()).collect();
         Training { what, rows, labels }
+    }
+
+    /// The same states with other labels, `[n]`.
+    ///
+    /// # Errors
+    /// As [`Training::new`].
+    pub fn relabelled(&self, labels: Vec<bool>) -> Result<Self> {
+        Training::new(self.what.clone(), self.rows.view(), labels)
     }
 
     /// States, `[n, d]`.
@@ -139,4 +158,13 @@ pub trait Estimator: Sync {
     /// [`Error::Fit`] if there is no result at all; a result short of the optimum is returned, and its
     /// [`FitReport`] says so.
     fn fit(&self, training: Training) -> Result<Linear>;
+
+    /// Fits once for each of `draws`, other labels of the same rows (control tasks, permutations). Here one after
+    /// the other; a kind that can share work between them does.
+    ///
+    /// # Errors
+    /// As [`Estimator::fit`], and as [`Training::new`] for the labels.
+    fn fit_draws(&self, training: &Training, draws: &[Vec<bool>]) -> Result<Vec<Linear>> {
+        draws.iter().map(|labels| self.fit(training.relabelled(labels.clone())?)).collect()
+    }
 }
