@@ -22,9 +22,9 @@ check: setup
 	$(CARGO) clippy --locked --release --lib -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --release --no-deps --features gguf
 
-# Errors by family against transformers' fixtures, to docs/fidelity-families.md.
+# Errors by family, site and precision against transformers' fixtures, to docs/fidelity.md.
 fidelity: setup
-	PROBITY_FIDELITY_TABLE=docs/fidelity-families.md $(CARGO) test --locked --release --test families every_site
+	PROBITY_FIDELITY_TABLE=docs/fidelity.md $(CARGO) test --locked --release --test families every_site
 
 bench: setup
 	$(CARGO) bench --locked

@@ -1,12 +1,14 @@
 //! Files: mapped for reading, written under a temporary name and renamed, hashed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
 use crate::error::Place;
@@ -100,7 +102,20 @@ pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
 
 /// SHA-256 in hexadecimal digits.
 pub(crate) fn sha256(bytes: impl AsRef<[u8]>) -> String {
-    Sha256::digest(bytes.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes.as_ref()))
+}
+
+/// SHA-256 of a file, read piece by piece.
+#[cfg(feature = "gguf")]
+pub(crate) fn sha256_of(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Parses the header of a safetensors file: its metadata and the byte at which tensor data begins. All tensors
@@ -113,7 +128,46 @@ pub(crate) fn safetensors_header(path: &Path, bytes: &[u8]) -> Result<(Metadata,
     if data.checked_add(metadata.data_len()).is_none_or(|end| end > bytes.len()) {
         return Err(bad("truncated: the header promises more data".to_owned()));
     }
+    // The parser lets the last of two tensors of one name win.
+    let names: Names = bytes
+        .get(std::mem::size_of::<u64>()..data)
+        .and_then(|header| serde_json::from_slice(header).ok())
+        .ok_or_else(|| bad("its header is no JSON object".to_owned()))?;
+    if let Some(name) = names.twice {
+        return Err(Error::malformed(path, Place::Entry(name), "the file has two tensors of this name"));
+    }
     Ok((metadata, data))
+}
+
+/// The keys of a JSON object, as far as one stands there twice.
+struct Names {
+    twice: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Names;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                let (mut seen, mut twice) = (HashSet::new(), None);
+                while let Some((key, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
+                    if twice.is_none() && seen.contains(&key) {
+                        twice = Some(key);
+                    } else {
+                        seen.insert(key);
+                    }
+                }
+                Ok(Names { twice })
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
 }
 
 /// Parses a safetensors file.

@@ -45,17 +45,19 @@ pub(crate) struct Layer {
     pub mlp_post_norm: Option<NormLayer>,
 }
 
-/// What the layers of one pass share.
-struct Pass<'p> {
-    mask: &'p Mask,
+/// What the layers of one pass share, on one device.
+struct Pass {
+    device: Device,
+    mask: Mask,
     /// For each width of window that a layer has and the batch outgrows.
     windowed_masks: Vec<(usize, Mask)>,
     rotation: Option<Rotation>,
     windowed_rotation: Option<Rotation>,
 }
 
-impl<'p> Pass<'p> {
-    fn new(config: &DecoderConfig, batch: &'p TokenBatch, kind: Kind) -> Result<Self> {
+impl Pass {
+    fn new(config: &DecoderConfig, batch: &TokenBatch, kind: Kind, device: Device) -> Result<Self> {
+        let batch = &batch.on(device)?;
         let mut windowed_masks: Vec<(usize, Mask)> = Vec::new();
         for &window in config.windows.iter().flatten() {
             if windowed_masks.iter().all(|(known, _)| *known != window) {
@@ -71,12 +73,12 @@ impl<'p> Pass<'p> {
                 (Some(table(frequencies)?), windowed.as_ref().map(table).transpose()?)
             }
         };
-        Ok(Pass { mask: &batch.mask, windowed_masks, rotation, windowed_rotation })
+        Ok(Pass { device, mask: batch.mask.on(device)?, windowed_masks, rotation, windowed_rotation })
     }
 
     fn surroundings<'s>(&'s self, config: &'s DecoderConfig, layer: usize) -> Surroundings<'s> {
         let window = config.windows.get(layer).copied().flatten();
-        let mask = self.windowed_masks.iter().find(|(width, _)| Some(*width) == window).map_or(self.mask, |(_, m)| m);
+        let mask = self.windowed_masks.iter().find(|(width, _)| Some(*width) == window).map_or(&self.mask, |(_, m)| m);
         let own = window.and(self.windowed_rotation.as_ref());
         Surroundings { config, layer, mask, rotation: own.or(self.rotation.as_ref()) }
     }
@@ -88,7 +90,7 @@ impl Decoder {
         &self.config
     }
 
-    /// Where the weights lie.
+    /// Where the embedding lies, and with one device everything.
     pub fn device(&self) -> Device {
         self.embedding.device()
     }
@@ -128,13 +130,18 @@ impl Decoder {
             let problem = format!("token id {largest}; the model has {} embeddings", config.vocabulary);
             return Err(Error::Mismatch { what: "a batch".into(), problem });
         }
-        let pass = Pass::new(config, batch, self.kind())?;
+        let mut pass = Pass::new(config, batch, self.kind(), self.device())?;
         let mut residual = hooks.tap(Site::Embed, 0, self.embed(batch)?)?;
         let needed = match (logits, &cache) {
             (LogitsFor::None, None) => hooks.last_layer(&config.geometry()).map_or(0, |last| last + 1),
             _ => config.layers,
         };
         for (index, layer) in self.layers.iter().enumerate().take(needed) {
+            let device = layer.mlp.down.weight.device();
+            if device != pass.device {
+                pass = Pass::new(config, batch, self.kind(), device)?;
+                residual = residual.f_to_device(device)?;
+            }
             let at = pass.surroundings(config, index);
             residual = layer.forward(&at, residual, cache.as_deref_mut(), hooks)?;
         }
@@ -142,6 +149,7 @@ impl Decoder {
         let wants_logits = hooks.wants(Site::Logits, 0);
         let mut result = None;
         if wants_norm || wants_logits || logits != LogitsFor::None {
+            residual = residual.f_to_device(self.final_norm.weight.device())?;
             let all_logits = logits == LogitsFor::All || (logits == LogitsFor::None && wants_logits);
             if !all_logits && !wants_norm {
                 residual = last_positions(&residual, batch)?;

@@ -65,7 +65,7 @@ impl Model {
             Tokenizer::from_bpe(path, vocabulary)?,
             template,
             stop,
-            (options.precision, sha256),
+            (options.precision, sha256?),
         )
     }
 

@@ -54,17 +54,11 @@ impl Precision {
 /// let model = LoadOptions::default().precision(Precision::Bf16).model("path/to/model")?;
 /// # Ok::<(), probity::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     pub(super) precision: Precision,
-    device: Device,
+    devices: Vec<Device>,
     check_finite: bool,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        LoadOptions { precision: Precision::F32, device: Device::Cpu, check_finite: false }
-    }
 }
 
 impl LoadOptions {
@@ -75,8 +69,15 @@ impl LoadOptions {
     }
 
     /// Sets the device, default the CPU.
-    pub fn device(mut self, device: Device) -> Self {
-        self.device = device;
+    pub fn device(self, device: Device) -> Self {
+        self.devices([device])
+    }
+
+    /// Spreads the layers over several devices, each with a run of consecutive layers, all runs as long as each
+    /// other (to one layer). A device named twice gets a run twice as long. The embedding lies with the first
+    /// layer, the unembedding with the last; a hook is given the states where its layer lies.
+    pub fn devices(mut self, devices: impl IntoIterator<Item = Device>) -> Self {
+        self.devices = devices.into_iter().collect();
         self
     }
 
@@ -120,7 +121,7 @@ impl LoadOptions {
     }
 
     pub(super) fn build(&self, source: &dyn WeightSource, path: &Path, config: &Value) -> Result<Decoder> {
-        let loader = Loader::new(source, self.precision.kind(), self.device).check_finite(self.check_finite);
+        let loader = Loader::new(source, self.precision.kind(), &self.devices).check_finite(self.check_finite);
         family::build(loader, path, config)
     }
 }

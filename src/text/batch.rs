@@ -23,6 +23,15 @@ pub enum Mask {
     Explicit(Tensor),
 }
 
+impl Mask {
+    pub(crate) fn on(&self, device: Device) -> Result<Self> {
+        match self {
+            Mask::Causal => Ok(Mask::Causal),
+            Mask::Explicit(mask) => Ok(Mask::Explicit(mask.f_to_device(device)?)),
+        }
+    }
+}
+
 /// A rectangular batch of token rows, b rows of t tokens.
 #[derive(Debug)]
 pub struct TokenBatch {
@@ -122,10 +131,7 @@ impl TokenBatch {
         Ok(TokenBatch {
             ids: moved(&self.ids)?,
             positions: moved(&self.positions)?,
-            mask: match &self.mask {
-                Mask::Causal => Mask::Causal,
-                Mask::Explicit(mask) => Mask::Explicit(moved(mask)?),
-            },
+            mask: self.mask.on(device)?,
             key_positions: self.key_positions.as_ref().map(moved).transpose()?,
             rows: self.rows.clone(),
         })

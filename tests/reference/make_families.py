@@ -219,7 +219,9 @@ def reference(family, settings, state, seed):
         for number, length in enumerate(LENGTHS):
             ids = torch.randint(3, settings["vocab_size"], (length,), generator=generator)
             seen.clear()
-            tensors[f"s{number}.logits"] = model(ids[None], use_cache=False).logits[0].contiguous()
+            outputs = model(ids[None], use_cache=False, output_attentions=True)
+            tensors[f"s{number}.logits"] = outputs.logits[0].contiguous()
+            tensors.update({f"s{number}.L{layer}.pattern": pattern[0].contiguous() for layer, pattern in enumerate(outputs.attentions)})
             tensors[f"s{number}.ids"] = ids
             tensors.update({f"s{number}.{site}": value.contiguous().clone() for site, value in seen.items()})
     return tensors

@@ -52,6 +52,7 @@ fn build(loader: &Loader<'_>, config: DecoderConfig, settings: &Settings<'_>) ->
     let at = |name: &str| format!("{prefix}{name}");
     let embedding = loader.tensor(&at("wte.weight"), &[config.vocabulary, d])?;
     let layer = |index: usize| -> Result<Layer> {
+        let loader = &loader.for_layer(index, config.layers);
         let at = |part: &str| at(&format!("h.{index}.{part}"));
         let linear = |part: &str, output: usize, input: usize| -> Result<Linear> {
             let weight = loader.tensor(&at(&format!("{part}.weight")), &[input, output])?;
@@ -76,9 +77,10 @@ fn build(loader: &Loader<'_>, config: DecoderConfig, settings: &Settings<'_>) ->
         })
     };
     let layers = (0..config.layers).into_par_iter().map(layer).collect::<Result<Vec<_>>>()?;
+    let end = &loader.after_layers();
     Ok(Decoder {
-        final_norm: loader.norm(&at("ln_f"), config.norm, d)?,
-        unembedding: unembedding(loader, &config, settings, &embedding, "lm_head", true)?,
+        final_norm: end.norm(&at("ln_f"), config.norm, d)?,
+        unembedding: unembedding(end, &config, settings, &embedding, "lm_head", true)?,
         embedding,
         position_embedding: Some(loader.tensor(&at("wpe.weight"), &[config.context, d])?),
         layers,

@@ -38,6 +38,7 @@ fn build(loader: &Loader<'_>, config: DecoderConfig, settings: &Settings<'_>) ->
     let attention_bias = settings.flag_or("attention_bias", true)?;
     let embedding = loader.tensor("gpt_neox.embed_in.weight", &[config.vocabulary, d])?;
     let layer = |index: usize| -> Result<Layer> {
+        let loader = &loader.for_layer(index, config.layers);
         let at = |part: &str| format!("gpt_neox.layers.{index}.{part}");
         let fused = loader.linear(&at("attention.query_key_value"), 3 * d, d, attention_bias)?;
         let part = |which: i64| -> Result<Linear> {
@@ -73,9 +74,10 @@ fn build(loader: &Loader<'_>, config: DecoderConfig, settings: &Settings<'_>) ->
         })
     };
     let layers = (0..config.layers).into_par_iter().map(layer).collect::<Result<Vec<_>>>()?;
+    let end = &loader.after_layers();
     Ok(Decoder {
-        final_norm: loader.norm("gpt_neox.final_layer_norm", config.norm, d)?,
-        unembedding: unembedding(loader, &config, settings, &embedding, "embed_out", false)?,
+        final_norm: end.norm("gpt_neox.final_layer_norm", config.norm, d)?,
+        unembedding: unembedding(end, &config, settings, &embedding, "embed_out", false)?,
         embedding,
         position_embedding: None,
         layers,

@@ -57,10 +57,10 @@ impl Usual {
         let embedding = loader.tensor("model.embed_tokens.weight", &[config.vocabulary, d])?;
         let layer = |index| self.layer(loader, &config, index);
         let layers = (0..config.layers).into_par_iter().map(layer).collect::<Result<Vec<_>>>()?;
-        let unembedding = unembedding(loader, &config, settings, &embedding, "lm_head", self.tied)?;
+        let end = &loader.after_layers();
         Ok(Decoder {
-            final_norm: self.norm(loader, &config, "model.norm", d)?,
-            unembedding,
+            final_norm: self.norm(end, &config, "model.norm", d)?,
+            unembedding: unembedding(end, &config, settings, &embedding, "lm_head", self.tied)?,
             embedding,
             position_embedding: None,
             layers,
@@ -77,6 +77,7 @@ impl Usual {
     }
 
     fn layer(&self, loader: &Loader<'_>, config: &DecoderConfig, index: usize) -> Result<Layer> {
+        let loader = &loader.for_layer(index, config.layers);
         let (d, f, size) = (config.d_model, config.d_feed_forward, config.head_size);
         let (wide, narrow) = (config.heads * size, config.kv_heads * size);
         let at = |part: &str| format!("model.layers.{index}.{part}");
@@ -137,7 +138,7 @@ pub(super) fn unembedding(
 ) -> Result<Linear> {
     let tied = settings.flag_or("tie_word_embeddings", tied)?;
     if tied && !loader.has(&format!("{name}.weight")) {
-        return Ok(Linear { weight: embedding.shallow_clone(), bias: None });
+        return Ok(Linear { weight: loader.placed(embedding)?, bias: None });
     }
     loader.linear(name, config.vocabulary, config.d_model, false)
 }

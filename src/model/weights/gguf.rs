@@ -1,14 +1,15 @@
 //! A GGUF file: weights of every quantisation that candle-core reads, dequantised to f32, and the metadata
 //! translated to the terms of a Hugging Face configuration, so that a family is described once.
 
-use std::io::{Cursor, Error as IoError, ErrorKind, Read, Result as IoResult, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{BufReader, Error as IoError, ErrorKind, Read, Result as IoResult, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use candle_core::quantized::gguf_file::{Content, Value};
-use candle_core::Device;
-use memmap2::Mmap;
+use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
+use candle_core::{Device, Shape};
 use serde_json::{json, Map};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::gguf_names::{Names, CONFIG_KEYS};
 use super::WeightSource;
@@ -16,10 +17,11 @@ use crate::error::{nearest, Place};
 use crate::text::BpeVocabulary;
 use crate::{file, Error, Result};
 
-/// A mapped GGUF file with its parsed header.
+/// A GGUF file with its parsed header. It is read, not mapped: every weight is dequantised, so that a map would only
+/// hold the file in memory beside them.
 pub(crate) struct Gguf {
     path: PathBuf,
-    map: Mmap,
+    file: Mutex<File>,
     content: Content,
     architecture: String,
     names: Names,
@@ -33,15 +35,25 @@ const ROTARY_FACTORS: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weig
 const TYPE_CONTROL: i64 = 3;
 const TYPE_USER_DEFINED: i64 = 4;
 
+/// Elements that are dequantised at a time.
+const CHUNK: usize = 1 << 16;
+
 impl Gguf {
-    /// Maps the file and reads its header.
+    /// Opens the file and reads its header.
     pub fn open(path: &Path) -> Result<Self> {
-        let map = file::map(path)?;
+        let mut file = File::open(path).map_err(Error::io(path))?;
+        let len = file.metadata().map_err(Error::io(path))?.len();
         let bad = |problem: String| Error::malformed(path, Place::File, problem);
-        let mut reader = HeaderReader { inner: Cursor::new(&map[..]), past_key: None };
+        if len == 0 {
+            return Err(bad("the file is empty".to_owned()));
+        }
+        let mut start = Vec::new();
+        (&mut file).take(16).read_to_end(&mut start).map_err(Error::io(path))?;
+        file.rewind().map_err(Error::io(path))?;
+        let mut reader = HeaderReader { inner: BufReader::new(file), past_key: None };
         let content = Content::read(&mut reader)
             .map_err(|error| bad(format!("no GGUF file, or a truncated or damaged one: {error}")))?;
-        if tensor_count(&map) != Some(content.tensor_infos.len() as u64) {
+        if tensor_count(&start) != Some(content.tensor_infos.len() as u64) {
             return Err(bad("two tensors have the same name".to_owned()));
         }
         for (name, info) in &content.tensor_infos {
@@ -52,18 +64,32 @@ impl Gguf {
                 .checked_mul(info.ggml_dtype.type_size())
                 .and_then(|bytes| (bytes as u64).checked_add(info.offset))
                 .and_then(|bytes| bytes.checked_add(content.tensor_data_offset));
-            if end.is_none_or(|end| end > map.len() as u64) {
+            if end.is_none_or(|end| end > len) {
                 return Err(entry("lies outside the file, which is truncated or damaged"));
             }
         }
         let architecture = content.metadata.get("general.architecture").and_then(text).unwrap_or_default();
         let names = Names::of(&architecture);
-        Ok(Gguf { path: path.to_owned(), map, content, architecture, names })
+        let file = Mutex::new(reader.inner.into_inner());
+        Ok(Gguf { path: path.to_owned(), file, content, architecture, names })
     }
 
     /// SHA-256 of the file.
-    pub fn sha256(&self) -> String {
-        file::sha256(&self.map)
+    pub fn sha256(&self) -> Result<String> {
+        file::sha256_of(&self.path)
+    }
+
+    /// `elements` of a tensor from its start on, as f32.
+    fn dequantised(&self, info: &TensorInfo, from: usize, elements: usize) -> candle_core::Result<Vec<f32>> {
+        let kind = info.ggml_dtype;
+        let before = (from / kind.block_size() * kind.type_size()) as u64;
+        let part =
+            TensorInfo { ggml_dtype: kind, shape: Shape::from(elements), offset: info.offset.saturating_add(before) };
+        let blocks = {
+            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            part.read(&mut *file, self.content.tensor_data_offset, &Device::Cpu)?
+        };
+        blocks.dequantize(&Device::Cpu)?.to_vec1()
     }
 
     fn bad(&self, key: &str, problem: impl std::fmt::Display) -> Error {
@@ -238,14 +264,18 @@ impl WeightSource for Gguf {
 
     fn read(&self, name: &str) -> Result<Tensor> {
         let name = self.names.own(name);
-        let values = || -> candle_core::Result<(Vec<usize>, Vec<f32>)> {
-            let tensor = self.content.tensor(&mut Cursor::new(&self.map[..]), &name, &Device::Cpu)?;
-            let tensor = tensor.dequantize(&Device::Cpu)?;
-            Ok((tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1()?))
-        };
-        let (shape, values) = values().map_err(|error| self.bad(&name, error))?;
-        let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-        let tensor = Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?;
+        let missing = || self.bad(&name, "there is no such tensor");
+        let info = self.content.tensor_infos.get(&name).ok_or_else(missing)?;
+        let elements = info.shape.elem_count();
+        let shape: Vec<i64> = info.shape.dims().iter().map(|&size| size as i64).collect();
+        let tensor = Tensor::f_empty([elements as i64], (Kind::Float, tch::Device::Cpu))?;
+        // Piece by piece, so that beside the tensor no second one is held. A piece is a whole number of blocks.
+        for from in (0..elements).step_by(CHUNK) {
+            let count = CHUNK.min(elements - from);
+            let values = self.dequantised(info, from, count).map_err(|error| self.bad(&name, error))?;
+            tensor.f_narrow(0, from as i64, count as i64)?.f_copy_(&Tensor::f_from_slice(&values)?)?;
+        }
+        let tensor = tensor.f_view(shape.as_slice())?;
         // Converters add the 1 that gemma's norms add.
         let shifted = self.architecture.starts_with("gemma") && name.ends_with("norm.weight");
         Ok(if shifted { tensor.f_sub_scalar(1.0)? } else { tensor })
@@ -257,13 +287,13 @@ impl WeightSource for Gguf {
 }
 
 /// Reads a header for candle and refuses an alignment of 0, by which candle would divide.
-struct HeaderReader<'m> {
-    inner: Cursor<&'m [u8]>,
+struct HeaderReader<R> {
+    inner: R,
     /// Reads since the key: its type comes first, then its value.
     past_key: Option<u8>,
 }
 
-impl Read for HeaderReader<'_> {
+impl<R: Read> Read for HeaderReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> IoResult<usize> {
         let count = self.inner.read(buffer)?;
         let bytes = buffer.get(..count).unwrap_or_default();
@@ -279,7 +309,7 @@ impl Read for HeaderReader<'_> {
     }
 }
 
-impl Seek for HeaderReader<'_> {
+impl<R: Seek> Seek for HeaderReader<R> {
     fn seek(&mut self, to: SeekFrom) -> IoResult<u64> {
         self.inner.seek(to)
     }

@@ -8,7 +8,7 @@ pub(crate) mod huggingface;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tch::{Device, Kind, Tensor};
 
@@ -46,14 +46,33 @@ pub(crate) trait WeightSource: Sync {
 pub(crate) struct Loader<'s> {
     pub source: &'s dyn WeightSource,
     kind: Kind,
+    devices: &'s [Device],
     device: Device,
     check_finite: bool,
-    used: Mutex<BTreeSet<String>>,
+    used: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl<'s> Loader<'s> {
-    pub fn new(source: &'s dyn WeightSource, kind: Kind, device: Device) -> Self {
-        Loader { source, kind, device, check_finite: false, used: Mutex::default() }
+    /// Reads onto the first of `devices`; without any, onto the CPU.
+    pub fn new(source: &'s dyn WeightSource, kind: Kind, devices: &'s [Device]) -> Self {
+        let device = devices.first().copied().unwrap_or(Device::Cpu);
+        Loader { source, kind, devices, device, check_finite: false, used: Arc::default() }
+    }
+
+    /// The same for one layer of several: the devices share them out in runs of consecutive layers.
+    pub fn for_layer(&self, index: usize, layers: usize) -> Self {
+        let device = self.devices.get(index * self.devices.len() / layers.max(1)).copied().unwrap_or(self.device);
+        Loader { device, used: self.used.clone(), ..*self }
+    }
+
+    /// The same for what follows the layers.
+    pub fn after_layers(&self) -> Self {
+        Loader { device: self.devices.last().copied().unwrap_or(self.device), used: self.used.clone(), ..*self }
+    }
+
+    /// A tensor that was read before, where this loader puts its own.
+    pub fn placed(&self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.f_to_device(self.device)?)
     }
 
     /// Sets whether weights are checked to be finite.
@@ -119,7 +138,7 @@ impl<'s> Loader<'s> {
     /// Fails if the file holds tensors that the decoder did not use, for then the states would not be the
     /// model's; `derived` says which hold nothing of their own.
     pub fn finish(self, derived: impl Fn(&str) -> bool) -> Result<()> {
-        let used = self.used.into_inner().unwrap_or_default();
+        let used = self.used.lock().map(|used| used.clone()).unwrap_or_default();
         let unused = self.source.names().into_iter().filter(|name| !used.contains(name) && !derived(name));
         let mut unused: Vec<String> = unused.map(|name| self.source.own_name(&name)).collect();
         unused.sort();
