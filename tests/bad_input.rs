@@ -11,7 +11,7 @@ use made::{safetensors, text, Folder, Gguf, Meta, Weights};
 use ndarray::Array2;
 use probity::capture::{Activations, Pool, Readout, TokenRows};
 use probity::dialogue::{Instruction, SelfCorrection};
-use probity::generate::Session;
+use probity::generate::{Decoding, Session};
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::level::Levels;
 use probity::model::{LoadOptions, LogitsFor};
@@ -946,7 +946,7 @@ fn sessions_refuse_what_they_cannot_read_and_stay_usable() {
     refused(session.score(&[vec![vec![288]]]).map(|_| ()), &[]);
     let before = session.score(&[vec![vec![5, 6]]]).unwrap();
     let nothing: &[u32] = &[];
-    refused(session.greedy_until(100, nothing).map(|_| ()), &["has 65 tokens"]);
+    refused(session.generate(&Decoding::new(100).stop_tokens(nothing.iter().copied())).map(|_| ()), &["has 65 tokens"]);
     refused(session.score(&[vec![vec![5, 6]]]).map(|_| ()), &["Session::read"]);
     session.read(&[&[1, 2, 3]], |_| Hooks::new()).unwrap();
     let after = session.score(&[vec![vec![5, 6]]]).unwrap();

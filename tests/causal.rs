@@ -4,7 +4,7 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{keep, max_difference, tiny};
+use common::{endless, keep, max_difference, tiny, tokens};
 use ndarray::Array1;
 use probity::causal::Intervention;
 use probity::generate::Session;
@@ -87,7 +87,7 @@ fn steering_a_cached_answer_is_steering_the_whole_text() {
     let texts: [&[u32]; 2] = [&[5, 9, 200, 31], &[44, 7]];
     let mut session = Session::new(&model);
     session.read(&texts, steer).unwrap();
-    let steered = session.greedy_with(10, &[], steer).unwrap();
+    let steered = tokens(session.generate_with(&endless(10), &[], steer).unwrap());
     for (text, steered) in texts.iter().zip(&steered) {
         let mut grown = text.to_vec();
         for _ in 0..10 {
@@ -98,7 +98,7 @@ fn steering_a_cached_answer_is_steering_the_whole_text() {
         assert_eq!(steered, &grown[text.len()..]);
     }
     session.read(&texts, |_| Hooks::new()).unwrap();
-    assert_ne!(session.greedy_until(10, &[]).unwrap(), steered, "and the next read is the model's own again");
+    assert_ne!(tokens(session.generate(&endless(10)).unwrap()), steered, "and the next read is the model's own again");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{fixture, keep};
+use common::{endless, fixture, keep, tokens};
 use probity::capture::{Pool, Readout};
 use probity::causal::Intervention;
 use probity::generate::Session;
@@ -48,7 +48,7 @@ fn agrees_with_one_cpu(devices: &[Device]) {
             hooks
         };
         session.read(&ids, altered).unwrap();
-        session.greedy_with(6, &[], altered).unwrap()
+        tokens(session.generate_with(&endless(6), &[], altered).unwrap())
     };
     assert_eq!(answers(&ours), answers(&theirs));
 }

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::fixture;
+use common::{endless, fixture, tokens};
 use probity::causal::Intervention;
 use probity::generate::Session;
 use probity::hook::{Address, Hooks, Site};
@@ -373,10 +373,10 @@ fn sessions_cross_the_length_at_which_rotation_changes() {
     };
     altered.read(&texts, silenced).unwrap();
     assert!(altered.score(&options).unwrap_err().to_string().contains("would be lost"));
-    assert!(altered.greedy_until(8, &[]).unwrap_err().to_string().contains("would be lost"));
+    assert!(altered.generate(&endless(8)).unwrap_err().to_string().contains("would be lost"));
     altered.read(&texts, silenced).unwrap();
-    assert_eq!(altered.greedy_with(8, &[], silenced).unwrap()[0].len(), 8);
-    for (text, generated) in texts.iter().zip(session.greedy_until(8, &[]).unwrap()) {
+    assert_eq!(altered.generate_with(&endless(8), &[], silenced).unwrap()[0].tokens.len(), 8);
+    for (text, generated) in texts.iter().zip(tokens(session.generate(&endless(8)).unwrap())) {
         let mut grown = text.to_vec();
         for _ in 0..8 {
             grown.push(logs(&grown).select(0, -1).argmax(-1, false).int64_value(&[]) as u32);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{fixture, floats, ids, json, max_difference, smollm};
+use common::{endless, fixture, floats, ids, json, max_difference, smollm, tokens};
 use probity::capture::{Activations, Pool, Readout};
 use probity::generate::Session;
 use probity::hook::{Address, Hooks, Site};
@@ -145,7 +145,7 @@ fn generate(model: &Model, prompts: &[Vec<u32>]) -> Vec<Vec<u32>> {
     let rows: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     let mut session = Session::new(model);
     session.read(&rows, |_| Hooks::new()).unwrap();
-    session.greedy_until(64, &[]).unwrap()
+    tokens(session.generate(&endless(64)).unwrap())
 }
 
 #[test]

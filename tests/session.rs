@@ -4,10 +4,10 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{max_abs, max_difference, smollm, tiny, values};
+use common::{endless, max_abs, max_difference, smollm, tiny, tokens, values};
 use ndarray::Array1;
 use probity::causal::Intervention;
-use probity::generate::Session;
+use probity::generate::{Decoding, End, Session};
 use probity::hook::{Hooks, Site};
 use probity::model::LogitsFor;
 use probity::probe::Direction;
@@ -143,7 +143,7 @@ fn cached_decoding_equals_recomputed_decoding() {
         let texts: [&[u32]; 3] = [&[5, 6, 7, 8, 9], &[40, 41], &[100]];
         let mut session = Session::new(&model);
         read(&mut session, &model, &texts);
-        let cached = session.greedy_until(12, &[]).unwrap();
+        let cached = tokens(session.generate(&endless(12)).unwrap());
         for (text, cached) in texts.iter().zip(&cached) {
             let mut grown = text.to_vec();
             for _ in 0..12 {
@@ -161,13 +161,13 @@ fn a_stop_token_ends_its_row_only() {
     let texts: [&[u32]; 2] = [&[5, 6, 7, 8, 9], &[40, 41]];
     let mut session = Session::new(&model);
     read(&mut session, &model, &texts);
-    let free = session.greedy_until(10, &[]).unwrap();
+    let free = tokens(session.generate(&endless(10)).unwrap());
     let stop = free[0][4];
     let expected: Vec<Vec<u32>> =
         free.iter().map(|row| row.iter().copied().take_while(|&id| id != stop).collect()).collect();
     assert_ne!(expected[0].len(), expected[1].len(), "the stop token tells the rows apart");
     read(&mut session, &model, &texts);
-    assert_eq!(session.greedy_until(10, &[stop]).unwrap(), expected);
+    assert_eq!(tokens(session.generate(&Decoding::new(10).stop_tokens([stop])).unwrap()), expected);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn wrong_use_is_an_error_and_the_session_stays_usable() {
     // The context is full before the answer is.
     let full = &long[..60];
     session.read(&[full], |_| Hooks::new()).unwrap();
-    assert!(matches!(session.greedy_until(10, &[]), Err(Error::TextLength { .. })));
+    assert!(matches!(session.generate(&endless(10)), Err(Error::TextLength { .. })));
     // A hook that fails leaves no cache behind that claims tokens it never saw.
     let failing = |_: &TokenBatch| {
         let mut hooks = Hooks::new();
@@ -231,11 +231,74 @@ fn a_row_that_has_ended_does_not_outgrow_the_context() {
     let long: Vec<u32> = (0..64).map(|at| 3 + at % 200).collect();
     let mut session = Session::new(&model);
     session.read(&[&long], |_| Hooks::new()).unwrap();
-    let stop = session.greedy_until(1, &[]).unwrap()[0][0];
+    let stop = tokens(session.generate(&endless(1)).unwrap())[0][0];
     let short: &[u32] = &[40, 41];
     session.read(&[short], |_| Hooks::new()).unwrap();
-    let alone = session.greedy_until(6, &[stop]).unwrap().remove(0);
+    let alone = tokens(session.generate(&Decoding::new(6).stop_tokens([stop])).unwrap()).remove(0);
     assert!(!alone.is_empty());
     session.read(&[&long, short], |_| Hooks::new()).unwrap();
-    assert_eq!(session.greedy_until(6, &[stop]).unwrap(), [vec![], alone]);
+    assert_eq!(tokens(session.generate(&Decoding::new(6).stop_tokens([stop])).unwrap()), [vec![], alone]);
+}
+
+#[test]
+fn drawn_answers_do_not_depend_on_the_batch() {
+    let Some(model) = smollm() else { return };
+    let prompts: Vec<Vec<u32>> = ["The best part of the day is", "Nobody had told him that", "One"]
+        .map(|text| model.tokenizer().encode(text).unwrap().ids)
+        .into();
+    let decoding = Decoding::new(24).temperature(0.9).top_p(0.95).seed(5);
+    let draw = |rows: &[usize], decoding: &Decoding| {
+        let texts: Vec<&[u32]> = rows.iter().map(|&row| prompts[row].as_slice()).collect();
+        let keys: Vec<String> = rows.iter().map(|row| format!("prompt {row}")).collect();
+        let mut session = Session::new(&model);
+        session.read(&texts, |_| Hooks::new()).unwrap();
+        session.generate_with(decoding, &keys, |_| Hooks::new()).unwrap()
+    };
+    let together = draw(&[0, 1, 2], &decoding);
+    for (row, answer) in together.iter().enumerate() {
+        assert_eq!(draw(&[row], &decoding), [answer.clone()]);
+    }
+    assert_eq!(draw(&[2, 0], &decoding), [together[2].clone(), together[0].clone()]);
+    assert_ne!(draw(&[0], &decoding.clone().seed(6)), [together[0].clone()]);
+    // One token to draw from is the most probable one.
+    assert_eq!(draw(&[0, 1], &decoding.top_k(1)), draw(&[0, 1], &Decoding::new(24)));
+}
+
+#[test]
+fn answers_say_why_they_ended() {
+    let model = tiny("tied");
+    let text: &[u32] = &[5, 6, 7, 8, 9];
+    let mut session = Session::new(&model);
+    let mut generate = |decoding: Decoding| {
+        session.read(&[text], |_| Hooks::new()).unwrap();
+        session.generate(&decoding).unwrap().remove(0)
+    };
+    let free = generate(endless(10));
+    assert_eq!((free.tokens.len(), free.end), (10, End::Length));
+    assert_eq!(free.text, model.tokenizer().decode(&free.tokens).unwrap());
+    let stopped = generate(Decoding::new(10).stop_tokens([free.tokens[4]]));
+    assert_eq!((stopped.tokens.as_slice(), stopped.end), (&free.tokens[..4], End::StopToken));
+    // Cut before the string, wherever it lies in a token.
+    let middle = free.text.char_indices().nth(free.text.chars().count() / 2).unwrap().0;
+    let stop: String = free.text[middle..].chars().take(2).collect();
+    let cut = generate(endless(10).stop([stop.clone()]));
+    assert_eq!((cut.text.as_str(), cut.end), (&free.text[..free.text.find(&stop).unwrap()], End::StopString));
+    assert!(cut.tokens.len() <= 10 && free.tokens.starts_with(&cut.tokens));
+}
+
+#[test]
+fn next_tokens_have_the_logarithms_of_a_pass_alone() {
+    let model = tiny("tied");
+    let texts: [&[u32]; 2] = [&[5, 6, 7, 8, 9], &[40, 41]];
+    let mut session = Session::new(&model);
+    assert!(session.next_tokens(&[1]).is_err());
+    read(&mut session, &model, &texts);
+    let found = session.next_tokens(&[3, 77]).unwrap();
+    for (text, found) in texts.iter().zip(&found) {
+        let logs = recomputed(&model, text);
+        for (&id, found) in [3_i64, 77].iter().zip(found) {
+            assert!((logs.double_value(&[text.len() as i64 - 1, id]) - found).abs() < 1e-4);
+        }
+    }
+    assert!(session.next_tokens(&[1 << 20]).is_err());
 }

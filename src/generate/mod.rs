@@ -1,5 +1,12 @@
-//! Cached decoding and scoring of continuations.
+//! Cached reading, scoring of given continuations, and generation.
 
+mod continuation;
+mod decoding;
+mod sampler;
+mod score;
 mod session;
 
-pub use session::{OptionScores, Session};
+pub use continuation::{Continuation, End};
+pub use decoding::Decoding;
+pub use score::OptionScores;
+pub use session::Session;

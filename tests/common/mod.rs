@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
+use probity::generate::{Continuation, Decoding};
 use probity::Model;
 use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
@@ -91,4 +92,13 @@ pub fn max_difference(ours: &[f32], theirs: &[f32]) -> f64 {
 
 pub fn ids(value: &serde_json::Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+/// Greedy decoding that no token stops.
+pub fn endless(max_tokens: usize) -> Decoding {
+    Decoding::new(max_tokens).stop_tokens([])
+}
+
+pub fn tokens(answers: Vec<Continuation>) -> Vec<Vec<u32>> {
+    answers.into_iter().map(|answer| answer.tokens).collect()
 }
