@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use ndarray::Array2;
 use probity::capture::Activations;
+use probity::generate::End;
 use probity::hook::{Address, Site};
 use probity::level::{Against, Comparison, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
 use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
@@ -69,7 +70,17 @@ fn answers(items: &[ChoiceItem], wrong: usize) -> Vec<Answer> {
         let scored = if row < wrong { item.biased } else { item.label };
         let probabilities = (0..3).map(|option| if option == scored { 0.6 } else { 0.2 }).collect();
         let read = if row == 0 { Reading::Nothing } else { Reading::Option(scored) };
-        Answer { item: item.id.clone(), probabilities, scored, text: "(a)".into(), read }
+        Answer {
+            item: item.id.clone(),
+            scores: Vec::new(),
+            probabilities,
+            scored,
+            text: "(a)".into(),
+            read,
+            end: End::StopToken,
+            rationale: None,
+            dropped_turns: 0,
+        }
     };
     items.iter().enumerate().map(answer).collect()
 }

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use common::{max_abs, max_difference, smollm, tiny};
 use probity::capture::{Pool, Readout};
-use probity::dialogue::{Conversation, Instruction, SelfCorrection, Study, Transcript, NO_INSTRUCTION};
-use probity::generate::Session;
+use probity::dialogue::{Conversation, Instruction, SelfCorrection, Study, Thinking, Transcript, NO_INSTRUCTION};
+use probity::generate::{Decoding, Session};
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::model::LogitsFor;
 use probity::task::ChoiceTask;
@@ -120,7 +120,7 @@ fn states_scores_and_answers_are_those_of_the_stored_conversations_alone() {
     for round in study.rounds.iter().filter(|round| round.instruction != "neutral") {
         for (row, item) in study.items.iter().enumerate().filter(|(_, item)| item.id != "middle") {
             let talk = until_answer(&conversation(study, &item.id, &round.instruction).transcript, round.round);
-            let prompt = talk.prompt(&model).unwrap();
+            let prompt = talk.prompt(&model).unwrap().ids;
             let batch = TokenBatch::new(&[&prompt], PadSide::Right).unwrap();
             let alone: RefCell<BTreeMap<Address, Vec<f32>>> = RefCell::default();
             let mut hooks = Hooks::new();
@@ -215,7 +215,8 @@ fn protocols_that_cannot_be_run_are_refused() {
         (protocol().instructions(twice), &last, "each name once"),
         (protocol().instructions([reserved]), &last, "stands for round 0"),
         (protocol().batch(0), &last, "at least 1"),
-        (protocol().answer_tokens(0), &last, "at least 1"),
+        (protocol().decoding(Decoding::new(0)), &last, "at least 1"),
+        (protocol().thinking(Thinking::new(" ")), &last, "ask to think"),
         (protocol(), &mean, "Pool::Last"),
         (protocol(), &logits, "no site of a study"),
     ] {

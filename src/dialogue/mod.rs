@@ -1,10 +1,16 @@
 //! Self-correction as conversation: instructions, transcripts that only grow, rounds.
 
+mod asking;
+mod feedback;
 mod instruction;
+mod layout;
+mod protocol;
 mod self_correction;
 mod table;
 mod transcript;
 
+pub use feedback::{Feedback, FixedFeedback, ModelFeedback, ScorerFeedback};
 pub use instruction::Instruction;
+pub use protocol::{Overflow, RoundKind, Thinking};
 pub use self_correction::{Conversation, Round, SelfCorrection, Study, NO_INSTRUCTION};
-pub use transcript::Transcript;
+pub use transcript::{Part, Passage, Placed, Prompt, Transcript};

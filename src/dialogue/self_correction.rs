@@ -1,19 +1,21 @@
 //! Rounds of self-correction over a set of questions, with hidden states read on the way.
 //!
-//! Round 0 is the plain question. Round 1 is the question with the instruction in a fresh conversation: an
-//! instructed first answer. Rounds 2 and later ask for a review in the same conversation (arXiv 2407.15286).
+//! Round 0 is the plain question; [`RoundKind`] says what the later rounds are.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::table::Table;
-use super::{Instruction, Transcript};
+use super::asking::opening;
+use super::protocol::Judge;
+use super::table::{Table, Turn};
+use super::{Feedback, Instruction, Overflow, RoundKind, Thinking, Transcript};
 use crate::capture::{Activations, Collector, Pool, Readout};
+use crate::generate::Decoding;
 use crate::hook::Site;
 use crate::progress::Progress;
-use crate::task::{Answer, AnsweredRound, ChoiceItem, ChoiceTask};
-use crate::text::Role;
+use crate::task::{Answer, AnsweredRound, ChoiceItem, ChoiceTask, ScoreRule};
 use crate::{file, Error, Model, Provenance, Result};
 
 /// Name of the condition of round 0, in which no instruction is given.
@@ -34,10 +36,15 @@ pub const NO_INSTRUCTION: &str = "none";
 /// ```
 #[derive(Debug, Clone)]
 pub struct SelfCorrection {
-    task: ChoiceTask,
+    pub(super) task: ChoiceTask,
     instructions: Vec<Instruction>,
     rounds: usize,
-    answer_tokens: usize,
+    kind: RoundKind,
+    pub(super) thinking: Option<Thinking>,
+    pub(super) feedback: Option<Judge>,
+    pub(super) decoding: Decoding,
+    pub(super) score_rule: ScoreRule,
+    pub(super) overflow: Overflow,
     batch: usize,
 }
 
@@ -111,7 +118,18 @@ impl Study {
 impl SelfCorrection {
     /// The protocol on these questions, as yet without instructions.
     pub fn new(task: ChoiceTask) -> Self {
-        SelfCorrection { task, instructions: Vec::new(), rounds: 3, answer_tokens: 8, batch: 16 }
+        SelfCorrection {
+            task,
+            instructions: Vec::new(),
+            rounds: 3,
+            kind: RoundKind::default(),
+            thinking: None,
+            feedback: None,
+            decoding: Decoding::new(8),
+            score_rule: ScoreRule::default(),
+            overflow: Overflow::default(),
+            batch: 16,
+        }
     }
 
     /// Sets the instructions, each of which is a condition of its own. Include `neutral`: without it no
@@ -127,9 +145,40 @@ impl SelfCorrection {
         self
     }
 
-    /// Sets the most tokens of a generated answer. Default 8, as in the paper for multiple choice.
-    pub fn answer_tokens(mut self, tokens: usize) -> Self {
-        self.answer_tokens = tokens;
+    /// Sets what the rounds are, default [`RoundKind::FreshInstructed`].
+    pub fn round_kind(mut self, kind: RoundKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Lets the model think in a turn of its own before every answer. Default: no.
+    pub fn thinking(mut self, thinking: Thinking) -> Self {
+        self.thinking = Some(thinking);
+        self
+    }
+
+    /// Puts what another judge says of the last answer before every review. Default: nothing, the correction is the
+    /// model's own.
+    pub fn feedback(mut self, feedback: impl Feedback + 'static) -> Self {
+        self.feedback = Some(Judge(Rc::new(feedback)));
+        self
+    }
+
+    /// Sets how answers are generated. Default: greedily, at most 8 tokens, as in the paper for multiple choice.
+    pub fn decoding(mut self, decoding: Decoding) -> Self {
+        self.decoding = decoding;
+        self
+    }
+
+    /// Sets which score makes the options' probabilities, default [`ScoreRule::PerToken`]. All are kept.
+    pub fn score_rule(mut self, rule: ScoreRule) -> Self {
+        self.score_rule = rule;
+        self
+    }
+
+    /// Sets what happens where a conversation outgrows the context, default [`Overflow::Error`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
         self
     }
 
@@ -169,32 +218,34 @@ impl SelfCorrection {
         let mut conversations: Vec<(usize, Conversation)> = Vec::new();
         // Questions of like length side by side, so that little is padded.
         let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by_key(|&item| items[item].prompt(None).len());
+        order.sort_by_key(|&item| opening(&items[item], None, None).iter().map(|(_, text)| text.len()).sum::<usize>());
 
         progress.begin("self-correction", (schedule.len() * items.len()) as u64);
         for batch in order.chunks(self.batch) {
-            let mut table = Table::new(model, items, batch, self.answer_tokens);
+            let mut table = Table::new(model, self, batch);
             let mut slots = collectors.iter_mut().zip(&mut answers);
             let mut plain = table.open(None);
             if let Some((collector, answers)) = slots.next() {
-                answers.extend(table.answer(&mut plain, collector)?);
+                answers.extend(table.answer(&mut plain, Turn { instruction: NO_INSTRUCTION, round: 0 }, collector)?);
                 progress.advance(batch.len() as u64);
             }
-            conversations.extend(table.close(plain, NO_INSTRUCTION));
             // With no round to ask it in, an instruction has no conversation.
             for instruction in self.instructions.iter().filter(|_| self.rounds > 0) {
-                let mut talks = table.open(Some(&instruction.first));
+                let mut talks = match self.kind {
+                    RoundKind::FreshInstructed => table.open(Some(instruction)),
+                    RoundKind::Revise => plain.clone(),
+                };
                 for (round, (collector, answers)) in (1..=self.rounds).zip(&mut slots) {
-                    if round > 1 {
-                        talks.iter_mut().for_each(|talk| {
-                            talk.say(Role::User, &instruction.review);
-                        });
+                    if round > 1 || self.kind == RoundKind::Revise {
+                        table.review(&mut talks, instruction, round)?;
                     }
-                    answers.extend(table.answer(&mut talks, collector)?);
+                    let turn = Turn { instruction: &instruction.name, round };
+                    answers.extend(table.answer(&mut talks, turn, collector)?);
                     progress.advance(batch.len() as u64);
                 }
                 conversations.extend(table.close(talks, &instruction.name));
             }
+            conversations.extend(table.close(plain, NO_INSTRUCTION));
         }
 
         let provenance = self.provenance(model);
@@ -214,7 +265,9 @@ impl SelfCorrection {
                 Ok(Round { instruction, round, activations: collector.finish(rows)?, answers })
             })
             .collect::<Result<_>>()?;
-        conversations.sort_by_key(|&(item, _)| item);
+        // Round 0 first, then the instructions as given.
+        let place = |talk: &Conversation| self.instructions.iter().position(|known| known.name == talk.instruction);
+        conversations.sort_by_key(|(item, talk)| (*item, place(talk)));
         let conversations = conversations.into_iter().map(|(_, conversation)| conversation).collect();
         Ok(Study { items: items.to_vec(), rounds, conversations, provenance })
     }
@@ -228,8 +281,15 @@ impl SelfCorrection {
         if self.task.items().is_empty() {
             return bad("items", "0".into(), "at least one question");
         }
-        if self.batch == 0 || self.answer_tokens == 0 {
-            return bad("batch or answer_tokens", "0".into(), "at least 1");
+        if self.batch == 0 {
+            return bad("batch", "0".into(), "at least 1");
+        }
+        self.decoding.validate()?;
+        if let Some(thinking) = &self.thinking {
+            thinking.decoding.validate()?;
+            if thinking.request.trim().is_empty() {
+                return bad("thinking.request", "\"\"".into(), "some words that ask to think");
+            }
         }
         if readout.pool() != Pool::Last {
             return bad(
@@ -258,9 +318,18 @@ impl SelfCorrection {
             ("items".to_owned(), self.task.items().len().to_string()),
             ("rounds".to_owned(), self.rounds.to_string()),
             ("instructions_sha256".to_owned(), file::sha256(instructions)),
-            ("decoding".to_owned(), format!("greedy, at most {} tokens", self.answer_tokens)),
-            ("option_score".to_owned(), "softmax of mean token log-probability".to_owned()),
+            ("round_kind".to_owned(), self.kind.name().to_owned()),
+            ("decoding".to_owned(), self.decoding.describe()),
+            ("option_score".to_owned(), format!("softmax of log-probability, {}", self.score_rule.name())),
+            ("overflow".to_owned(), self.overflow.name().to_owned()),
         ]);
+        if let Some(thinking) = &self.thinking {
+            provenance
+                .insert("thinking".to_owned(), format!("{:?}, {}", thinking.request, thinking.decoding.describe()));
+        }
+        if let Some(judge) = &self.feedback {
+            provenance.insert("feedback".to_owned(), judge.0.describe());
+        }
         provenance
     }
 }

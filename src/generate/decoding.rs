@@ -80,6 +80,20 @@ impl Decoding {
         self.temperature == 0.0
     }
 
+    /// All settings in words, for provenance.
+    pub fn describe(&self) -> String {
+        let mut words = vec![match self.is_greedy() {
+            true => "greedy".to_owned(),
+            false => format!("drawn at temperature {}, seed {}", self.temperature, self.seed),
+        }];
+        words.extend(self.top_k.map(|k| format!("top k {k}")));
+        words.extend((self.top_p < 1.0).then(|| format!("top p {}", self.top_p)));
+        words.push(format!("at most {} tokens", self.max_tokens));
+        words.extend((!self.stop.is_empty()).then(|| format!("stop at {:?}", self.stop)));
+        words.extend(self.stop_tokens.as_ref().map(|tokens| format!("stop tokens {tokens:?}")));
+        words.join(", ")
+    }
+
     /// Refuses settings outside their range.
     ///
     /// # Errors

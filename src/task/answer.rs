@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::ChoiceItem;
+use crate::generate::{Continuation, End};
+use crate::{Error, Result};
 
 /// What a generated answer was read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,12 +65,67 @@ fn contains_words(text: &str, part: &str) -> bool {
         })
 }
 
+/// The scores of one option, in nats.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OptionScore {
+    /// Log-probability of its text as the answer.
+    pub total: f64,
+    /// The same for each of its tokens.
+    pub per_token: f64,
+    /// The same for each of its bytes.
+    pub per_byte: f64,
+    /// Log-probability of its letter as the next token; `None` if some letter is no single token.
+    pub letter: Option<f64>,
+}
+
+/// Which score decides between options. They differ in what they do to long ones: totals favour short options,
+/// per-token scores options of common words; bytes do not depend on the tokeniser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreRule {
+    /// [`OptionScore::total`].
+    Total,
+    /// [`OptionScore::per_token`].
+    #[default]
+    PerToken,
+    /// [`OptionScore::per_byte`].
+    PerByte,
+    /// [`OptionScore::letter`].
+    Letter,
+}
+
+impl ScoreRule {
+    /// Every rule.
+    pub const ALL: [ScoreRule; 4] = [ScoreRule::Total, ScoreRule::PerToken, ScoreRule::PerByte, ScoreRule::Letter];
+
+    /// The name used in provenance.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScoreRule::Total => "total",
+            ScoreRule::PerToken => "per_token",
+            ScoreRule::PerByte => "per_byte",
+            ScoreRule::Letter => "letter",
+        }
+    }
+
+    fn of(self, score: &OptionScore) -> Option<f64> {
+        match self {
+            ScoreRule::Total => Some(score.total),
+            ScoreRule::PerToken => Some(score.per_token),
+            ScoreRule::PerByte => Some(score.per_byte),
+            ScoreRule::Letter => score.letter,
+        }
+    }
+}
+
 /// What the model answered to one item in one round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The item's id.
     pub item: String,
-    /// Probability of each option: softmax over the options' mean token log-probabilities.
+    /// Scores of each option.
+    pub scores: Vec<OptionScore>,
+    /// Probability of each option: softmax over the options' scores by the run's [`ScoreRule`].
     pub probabilities: Vec<f64>,
     /// The most probable option.
     pub scored: usize,
@@ -76,17 +133,48 @@ pub struct Answer {
     pub text: String,
     /// The option that the generated text names.
     pub read: Reading,
+    /// Why the text ended.
+    pub end: End,
+    /// What the model thought first, where it was asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rationale: Option<String>,
+    /// Earlier turns that the model no longer saw, because the conversation had outgrown its context.
+    #[serde(default)]
+    pub dropped_turns: usize,
 }
 
 impl Answer {
-    /// Makes an answer from the mean token log-probability of each option and the generated text.
-    pub fn new(item: &ChoiceItem, mean_log_probabilities: &[f64], text: String) -> Self {
-        let top = mean_log_probabilities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<f64> = mean_log_probabilities.iter().map(|score| (score - top).exp()).collect();
+    /// Makes an answer from the options' scores and the generated text.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for [`ScoreRule::Letter`] without letter scores.
+    pub fn new(item: &ChoiceItem, scores: Vec<OptionScore>, rule: ScoreRule, said: &Continuation) -> Result<Self> {
+        let values: Option<Vec<f64>> = scores.iter().map(|score| rule.of(score)).collect();
+        let values = values.ok_or_else(|| {
+            Error::setting("score_rule", rule.name(), "another rule: in this tokeniser a letter is no single token")
+        })?;
+        let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weights: Vec<f64> = values.iter().map(|score| (score - top).exp()).collect();
         let total: f64 = weights.iter().sum();
-        let scored = mean_log_probabilities.iter().position(|&score| score == top).unwrap_or(0);
-        let probabilities = weights.iter().map(|weight| weight / total).collect();
-        Answer { item: item.id.clone(), probabilities, scored, read: Reading::of(&text, item), text }
+        let text = said.text.trim().to_owned();
+        Ok(Answer {
+            item: item.id.clone(),
+            scores,
+            probabilities: weights.iter().map(|weight| weight / total).collect(),
+            scored: values.iter().position(|&score| score == top).unwrap_or(0),
+            read: Reading::of(&text, item),
+            text,
+            end: said.end,
+            rationale: None,
+            dropped_turns: 0,
+        })
+    }
+
+    /// The option that another rule finds best; `None` without its scores.
+    pub fn best_by(&self, rule: ScoreRule) -> Option<usize> {
+        let values: Vec<f64> = self.scores.iter().map(|score| rule.of(score)).collect::<Option<_>>()?;
+        let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        values.iter().position(|&value| value == top)
     }
 }
 
@@ -134,8 +222,13 @@ mod tests {
 
     #[test]
     fn probabilities_are_a_softmax_of_the_means() {
-        let answer = Answer::new(&item(), &[-1.0, -1.0 + 2f64.ln(), -1.0], "b".into());
-        assert_eq!(answer.scored, 1);
+        let score = |per_token: f64, total: f64| OptionScore { total, per_token, per_byte: total / 10.0, letter: None };
+        let scores = vec![score(-1.0, -2.0), score(-1.0 + 2f64.ln(), -6.0), score(-1.0, -4.0)];
+        let said = Continuation { tokens: vec![1], text: " b\n".into(), end: End::Length };
+        let answer = Answer::new(&item(), scores.clone(), ScoreRule::PerToken, &said).unwrap();
+        assert_eq!((answer.scored, answer.read, answer.text.as_str()), (1, Reading::Option(1), "b"));
+        assert_eq!((answer.best_by(ScoreRule::Total), answer.best_by(ScoreRule::Letter)), (Some(0), None));
+        assert!(Answer::new(&item(), scores, ScoreRule::Letter, &said).is_err());
         assert!((answer.probabilities[1] - 0.5).abs() < 1e-12);
         assert!((answer.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
     }

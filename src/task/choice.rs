@@ -58,20 +58,6 @@ pub struct ChoiceItem {
 }
 
 impl ChoiceItem {
-    /// The question as a user's turn, with its options; `instruction` follows the question, so that what is
-    /// asked with and without it begins alike.
-    pub fn prompt(&self, instruction: Option<&str>) -> String {
-        let mut text = format!("{}\n\n{}\n", self.context, self.question);
-        for (letter, option) in ('a'..).zip(&self.options) {
-            text.push_str(&format!("({letter}) {option}\n"));
-        }
-        if let Some(instruction) = instruction {
-            text.push_str(&format!("\n{instruction}\n"));
-        }
-        text.push_str("\nReply with one of the options and nothing else.");
-        text
-    }
-
     fn problem(&self) -> Option<String> {
         let count = self.options.len();
         if !(2..=26).contains(&count) {

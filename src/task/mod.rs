@@ -4,6 +4,6 @@ mod answer;
 mod behaviour;
 mod choice;
 
-pub use answer::{Answer, Reading};
+pub use answer::{Answer, OptionScore, Reading, ScoreRule};
 pub use behaviour::{AnsweredRound, Behaviour, BehaviourRow, Measure};
 pub use choice::{ChoiceItem, ChoiceTask, Condition, Polarity};
