@@ -62,7 +62,7 @@ impl Model {
         Model::assemble(
             path,
             decoder?,
-            Tokenizer::from_bpe(path, vocabulary)?,
+            Tokenizer::from_gguf(path, vocabulary)?,
             template,
             stop,
             (options.precision, sha256?),

@@ -4,13 +4,15 @@
 
 mod batch;
 mod check;
+#[cfg(feature = "gguf")]
+mod gguf;
 mod template;
 mod tokenizer;
 
 pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
 pub use template::{ChatTemplate, Message, Role};
 #[cfg(feature = "gguf")]
-pub(crate) use tokenizer::BpeVocabulary;
+pub(crate) use gguf::GgufVocabulary;
 pub use tokenizer::{Encoded, Tokenizer};
 
 use std::collections::HashSet;

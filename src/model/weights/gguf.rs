@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 use super::gguf_names::{Names, CONFIG_KEYS};
 use super::WeightSource;
 use crate::error::{nearest, Place};
-use crate::text::BpeVocabulary;
+use crate::text::GgufVocabulary;
 use crate::{file, Error, Result};
 
 /// A GGUF file with its parsed header. It is read, not mapped: every weight is dequantised, so that a map would only
@@ -30,10 +30,6 @@ pub(crate) struct Gguf {
 /// Divisors of rotary frequencies: for texts of every length, for short and for long ones. They are settings in
 /// the form of tensors.
 const ROTARY_FACTORS: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
-
-/// Token types of `tokenizer.ggml.token_type`.
-const TYPE_CONTROL: i64 = 3;
-const TYPE_USER_DEFINED: i64 = 4;
 
 /// Elements that are dequantised at a time.
 const CHUNK: usize = 1 << 16;
@@ -186,40 +182,29 @@ impl Gguf {
     }
 
     /// The tokeniser's vocabulary.
-    pub fn vocabulary(&self) -> Result<BpeVocabulary> {
-        let model = self.need("tokenizer.ggml.model", text)?;
-        if model != "gpt2" {
-            return Err(Error::UnsupportedSetting {
-                path: self.path.clone(),
-                key: "tokenizer.ggml.model".into(),
-                value: model,
-                supported: "gpt2 (byte-level BPE); or load the Hugging Face directory of the model".into(),
-            });
-        }
-        let tokens = self.need("tokenizer.ggml.tokens", |value| list(value, text))?;
-        let merges = self
-            .need("tokenizer.ggml.merges", |value| list(value, text))?
-            .into_iter()
-            .map(|merge| match merge.split_once(' ') {
-                Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-                None => Err(self.bad("tokenizer.ggml.merges", format!("{merge:?} is no pair"))),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let types = self.get("tokenizer.ggml.token_type", |value| list(value, integer))?.unwrap_or_default();
-        let added = (0u32..)
-            .zip(types)
-            .filter(|&(_, kind)| kind == TYPE_CONTROL || kind == TYPE_USER_DEFINED)
-            .map(|(id, kind)| (id, kind == TYPE_CONTROL))
-            .collect();
-        let adds_bos = self.get("tokenizer.ggml.add_bos_token", |value| value.to_bool().ok())?.unwrap_or(false);
-        let bos = self.token_id("bos")?.filter(|_| adds_bos);
-        if let Some(bos) = bos.filter(|&bos| bos as usize >= tokens.len()) {
-            return Err(
-                self.bad("tokenizer.ggml.bos_token_id", format!("{bos} is none of the {} tokens", tokens.len()))
-            );
-        }
-        let pre_tokenizer = self.get("tokenizer.ggml.pre", text)?.unwrap_or_else(|| "default".to_owned());
-        Ok(BpeVocabulary { tokens, merges, added, pre_tokenizer, bos })
+    pub fn vocabulary(&self) -> Result<GgufVocabulary> {
+        let flag = |key: &str| self.get(&format!("tokenizer.ggml.{key}"), |value| value.to_bool().ok());
+        let merges = self.get("tokenizer.ggml.merges", |value| list(value, text))?;
+        let pair = |merge: String| match merge.split_once(' ') {
+            Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
+            None => Err(self.bad("tokenizer.ggml.merges", format!("{merge:?} is no pair"))),
+        };
+        Ok(GgufVocabulary {
+            architecture: self.architecture.clone(),
+            model: self.need("tokenizer.ggml.model", text)?,
+            pre_tokenizer: self.get("tokenizer.ggml.pre", text)?,
+            tokens: self.need("tokenizer.ggml.tokens", |value| list(value, text))?,
+            scores: self.get("tokenizer.ggml.scores", |value| list(value, |score| score.to_f32().ok()))?,
+            types: self.get("tokenizer.ggml.token_type", |value| list(value, integer))?.unwrap_or_default(),
+            merges: merges.map(|merges| merges.into_iter().map(pair).collect()).transpose()?,
+            bos: self.token_id("bos")?,
+            eos: self.token_id("eos")?,
+            unknown: self.token_id("unknown")?,
+            padding: self.token_id("padding")?,
+            add_bos: flag("add_bos_token")?,
+            add_eos: flag("add_eos_token")?,
+            add_space_prefix: flag("add_space_prefix")?,
+        })
     }
 
     /// The chat template, if the file has one.
