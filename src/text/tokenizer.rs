@@ -76,10 +76,10 @@ impl Tokenizer {
         // The space that SentencePiece puts before a text is none of the text's, where it is a token of its own:
         // the library gives it the bytes of the token after it.
         for at in 1..bytes.len() {
-            if let (Some(SPACE), Some(&[(start, end), (next, _)])) =
+            if let (Some(SPACE), Some(&[(start, end), (next, next_end)])) =
                 (encoding.get_tokens().get(at - 1).map(String::as_str), bytes.get(at - 1..=at))
             {
-                if start == next && start < end {
+                if start == next && start < end && next < next_end {
                     bytes[at - 1] = (start, start);
                 }
             }

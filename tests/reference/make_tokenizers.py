@@ -2,7 +2,7 @@
 
     python make_tokenizers.py
 
-Two vocabularies are trained on this repository's own texts: SentencePiece BPE with byte fallback, and byte-level BPE
+Two vocabularies are trained on the texts of `data`: SentencePiece BPE with byte fallback, and byte-level BPE
 split as Llama 3 splits. Each is written as GGUF metadata in several variants (architecture, pre-tokeniser, flags), and
 transformers reads every file. Where the file forbids the leading space, SentencePiece itself is the reference.
 """
@@ -50,7 +50,7 @@ BYTE_LEVEL = [
 
 def corpus():
     lines = []
-    for path in sorted([*(HERE / "../../data").glob("*.jsonl"), *(HERE / "../../docs").rglob("*.md"), *(HERE / "../../src").rglob("*.rs")]):
+    for path in sorted((HERE / "../../data").glob("*.jsonl")):
         lines += path.read_text(encoding="utf-8").split("\n")
     return [line for line in lines if line.strip()] + [text for text in strings(300) if text.strip()]
 
@@ -166,7 +166,8 @@ def main():
         tokens, merges = train_bytes()
         types = [CONTROL if token in ("<|begin|>", "<|end|>") else USER_DEFINED if token == "<turn>" else NORMAL for token in tokens]
         vocabulary = {"tokens": tokens, "merges": merges, "types": types, "bos": 0, "eos": 1}
-        samples = [text.replace("<s>", "<|begin|>") for text in samples]
+        # <|endoftext|> is one token for transformers' class even where the file does not have it.
+        samples = [text.replace("<s>", "<|begin|>").replace("<|endoftext|>", "<|end|>") for text in samples]
         cases = []
         for name, architecture, settings in BYTE_LEVEL:
             tokenizer = reference(folder, architecture, "gpt2", vocabulary, settings)
