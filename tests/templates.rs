@@ -13,7 +13,10 @@ fn templates_render_or_refuse_as_in_the_reference() {
     for case in fixture["cases"].as_array().unwrap() {
         let name = case["template"].as_str().unwrap();
         let source = fixture["templates"][name].as_str().unwrap();
-        let template = ChatTemplate::new(source, &[("bos_token", "<s>"), ("eos_token", "</s>")]).unwrap();
+        let mut template = ChatTemplate::new(source, &[("bos_token", "<s>"), ("eos_token", "</s>")]).unwrap();
+        if let Some(tools) = case.get("tools").and_then(|tools| tools.as_array()) {
+            template = template.with_tools(tools.clone());
+        }
         let messages: Vec<Message> = serde_json::from_value(case["messages"].clone()).unwrap();
         let ours = template.render(&messages, case["add_generation_prompt"].as_bool().unwrap());
         match case["rendered"].as_str() {
@@ -29,7 +32,7 @@ fn templates_render_or_refuse_as_in_the_reference() {
             }
         }
     }
-    assert_eq!((rendered, refused), (84, 12));
+    assert_eq!((rendered, refused), (144, 12));
 }
 
 #[test]

@@ -119,6 +119,49 @@ TEMPLATES = {
         "{{ ' (long)' if m.content | length > 12 else '' }};{% endfor %}{{ 'yes' if messages[-1]['role'] in ['user', 'tool'] else 'no' }}",
 }
 
+TOOLS = [
+    {"type": "function", "function": {"name": "weather", "description": "Weather of a town, \"now\"", "parameters": {
+        "type": "object", "properties": {"town": {"type": "string", "enum": ["Zürich", "Ås"]}, "days": {"type": "integer"}}, "required": ["town"]}}},
+    {"type": "function", "function": {"name": "add", "description": "a + b", "parameters": {"type": "object", "properties": {}}}},
+]
+
+# Rendered with and without the tools, over conversations in which tools are called.
+TOOL_TEMPLATES = {
+    "tool_block": "{%- if tools %}{{ '<sys>' }}{%- if messages[0].role == 'system' %}{{ messages[0].content + '\n\n' }}{%- endif %}"
+        "{{ '# Tools\n<tools>' }}{%- for tool in tools %}{{ '\n' }}{{ tool | tojson }}{%- endfor %}{{ '\n</tools></sys>\n' }}{%- endif %}"
+        "{%- set ns = namespace(last=messages|length - 1, seen=[]) %}"
+        "{%- for m in messages[::-1] %}{%- set index = (messages|length - 1) - loop.index0 %}"
+        "{%- if m.role == 'user' and m.content is string %}{%- set ns.last = index %}{%- set ns.seen = ns.seen + [index] %}{%- endif %}{%- endfor %}"
+        "{%- for m in messages %}{%- if m.role == 'tool' %}{%- if loop.first or messages[loop.index0 - 1].role != 'tool' %}{{ '<user>' }}{%- endif %}"
+        "{{ '\n<answer>' ~ m.content ~ '</answer>' }}{%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{ '</user>\n' }}{%- endif %}"
+        "{%- elif m.role == 'assistant' and m.tool_calls %}{{ '<model>' + m.content }}{%- for call in m.tool_calls %}"
+        "{%- if call.function %}{%- set call = call.function %}{%- endif %}{{ '\n<call>{\"name\": \"' ~ call.name ~ '\", \"arguments\": ' }}"
+        "{{ call.arguments | tojson }}{{ '}</call>' }}{%- endfor %}{{ '</model>\n' }}"
+        "{%- else %}{{ '<' + m.role + '>' + m.content + '</' + m.role + '>\n' }}{%- endif %}{%- endfor %}"
+        "{%- if add_generation_prompt %}{{ '<model>' }}{%- endif %}{{ ns.last }}{{ ns.seen | join(',') }}",
+    "schemas": "{%- macro shape(spec, deep=0) -%}{%- if spec.enum %}{{ spec.enum | join('|') }}{%- elif spec.type == 'object' -%}"
+        "{ {%- for name, inner in spec.properties.items() %}{{ name }}: {{ shape(inner, deep + 1) }}{{ '' if loop.last else ', ' }}{%- endfor -%} }"
+        "{%- else %}{{ spec.type }}{%- endif %}{%- endmacro -%}"
+        "{%- if tools is not none and tools is defined %}{%- for t in tools | map(attribute='function') %}"
+        "// {{ t.description }}\ntype {{ t.name }} = (_: {{ shape(t.parameters) }})\n{{ t | tojson(indent=2) }}\n{%- endfor %}{%- else %}no tools{%- endif %}"
+        "{% for m in messages %}{% generation %}{{ m.content | trim }}{% endgeneration %}{% if m.tool_calls is defined %}[{{ m.tool_calls | length }}]{% endif %};{% endfor %}",
+    "methods": "{%- for m in messages %}{%- set parts = m.content.split(' ', 1) %}{{ parts[-1].strip().upper() }}/{{ m.content.replace('a', 'ab') }}/"
+        "{{ m.content[1:3] }}{{ m.content.startswith('W') }}{{ m.role in ['tool', 'user'] }}{{ loop.index % 2 == 0 }}"
+        "{{ ' '.join([m.role, 'x' * 3]) }}{{ (m.content | length) * 2 + 1 }}{{ ('a' ~ 1) ~ (2 ~ 'b') }}{{ 'y' if not (m.content and tools) else 'n' }}\n"
+        "{%- endfor %}{% set a %}<{{ messages | length }}>{% endset %}{{ a ~ a }}{% for k, v in {'x': 1, 'y': [2, 3]}.items() %}{{ k }}={{ v | tojson }}{% endfor %}"
+        "{% set x = 1, 2 %}{{ x | sum }}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}{{ none is none }}",
+}
+
+
+def tool_conversations():
+    call = lambda name, **arguments: {"type": "function", "function": {"name": name, "arguments": arguments}}
+    ask = {"role": "user", "content": "What is the weather in Zürich, and what is 1 + 2?"}
+    calls = {"role": "assistant", "content": "", "tool_calls": [call("weather", town="Zürich", days=2), call("add", a=1, b=2.5, c=None, d=True)]}
+    answers = [{"role": "tool", "content": "{\"sun\": true}"}, {"role": "tool", "content": "3.5"}]
+    system = {"role": "system", "content": "Be brief."}
+    end = {"role": "assistant", "content": "Sunny; 3.5"}
+    return [[ask], [system, ask], [ask, calls], [ask, calls, *answers], [system, ask, calls, *answers, end, ask]]
+
 
 def templates(args, out):
     from jinja2.exceptions import TemplateError
@@ -132,6 +175,14 @@ def templates(args, out):
             except TemplateError:
                 rendered = None
             cases.append({"template": name, "messages": messages, "add_generation_prompt": prompt, "rendered": rendered})
+    for name, source in TOOL_TEMPLATES.items():
+        compiled = _compile_jinja_template(source)
+        for messages in tool_conversations():
+            for tools in (None, TOOLS):
+                for prompt in (True, False):
+                    rendered = compiled.render(messages=messages, add_generation_prompt=prompt, tools=tools, documents=None, bos_token="<s>", eos_token="</s>")
+                    cases.append({"template": name, "messages": messages, "tools": tools, "add_generation_prompt": prompt, "rendered": rendered})
+    TEMPLATES.update(TOOL_TEMPLATES)
     write_json(out / "templates.json", {"versions": VERSIONS, "templates": TEMPLATES, "cases": cases})
 
 
