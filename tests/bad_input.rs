@@ -275,8 +275,8 @@ fn a_gguf_tokeniser_that_does_not_hold_together_is_refused() {
     );
     gguf_refused(&file.clone().with("tokenizer.ggml.token_type", Meta::Ints(vec![3; 300])), &["no id 288"]);
     gguf_refused(
-        &file.clone().with("tokenizer.ggml.model", text("llama")),
-        &["tokenizer.ggml.model = llama is not supported", "Hugging Face directory"],
+        &file.clone().with("tokenizer.ggml.model", text("t5")),
+        &["tokenizer.ggml.model = t5 is not supported", "Hugging Face directory"],
     );
     gguf_refused(&file.clone().with("tokenizer.ggml.pre", text("chameleon")), &["tokenizer.ggml.pre = chameleon"]);
     gguf_refused(
@@ -518,6 +518,40 @@ fn a_tokeniser_that_names_what_it_does_not_define_is_refused() {
         &["tokenizer.json", "at \"post_processor\"", "second"],
     );
     tiny_refused(edit("/model/type", json!("Trigram")), &["tokenizer.json", "no tokeniser"]);
+}
+
+#[test]
+fn tokeniser_files_that_are_deep_huge_or_of_other_types_are_refused() {
+    let deep = |opening: &str, closing: &str| opening.repeat(200_000) + &closing.repeat(200_000);
+    for content in [
+        deep("[", "]"),
+        deep("{\"model\":", "}"),
+        format!("{{\"pre_tokenizer\": {}}}", deep("{\"type\":\"Sequence\",\"pretokenizers\":[", "]}")),
+        format!("{{\"post_processor\": {}}}", deep("{\"type\":\"Sequence\",\"processors\":[", "]}")),
+        format!("{{\"model\": \"{}\"}}", "x".repeat(20_000_000)),
+        "{\"model\": 3}".to_owned(),
+        "null".to_owned(),
+    ] {
+        tiny_refused(|folder| drop(folder.write("tokenizer.json", &content)), &["tokenizer.json", "no tokeniser"]);
+    }
+    let whole: serde_json::Value = serde_json::from_slice(&Folder::tiny("tied").read("tokenizer.json")).unwrap();
+    let wrong = [json!(3), json!("x"), json!([[]]), json!({ "a": {} }), json!(-1), json!(1e300)];
+    for key in ["/added_tokens", "/normalizer", "/pre_tokenizer", "/decoder", "/post_processor", "/model"] {
+        for value in &wrong {
+            let mut content = whole.clone();
+            *content.pointer_mut(key).unwrap() = value.clone();
+            if let Err(error) = Tokenizer::from_json(&content.to_string()) {
+                assert!(error.to_string().len() < 1_000, "{key} = {value}: {error}");
+            }
+        }
+    }
+    for key in ["/model/vocab", "/model/merges"] {
+        for value in &wrong {
+            let mut content = whole.clone();
+            *content.pointer_mut(key).unwrap() = value.clone();
+            assert!(Tokenizer::from_json(&content.to_string()).is_err(), "{key} = {value}");
+        }
+    }
 }
 
 #[test]

@@ -164,8 +164,7 @@ impl GgufVocabulary {
                 supported: names.copied().collect::<Vec<_>>().join(", "),
             }
         })?;
-        let split =
-            json!({ "type": "Split", "pattern": { "Regex": rule }, "behavior": "Isolated", "invert": false });
+        let split = json!({ "type": "Split", "pattern": { "Regex": rule }, "behavior": "Isolated", "invert": false });
         Ok(json!({ "type": "Sequence", "pretokenizers": [split, byte_level(false)] }))
     }
 
@@ -310,7 +309,9 @@ mod tests {
         let (whole, settings) = (&fixture["vocabulary"], &case["settings"]);
         let mut tokens: Vec<String> = read(&whole["tokens"]);
         if settings["spaces_as_such"] == true {
-            for token in tokens.iter_mut().filter(|token| token.chars().count() > 1 && token.replace(SPACE, "").is_empty()) {
+            for token in
+                tokens.iter_mut().filter(|token| token.chars().count() > 1 && token.replace(SPACE, "").is_empty())
+            {
                 *token = token.replace(SPACE, " ");
             }
         }

@@ -10,9 +10,9 @@ mod template;
 mod tokenizer;
 
 pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
-pub use template::{ChatTemplate, Message, Role};
 #[cfg(feature = "gguf")]
 pub(crate) use gguf::GgufVocabulary;
+pub use template::{ChatTemplate, Message, Role};
 pub use tokenizer::{Encoded, Tokenizer};
 
 use std::collections::HashSet;

@@ -18,7 +18,7 @@ pub(super) const SOURCE: usize = 1 << 18;
 /// How deep lists and mappings may lie in each other.
 const DEPTH: usize = 64;
 /// For what the other bounds let through; no honest template comes near it.
-const TIME: Duration = Duration::from_secs(20);
+const TIME: Duration = Duration::from_secs(10);
 /// What an element of a list counts for, in bytes.
 const ELEMENT: usize = 32;
 
@@ -87,8 +87,8 @@ pub(super) fn weigh(state: &State, value: &Value) -> Result<(), Error> {
 /// The source with [`HELD`] on every sum, product, concatenation, comparison, list, mapping and assigned value, and
 /// with no operation left that could be carried out while compiling; the longest piece of plain text, in bytes,
 /// where text can be captured.
-pub(super) fn rewritten(source: &str, root: &Stmt) -> Result<(String, Option<usize>), Error> {
-    let mut walk = Walk { source, marks: Vec::new(), longest: 0, captures: false, reads_others: false };
+pub(super) fn rewritten(source: &str, root: &Stmt, tokens: Vec<usize>) -> Result<(String, Option<usize>), Error> {
+    let mut walk = Walk { source, tokens, marks: Vec::new(), longest: 0, captures: false, reads_others: false };
     walk.statement(root);
     if walk.reads_others {
         return Err(refused("names other templates; it stands alone"));
@@ -108,6 +108,8 @@ pub(super) fn rewritten(source: &str, root: &Stmt) -> Result<(String, Option<usi
 
 struct Walk<'s> {
     source: &'s str,
+    /// Where tokens begin.
+    tokens: Vec<usize>,
     /// Where, whether it opens, in which order it was met, and what to put there.
     marks: Vec<(usize, bool, usize, String)>,
     longest: usize,
@@ -120,6 +122,19 @@ impl Walk<'_> {
         let order = self.marks.len();
         self.marks.push((start, true, order, "(".to_owned()));
         self.marks.push((end, false, order, format!(")|{HELD}")));
+    }
+
+    /// Holds what an attribute, an index or a call may follow.
+    fn hold_literal(&mut self, start: usize, end: usize) {
+        let order = self.marks.len();
+        self.marks.push((start, true, order, "((".to_owned()));
+        self.marks.push((end, false, order, format!(")|{HELD})")));
+    }
+
+    /// Where a comparison begins: the parser gives it the place of the token before it.
+    fn after(&self, token: usize) -> usize {
+        let next = self.tokens.partition_point(|&start| start <= token);
+        self.tokens.get(next).copied().unwrap_or(token)
     }
 
     fn statements(&mut self, all: &[Stmt]) {
@@ -187,8 +202,10 @@ impl Walk<'_> {
 
     fn arguments(&mut self, arguments: &[CallArg]) {
         for argument in arguments {
-            let (CallArg::Pos(value) | CallArg::Kwarg(_, value) | CallArg::PosSplat(value) | CallArg::KwargSplat(value)) =
-                argument;
+            let (CallArg::Pos(value)
+            | CallArg::Kwarg(_, value)
+            | CallArg::PosSplat(value)
+            | CallArg::KwargSplat(value)) = argument;
             self.expression(value);
         }
     }
@@ -204,15 +221,24 @@ impl Walk<'_> {
             }
             Expr::UnaryOp(node) => self.expression(&node.expr),
             Expr::BinOp(node) => {
-                if !matches!(node.op, BinOpKind::ScAnd | BinOpKind::ScOr) {
-                    self.hold(start, end);
+                match node.op {
+                    BinOpKind::ScAnd | BinOpKind::ScOr => {}
+                    BinOpKind::Add
+                    | BinOpKind::Sub
+                    | BinOpKind::Mul
+                    | BinOpKind::Div
+                    | BinOpKind::FloorDiv
+                    | BinOpKind::Rem
+                    | BinOpKind::Pow
+                    | BinOpKind::Concat => self.hold(start, end),
+                    _ => self.hold(self.after(start), end),
                 }
                 for side in [&node.left, &node.right] {
                     self.operand(side);
                 }
             }
             Expr::Compare(node) => {
-                self.hold(start, end);
+                self.hold(self.after(start), end);
                 self.operand(&node.expr);
                 node.ops.iter().for_each(|operation| self.operand(&operation.expr));
             }
@@ -239,12 +265,12 @@ impl Walk<'_> {
             }
             Expr::List(node) => {
                 if self.source.get(start..).is_some_and(|rest| rest.starts_with(['[', '('])) {
-                    self.hold(start, end);
+                    self.hold_literal(start, end);
                 }
                 node.items.iter().for_each(|item| self.expression(item));
             }
             Expr::Map(node) => {
-                self.hold(start, end);
+                self.hold_literal(start, end);
                 node.keys.iter().chain(&node.values).for_each(|item| self.expression(item));
             }
         }

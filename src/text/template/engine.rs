@@ -2,7 +2,7 @@
 
 use std::io::{Error as IoError, Result as IoResult, Write};
 
-use minijinja::machinery::{parse, WhitespaceConfig};
+use minijinja::machinery::{parse, tokenize, WhitespaceConfig};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{from_args, Kwargs, Rest};
 use minijinja::{filters, AutoEscape, Environment, Error, ErrorKind, State, Value};
@@ -26,7 +26,10 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>, Error> {
     let whitespace = WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
     let compiling = || {
         let root = parse(&source, NAME, SyntaxConfig::default(), whitespace)?;
-        let (bounded, longest) = rewritten(&source, &root)?;
+        let tokens = tokenize(&source, false, SyntaxConfig::default(), whitespace)
+            .map(|token| Ok(token?.1.start_offset as usize))
+            .collect::<Result<_, Error>>()?;
+        let (bounded, longest) = rewritten(&source, &root, tokens)?;
         let mut environment = environment();
         // Plain text that is captured is counted by nothing but the instructions that write it.
         let fuel = longest.map_or(FUEL, |longest| FUEL.min((4 * BYTES / longest.max(1)) as u64));
@@ -89,9 +92,8 @@ fn environment() -> Environment<'static> {
     environment.add_filter("join", |state: &State, value: &Value, joiner: Option<&str>| {
         joined(state, value, joiner.unwrap_or_default())
     });
-    environment.add_filter("replace", |state: &State, text: &str, from: &str, to: &str| {
-        replaced(state, text, from, to, None)
-    });
+    environment
+        .add_filter("replace", |state: &State, text: &str, from: &str, to: &str| replaced(state, text, from, to, None));
     environment.add_filter("indent", |state: &State, text: &str, rest: Rest<Value>| {
         let width = rest.first().and_then(|width| usize::try_from(width.clone()).ok()).unwrap_or(4);
         let named = rest.last().and_then(|last| last.get_attr("width").ok()).and_then(|w| usize::try_from(w).ok());

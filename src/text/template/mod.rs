@@ -54,7 +54,7 @@ impl Message {
 /// A Jinja chat template, as model files carry it.
 ///
 /// A template is a program from a downloaded file, so it runs within bounds: 4 million instructions, 256 MiB of text
-/// made, lists 64 deep, 20 seconds. It reads no files and no other templates.
+/// made, lists 64 deep, 10 seconds. It reads no files and no other templates.
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
