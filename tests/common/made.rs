@@ -88,6 +88,7 @@ pub enum Meta {
     Text(String),
     Texts(Vec<String>),
     Ints(Vec<i32>),
+    Floats(Vec<f32>),
     /// Type number and bytes as they are.
     Raw(u32, Vec<u8>),
 }
@@ -142,6 +143,11 @@ impl Meta {
             }
             Meta::Ints(all) => {
                 head(out, &[9, 5]);
+                out.extend((all.len() as u64).to_le_bytes());
+                all.iter().for_each(|x| out.extend(x.to_le_bytes()));
+            }
+            Meta::Floats(all) => {
+                head(out, &[9, 6]);
                 out.extend((all.len() as u64).to_le_bytes());
                 all.iter().for_each(|x| out.extend(x.to_le_bytes()));
             }
