@@ -25,8 +25,8 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>, Error> {
     let source = without_generation_tags(source);
     let whitespace = WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
     let compiling = || {
-        let root = parse(&source, NAME, SyntaxConfig::default(), whitespace)?;
-        let tokens = tokenize(&source, false, SyntaxConfig::default(), whitespace)
+        let root = parse(&source, NAME, SyntaxConfig, whitespace)?;
+        let tokens = tokenize(&source, false, SyntaxConfig, whitespace)
             .map(|token| Ok(token?.1.start_offset as usize))
             .collect::<Result<_, Error>>()?;
         let (bounded, longest) = rewritten(&source, &root, tokens)?;
