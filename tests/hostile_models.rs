@@ -3,7 +3,6 @@
 
 mod common;
 #[path = "common/made.rs"]
-#[allow(dead_code)]
 mod made;
 
 use std::path::{Path, PathBuf};
