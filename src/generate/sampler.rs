@@ -65,8 +65,8 @@ fn allowed(decoding: &Decoding, logs: &[f32]) -> Vec<(u32, f64)> {
 mod tests {
     use super::*;
 
-    /// Probabilities 0.4, 0.3, 0.2, 0.1 in another order.
-    const LOGS: [f32; 4] = [-1.609_437_9, -0.916_290_7, -2.302_585, -1.203_972_8];
+    /// Logarithms of 8, 16, 4 and 12: probabilities 0.2, 0.4, 0.1 and 0.3.
+    const LOGS: [f32; 4] = [2.079_441_5, 2.772_588_7, 1.386_294_4, 2.484_906_7];
 
     fn ids(decoding: &Decoding) -> Vec<u32> {
         allowed(decoding, &LOGS).into_iter().map(|(id, _)| id).collect()

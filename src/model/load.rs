@@ -43,9 +43,8 @@ impl Model {
 
     #[cfg(feature = "gguf")]
     pub(super) fn from_gguf(path: &Path, options: &LoadOptions) -> Result<Self> {
-        let file = Gguf::open(path)?;
-        let (sha256, decoder) =
-            rayon::join(|| file.sha256(), || file.config().and_then(|config| options.build(&file, path, &config)));
+        let mut file = Gguf::open(path)?;
+        let config = file.config()?;
         let vocabulary = file.vocabulary()?;
         let named: Vec<(&str, String)> =
             [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
@@ -59,14 +58,11 @@ impl Model {
         let place = Place::Entry("tokenizer.chat_template".to_owned());
         let template = file.template()?.map(|source| compile(path, place, &source, &named)).transpose()?;
         let stop = file.token_id("eos")?.into_iter().chain(file.token_id("eot")?).collect();
-        Model::assemble(
-            path,
-            decoder?,
-            Tokenizer::from_gguf(path, vocabulary)?,
-            template,
-            stop,
-            (options.precision, sha256?),
-        )
+        // Before the weights, so that what a tokeniser takes to be built is free again for them.
+        let tokenizer = Tokenizer::from_gguf(path, vocabulary)?;
+        file.forget_lists();
+        let (sha256, decoder) = rayon::join(|| file.sha256(), || options.build(&file, path, &config));
+        Model::assemble(path, decoder?, tokenizer, template, stop, (options.precision, sha256?))
     }
 
     pub(super) fn from_directory(path: &Path, options: &LoadOptions) -> Result<Self> {

@@ -207,6 +207,11 @@ impl Gguf {
         })
     }
 
+    /// Lets go of the metadata's lists, most of which are the vocabulary, once they have been read.
+    pub fn forget_lists(&mut self) {
+        self.content.metadata.retain(|_, value| !matches!(value, Value::Array(_)));
+    }
+
     /// The chat template, if the file has one.
     pub fn template(&self) -> Result<Option<String>> {
         self.get("tokenizer.chat_template", text)
