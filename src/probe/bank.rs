@@ -89,10 +89,20 @@ pub struct ProbeRow {
     pub auroc_low: f64,
     /// Its upper 95 % bound.
     pub auroc_high: f64,
+    /// Held-out area under the precision-recall curve (average precision).
+    pub auprc: f64,
     /// Held-out accuracy.
     pub accuracy: f64,
+    /// Held-out balanced accuracy.
+    pub balanced_accuracy: f64,
     /// Held-out log-loss in nats, for calibrated probes.
     pub log_loss: Option<f64>,
+    /// Held-out Brier score, for calibrated probes.
+    pub brier: Option<f64>,
+    /// Held-out expected calibration error over 10 bins of equal width, for calibrated probes.
+    pub ece_equal_width: Option<f64>,
+    /// The same over 10 bins of equally many rows.
+    pub ece_equal_mass: Option<f64>,
     /// Held-out rows.
     pub n_test: usize,
     /// Held-out groups.
@@ -107,18 +117,23 @@ pub struct ProbeRow {
 
 impl From<&Probe> for ProbeRow {
     fn from(probe: &Probe) -> Self {
-        let Evaluation { auroc, accuracy, log_loss, n_test, groups_test, undefined_draws } = probe.evaluation;
+        let Evaluation { auroc, probabilities, .. } = probe.evaluation;
         ProbeRow {
             address: probe.address(),
             layer: probe.address().layer(),
             auroc: auroc.estimate,
             auroc_low: auroc.low,
             auroc_high: auroc.high,
-            accuracy,
-            log_loss,
-            n_test,
-            groups_test,
-            undefined_draws,
+            auprc: probe.evaluation.auprc,
+            accuracy: probe.evaluation.accuracy,
+            balanced_accuracy: probe.evaluation.balanced_accuracy,
+            log_loss: probabilities.map(|metrics| metrics.log_loss),
+            brier: probabilities.map(|metrics| metrics.brier),
+            ece_equal_width: probabilities.map(|metrics| metrics.ece_equal_width),
+            ece_equal_mass: probabilities.map(|metrics| metrics.ece_equal_mass),
+            n_test: probe.evaluation.n_test,
+            groups_test: probe.evaluation.groups_test,
+            undefined_draws: probe.evaluation.undefined_draws,
             n_train: probe.fit.n_train,
             converged: probe.fit.converged,
         }

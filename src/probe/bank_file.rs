@@ -14,7 +14,8 @@ use crate::{file, Error, Provenance, Result};
 
 const KEY: &str = "probity";
 const KIND: &str = "probe_bank";
-const FORMAT: u32 = 1;
+/// Format 1 lacked most of the held-out metrics, which cannot be computed without the held-out rows.
+const FORMAT: u32 = 2;
 
 /// What the metadata hold under "probity", as JSON.
 #[derive(Serialize, Deserialize)]
@@ -96,7 +97,8 @@ impl ProbeBank {
             return Err(in_header("it is no probe bank (activations?)".to_owned()));
         }
         if tag.format != FORMAT {
-            return Err(in_header(format!("format {} is not {FORMAT}: update probity", tag.format)));
+            let remedy = if tag.format < FORMAT { "fit the probes again" } else { "update probity" };
+            return Err(in_header(format!("format {} is not {FORMAT}: {remedy}", tag.format)));
         }
         let header: Header = serde_json::from_str(text).map_err(|error| in_header(error.to_string()))?;
         if tensors.len() != 2 * header.probes.len() {
