@@ -288,8 +288,8 @@ mod tests {
     #[test]
     fn a_weight_of_two_is_a_row_twice() {
         let (scores, positive) = rounded(40, 2);
-        let weights: Vec<f64> = (0..40).map(|row| (row % 3) as f64).collect();
-        let rows = || (0..40).flat_map(|row| std::iter::repeat_n(row, row % 3));
+        let weights: Vec<f64> = (0..40).map(|row| (row % 4) as f64).collect();
+        let rows = || (0..40).flat_map(|row| std::iter::repeat_n(row, row % 4));
         let repeated: Vec<f64> = rows().map(|row| scores[row]).collect();
         let labels: Vec<bool> = rows().map(|row| positive[row]).collect();
         let ranking = Ranking::new(&scores, &positive).unwrap();

@@ -1,7 +1,12 @@
 //! What a kind of probe must do, and what all kinds share.
 
+mod discriminant;
 mod logistic;
+mod mass_mean;
 mod mean_difference;
+mod pooled;
+mod ridge;
+mod setters;
 mod strength;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::{Array1, Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+pub use discriminant::DiscriminantProbe;
 pub use logistic::{ClassWeight, LogisticProbe};
+pub use mass_mean::MassMeanProbe;
 pub use mean_difference::MeanDifferenceProbe;
+pub use ridge::RidgeProbe;
 pub use strength::{StrengthCurve, StrengthScore, Strengths};
 
 use super::solve::{columns_of, Standardiser};

@@ -46,6 +46,15 @@ impl<F: Element> Cholesky<F> {
         Some(Cholesky { lower: matrix, inverses })
     }
 
+    /// The least squared diagonal value of L, which a singular matrix leaves near 0.
+    pub fn least_pivot(&self) -> f64 {
+        let pivot = |value: &F| {
+            let value: f64 = (*value).into();
+            value * value
+        };
+        self.lower.diag().iter().map(pivot).fold(f64::INFINITY, f64::min)
+    }
+
     /// Overwrites `b`, `[size, k]`, by the solution of A x = b.
     pub fn solve(&self, b: &mut Array2<F>) {
         let minus = F::zero() - F::one();

@@ -8,11 +8,13 @@ mod element;
 mod folds;
 mod minimise;
 mod precondition;
+mod ridge_system;
 mod standardise;
 
 pub(in crate::probe) use certify::logistic;
 pub(in crate::probe) use design::{columns_of, LARGE};
 pub(in crate::probe) use folds::{cross_validate, Folds};
+pub(in crate::probe) use ridge_system::RidgeSystem;
 pub use standardise::Standardiser;
 
 use certify::{certify, softplus, Point};
