@@ -281,7 +281,7 @@ fn fit_one(
     Ok(Probe::new(address, fitted.weights, [fitted.intercept, centre, spread], (fitted.fit, strengths, evaluation)))
 }
 
-fn centre_and_spread(values: &[f64]) -> (f64, f64) {
+pub(super) fn centre_and_spread(values: &[f64]) -> (f64, f64) {
     let n = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / n;
     let sd = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();

@@ -1,5 +1,6 @@
 //! What a kind of probe must do, and what all kinds share.
 
+mod calibrated;
 mod discriminant;
 mod logistic;
 mod mass_mean;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::{Array1, Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+pub use calibrated::{Calibrated, Scaling};
 pub use discriminant::DiscriminantProbe;
 pub use logistic::{ClassWeight, LogisticProbe};
 pub use mass_mean::MassMeanProbe;
