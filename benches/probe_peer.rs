@@ -85,9 +85,7 @@ fn weights(fitted: &Linear) -> Vec<f64> {
 /// Control labels: every draw turns the rows by another odd stride.
 fn draws_of(labels: &[bool], draws: usize) -> Vec<Vec<bool>> {
     let n = labels.len();
-    (0..draws)
-        .map(|draw| (0..n).map(|row| labels[(row * (2 * draw + 3) + 7919 * (draw + 1)) % n]).collect())
-        .collect()
+    (0..draws).map(|draw| (0..n).map(|row| labels[(row * (2 * draw + 3) + 7919 * (draw + 1)) % n]).collect()).collect()
 }
 
 fn read(path: &str) -> Result<(Array2<f32>, Vec<bool>), Box<dyn std::error::Error>> {

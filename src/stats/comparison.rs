@@ -36,12 +36,7 @@ impl AurocDifference {
     /// for some 20 groups at least of each class.
     ///
     /// `None` with unequal lengths, a NaN score, or a class in fewer than two groups.
-    pub fn clustered(
-        first: &[f64],
-        second: &[f64],
-        positive: &[bool],
-        groups: &[impl AsRef<str>],
-    ) -> Option<Self> {
+    pub fn clustered(first: &[f64], second: &[f64], positive: &[bool], groups: &[impl AsRef<str>]) -> Option<Self> {
         let (cluster_of_row, clusters) = number_clusters(groups);
         Self::new([first, second], positive, &cluster_of_row, clusters)
     }

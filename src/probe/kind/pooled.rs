@@ -61,7 +61,11 @@ impl Shrinkage {
         let scale = rows.map_axis(Axis(0), |column| {
             let sd = (column.iter().map(|value| value * value).sum::<f64>() / n as f64).sqrt();
             // A column that only tells the classes apart keeps its overall spread as its unit.
-            if sd > 1e-12 { sd } else { 1.0 }
+            if sd > 1e-12 {
+                sd
+            } else {
+                1.0
+            }
         });
         rows /= &scale;
         let target = (&difference / &scale).insert_axis(Axis(1));

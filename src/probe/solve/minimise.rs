@@ -330,9 +330,8 @@ impl<'a> Column<'a> {
     /// The step along `p` where the slope is a tenth of what it was, by Newton's method inside a bracket: the
     /// objective is convex in it.
     fn search(&mut self) {
-        let (at_start, norm) = self.v.iter().zip(&self.p).rev().skip(1).fold((0.0, 0.0), |(vp, pp), (v, p)| {
-            (vp + v * p, pp + p * p)
-        });
+        let (at_start, norm) =
+            self.v.iter().zip(&self.p).rev().skip(1).fold((0.0, 0.0), |(vp, pp), (v, p)| (vp + v * p, pp + p * p));
         let slope_at = |step: f64| {
             let (mut slope, mut curvature) = (0.0, 0.0);
             let rows = self.z.iter().zip(&self.u).zip(self.row_weights).zip(self.task.labels);
