@@ -176,9 +176,9 @@ fn auroc_intervals_cover_95_percent_of_clustered_worlds() {
         (200, 4, true, 0.15, 0.5, 2_000),
         (200, 4, true, 0.15, 0.95, 2_000),
         (200, 8, false, 0.15, 0.95, 2_000),
-        (1_000, 4, false, 0.5, 0.5, 1_500),
-        (1_000, 4, true, 0.3, 0.8, 1_500),
-        (1_000, 8, false, 0.15, 0.95, 1_500),
+        (1_000, 4, false, 0.5, 0.5, 1_000),
+        (1_000, 4, true, 0.3, 0.8, 1_000),
+        (1_000, 8, false, 0.15, 0.95, 1_000),
     ] {
         let design = Design { n, size, pure, positives };
         let gain = normal_quantile(auroc) * 2.0_f64.sqrt();
@@ -186,7 +186,7 @@ fn auroc_intervals_cover_95_percent_of_clustered_worlds() {
             let world = design.world(&mut ChaCha8Rng::seed_from_u64(1_000 + seed));
             let gained = world.labels.iter().map(|&label| if label { gain } else { 0.0 });
             let scores: Vec<f64> = world.noise.iter().zip(gained).map(|(noise, gain)| noise + gain).collect();
-            let resamples = ClusterBootstrap::new(&world.groups, 300, seed).unwrap();
+            let resamples = ClusterBootstrap::new(&world.groups, 200, seed).unwrap();
             let ranking = Ranking::new(&scores, &world.labels).unwrap();
             let interval = ranking.interval(&resamples).unwrap().interval;
             interval.low <= auroc && auroc <= interval.high
@@ -206,7 +206,7 @@ fn mean_intervals_cover_95_percent_of_clustered_worlds() {
             let design = Design { n, size: 4, pure: false, positives: 0.5 };
             let found = share(worlds, |seed| {
                 let world = design.world(&mut ChaCha8Rng::seed_from_u64(seed));
-                let resamples = ClusterBootstrap::new(&world.groups, 1_000, seed).unwrap().with_method(method);
+                let resamples = ClusterBootstrap::new(&world.groups, 500, seed).unwrap().with_method(method);
                 let interval = resamples.mean(&world.noise).unwrap();
                 interval.low <= 0.0 && 0.0 <= interval.high
             });
@@ -237,21 +237,31 @@ fn p_values_of_comparisons_are_uniform_without_a_difference() {
         let scores = [scorer(), scorer()];
         (world, scores)
     };
-    let p_values = |p: &(dyn Fn(u64) -> f64 + Sync)| -> Vec<f64> { (0..2_000).into_par_iter().map(p).collect() };
+    let p_values =
+        |p: &(dyn Fn(u64) -> f64 + Sync), worlds| -> Vec<f64> { (0..worlds).into_par_iter().map(p).collect() };
     let rows = Design { n: 200, size: 1, pure: false, positives: 0.4 };
     let clusters = Design { n: 200, size: 4, pure: false, positives: 0.4 };
-    let delong = p_values(&|seed| {
-        let (world, [first, second]) = two(rows, seed);
-        AurocDifference::delong(&first, &second, &world.labels).unwrap().p
-    });
-    let clustered = p_values(&|seed| {
-        let (world, [first, second]) = two(clusters, seed);
-        AurocDifference::clustered(&first, &second, &world.labels, &world.groups).unwrap().p
-    });
-    let permuted = p_values(&|seed| {
-        let (world, [first, second]) = two(clusters, seed);
-        auroc_permutation_p([&first, &second], &world.labels, &world.groups, 499, seed).unwrap()
-    });
+    let delong = p_values(
+        &|seed| {
+            let (world, [first, second]) = two(rows, seed);
+            AurocDifference::delong(&first, &second, &world.labels).unwrap().p
+        },
+        2_000,
+    );
+    let clustered = p_values(
+        &|seed| {
+            let (world, [first, second]) = two(clusters, seed);
+            AurocDifference::clustered(&first, &second, &world.labels, &world.groups).unwrap().p
+        },
+        2_000,
+    );
+    let permuted = p_values(
+        &|seed| {
+            let (world, [first, second]) = two(clusters, seed);
+            auroc_permutation_p([&first, &second], &world.labels, &world.groups, 199, seed).unwrap()
+        },
+        1_000,
+    );
     for (name, p) in [("DeLong", delong), ("clustered", clustered), ("permutation", permuted)] {
         let below = p.iter().filter(|&&p| p <= 0.05).count() as f64 / p.len() as f64;
         let distance = kolmogorov_smirnov(p);

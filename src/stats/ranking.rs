@@ -84,8 +84,8 @@ impl Ranking {
     /// in order are rarer than `tail`, with m = the pairs of clusters that can be formed (likewise for 0). With a
     /// class in one cluster only, nothing is known of how that class varies: the interval is 0 to 1.
     ///
-    /// In simulations with 25 to 200 clusters it covers 94 to 97 %, where percentile and BCa intervals of the
-    /// AUROC fall to 85 and 89 % (`tests/statistics.rs`). `None` with one class only, or with other rows than the
+    /// In simulations with 25 to 250 clusters it covers 94 to 97 % (`tests/statistics.rs`), where percentile and BCa
+    /// intervals of the AUROC fall to 85 and 89 %. `None` with one class only, or with other rows than the
     /// ranking's.
     pub fn interval(&self, resamples: &ClusterBootstrap) -> Option<Resampled> {
         if resamples.rows() != self.rows.len() {
