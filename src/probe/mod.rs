@@ -21,7 +21,9 @@
 //!
 //! let bank = LogisticProbe::default().fit_all(&activations, &labels)?;
 //! let probe = bank.get(Site::ResidPost.at(0))?;
-//! assert!(probe.direction.unit()[0] > 0.9 && probe.evaluation.auroc.low > 0.9);
+//! assert!(probe.direction.unit()[0] > 0.9 && probe.evaluation.auroc.estimate == 1.0);
+//! // Ten held-out texts of each label: even a perfect order says no more than this.
+//! assert!(probe.evaluation.auroc.low > 0.65);
 //! # Ok::<(), probity::Error>(())
 //! ```
 
