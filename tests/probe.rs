@@ -150,7 +150,7 @@ fn a_run_that_stops_early_is_continued_to_the_same_optimum() {
         let training = Training::new("x", rows.view(), labels.clone()).unwrap();
         LogisticProbe::default().alpha(1.0).max_iterations(max).fit(training).unwrap()
     };
-    let (whole, pieces) = (fit(1_000), fit(12));
+    let (whole, pieces) = (fit(1_000), fit(5));
     assert!(pieces.fit.solver_runs > 1 && pieces.fit.converged, "{:?}", pieces.fit);
     assert!((whole.fit.objective.unwrap() / pieces.fit.objective.unwrap() - 1.0).abs() < 1e-8);
 }
@@ -341,8 +341,10 @@ fn a_wrong_bank_file_is_refused() {
         changed[at..at + from.len()].copy_from_slice(to.as_bytes());
         std::fs::write(&path, changed).unwrap();
     };
-    swap("\\\"format\\\":1", "\\\"format\\\":9");
-    says("format 9 is not 1");
+    swap("\\\"format\\\":2", "\\\"format\\\":9");
+    says("format 9 is not 2: update probity");
+    swap("\\\"format\\\":2", "\\\"format\\\":1");
+    says("format 1 is not 2: fit the probes again");
     swap("L0.resid_post.affine", "L0.resid_post.affime");
     says("L0.resid_post.affine");
     std::fs::write(&path, &bytes[..bytes.len() - 8]).unwrap();

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::direction::{check_width, dot};
-use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, Training};
+use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, StrengthCurve, Training};
 use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
@@ -31,6 +31,8 @@ pub struct Probe {
     pub spread: f64,
     /// How the fit went.
     pub fit: FitReport,
+    /// How the penalty's strength was chosen, where it was.
+    pub strengths: Option<StrengthCurve>,
     /// Metrics on the held-out part.
     pub evaluation: Evaluation,
 }
@@ -66,10 +68,11 @@ impl Probe {
         address: Address,
         weights: Array1<f64>,
         [intercept, centre, spread]: [f64; 3],
-        of: (FitReport, Evaluation),
+        of: (FitReport, Option<StrengthCurve>, Evaluation),
     ) -> Self {
         let direction = Direction::new(address, weights.clone());
-        Probe { direction, weights, intercept, centre, spread, fit: of.0, evaluation: of.1 }
+        let (fit, strengths, evaluation) = of;
+        Probe { direction, weights, intercept, centre, spread, fit, strengths, evaluation }
     }
 }
 
@@ -86,10 +89,20 @@ pub struct ProbeRow {
     pub auroc_low: f64,
     /// Its upper 95 % bound.
     pub auroc_high: f64,
+    /// Held-out area under the precision-recall curve (average precision).
+    pub auprc: f64,
     /// Held-out accuracy.
     pub accuracy: f64,
+    /// Held-out balanced accuracy.
+    pub balanced_accuracy: f64,
     /// Held-out log-loss in nats, for calibrated probes.
     pub log_loss: Option<f64>,
+    /// Held-out Brier score, for calibrated probes.
+    pub brier: Option<f64>,
+    /// Held-out expected calibration error over 10 bins of equal width, for calibrated probes.
+    pub ece_equal_width: Option<f64>,
+    /// The same over 10 bins of equally many rows.
+    pub ece_equal_mass: Option<f64>,
     /// Held-out rows.
     pub n_test: usize,
     /// Held-out groups.
@@ -104,18 +117,23 @@ pub struct ProbeRow {
 
 impl From<&Probe> for ProbeRow {
     fn from(probe: &Probe) -> Self {
-        let Evaluation { auroc, accuracy, log_loss, n_test, groups_test, undefined_draws } = probe.evaluation;
+        let Evaluation { auroc, probabilities, .. } = probe.evaluation;
         ProbeRow {
             address: probe.address(),
             layer: probe.address().layer(),
             auroc: auroc.estimate,
             auroc_low: auroc.low,
             auroc_high: auroc.high,
-            accuracy,
-            log_loss,
-            n_test,
-            groups_test,
-            undefined_draws,
+            auprc: probe.evaluation.auprc,
+            accuracy: probe.evaluation.accuracy,
+            balanced_accuracy: probe.evaluation.balanced_accuracy,
+            log_loss: probabilities.map(|metrics| metrics.log_loss),
+            brier: probabilities.map(|metrics| metrics.brier),
+            ece_equal_width: probabilities.map(|metrics| metrics.ece_equal_width),
+            ece_equal_mass: probabilities.map(|metrics| metrics.ece_equal_mass),
+            n_test: probe.evaluation.n_test,
+            groups_test: probe.evaluation.groups_test,
+            undefined_draws: probe.evaluation.undefined_draws,
             n_train: probe.fit.n_train,
             converged: probe.fit.converged,
         }
@@ -246,7 +264,8 @@ fn fit_one(
         return Err(Error::Mismatch { what: address.to_string(), problem: "its states have width 0".into() });
     }
     let training = Training::gather(address.to_string(), states, labels.labels(), &split.train);
-    let fitted = estimator.fit(training)?;
+    let groups: Vec<&String> = split.train.iter().filter_map(|&row| labels.groups().get(row)).collect();
+    let (fitted, strengths) = estimator.fit_selected(training.grouped(&groups)?)?;
     check_width(address, fitted.weights.len(), states.ncols())?;
     if !fitted.weights.iter().chain([&fitted.intercept]).all(|value| value.is_finite()) {
         let problem = "the weights are not finite".to_owned();
@@ -259,10 +278,10 @@ fn fit_one(
     let decisions: Vec<f64> = split.test.iter().map(decide).collect();
     let held_out: Vec<bool> = split.test.iter().filter_map(|&row| labels.labels().get(row).copied()).collect();
     let evaluation = Evaluation::new(&decisions, &held_out, estimator.is_calibrated(), resamples)?;
-    Ok(Probe::new(address, fitted.weights, [fitted.intercept, centre, spread], (fitted.fit, evaluation)))
+    Ok(Probe::new(address, fitted.weights, [fitted.intercept, centre, spread], (fitted.fit, strengths, evaluation)))
 }
 
-fn centre_and_spread(values: &[f64]) -> (f64, f64) {
+pub(super) fn centre_and_spread(values: &[f64]) -> (f64, f64) {
     let n = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / n;
     let sd = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();

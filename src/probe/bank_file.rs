@@ -7,14 +7,15 @@ use ndarray::Array1;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, FitReport, Probe, ProbeBank};
+use super::{Evaluation, FitReport, Probe, ProbeBank, StrengthCurve};
 use crate::error::Place;
 use crate::hook::Address;
 use crate::{file, Error, Provenance, Result};
 
 const KEY: &str = "probity";
 const KIND: &str = "probe_bank";
-const FORMAT: u32 = 1;
+/// Format 1 lacked most of the held-out metrics, which cannot be computed without the held-out rows.
+const FORMAT: u32 = 2;
 
 /// What the metadata hold under "probity", as JSON.
 #[derive(Serialize, Deserialize)]
@@ -28,6 +29,8 @@ struct Header {
 #[derive(Serialize, Deserialize)]
 struct Record {
     fit: FitReport,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strengths: Option<StrengthCurve>,
     evaluation: Evaluation,
 }
 
@@ -49,8 +52,9 @@ impl ProbeBank {
     /// [`Error::Io`]; the file appears whole or not at all.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let probes =
-            self.iter().map(|probe| (probe.address(), Record { fit: probe.fit, evaluation: probe.evaluation }));
+        let record =
+            |probe: &Probe| Record { fit: probe.fit, strengths: probe.strengths.clone(), evaluation: probe.evaluation };
+        let probes = self.iter().map(|probe| (probe.address(), record(probe)));
         let header = Header {
             format: FORMAT,
             kind: KIND.to_owned(),
@@ -90,7 +94,8 @@ impl ProbeBank {
             return Err(in_header("it is no probe bank (activations?)".to_owned()));
         }
         if tag.format != FORMAT {
-            return Err(in_header(format!("format {} is not {FORMAT}: update probity", tag.format)));
+            let remedy = if tag.format < FORMAT { "fit the probes again" } else { "update probity" };
+            return Err(in_header(format!("format {} is not {FORMAT}: {remedy}", tag.format)));
         }
         let header: Header = serde_json::from_str(text).map_err(|error| in_header(error.to_string()))?;
         if tensors.len() != 2 * header.probes.len() {
@@ -98,7 +103,7 @@ impl ProbeBank {
             return Err(whole(problem));
         }
         let mut probes = BTreeMap::new();
-        for (address, Record { fit, evaluation }) in header.probes {
+        for (address, Record { fit, strengths, evaluation }) in header.probes {
             let weights = vector(path, &tensors, format!("{address}.weights"), None)?;
             let affine = vector(path, &tensors, format!("{address}.affine"), Some(3))?;
             let affine: [f64; 3] =
@@ -107,7 +112,8 @@ impl ProbeBank {
                 let place = Place::Entry(format!("{address}.affine"));
                 return Err(Error::malformed(path, place, format!("spread {} is not above 0", affine[2])));
             }
-            probes.insert(address, Probe::new(address, Array1::from_vec(weights), affine, (fit, evaluation)));
+            probes
+                .insert(address, Probe::new(address, Array1::from_vec(weights), affine, (fit, strengths, evaluation)));
         }
         Ok(ProbeBank { probes, provenance: header.provenance })
     }

@@ -3,19 +3,26 @@
 use serde::{Deserialize, Serialize};
 
 use super::solve::logistic;
-use crate::stats::{accuracy, log_loss, ClusterBootstrap, Interval, Ranking};
+use crate::stats::{
+    accuracy, balanced_accuracy, brier, expected_calibration_error, log_loss, Binning, ClusterBootstrap, Interval,
+    Ranking,
+};
 use crate::{Error, Result};
 
 /// Metrics on the held-out part.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// AUROC with its 95 % percentile interval from a bootstrap over held-out groups. The interval is of the
-    /// test part only: it does not hold the variation of refitting.
+    /// AUROC with its 95 % interval from a bootstrap over held-out groups ([`Ranking::interval`]). The interval is
+    /// of the test part only: it does not hold the variation of refitting.
     pub auroc: Interval,
+    /// Area under the precision-recall curve (average precision); chance is the share of immoral rows.
+    pub auprc: f64,
     /// Share of rows on the right side of decision = 0.
     pub accuracy: f64,
-    /// Mean log-loss in nats; `None` for probes whose decisions are no log-odds.
-    pub log_loss: Option<f64>,
+    /// Mean of the two labels' shares on the right side of decision = 0; 0.5 is chance.
+    pub balanced_accuracy: f64,
+    /// What the probabilities are worth; `None` for probes whose decisions are no log-odds.
+    pub probabilities: Option<ProbabilityMetrics>,
     /// Held-out rows.
     pub n_test: usize,
     /// Held-out groups; below some 10 the interval is too short to trust.
@@ -23,6 +30,22 @@ pub struct Evaluation {
     /// Resamples with one class only, left out of the interval.
     pub undefined_draws: usize,
 }
+
+/// Metrics of the probabilities, the logistic function of the decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ProbabilityMetrics {
+    /// Mean log-loss in nats; always saying one half gets 0.693.
+    pub log_loss: f64,
+    /// Mean squared distance from the label; always saying one half gets 0.25.
+    pub brier: f64,
+    /// Expected calibration error over 10 bins of equal width.
+    pub ece_equal_width: f64,
+    /// Expected calibration error over 10 bins of equally many rows.
+    pub ece_equal_mass: f64,
+}
+
+/// Bins of the calibration errors.
+const BINS: usize = 10;
 
 impl Evaluation {
     /// Evaluates decisions, `[n]`, against labels, `[n]`, with resamples of the same rows.
@@ -36,24 +59,38 @@ impl Evaluation {
                 return Err(Error::RowCount { what: what.into(), expected: n, found });
             }
         }
-        let ranking = Ranking::new(decisions, labels);
-        let auroc = ranking.and_then(|ranking| resamples.statistic(|weights| ranking.weighted_auroc(weights)));
         if let Some(row) = decisions.iter().position(|decision| !decision.is_finite()) {
             return Err(Error::NotFinite { what: "decisions".into(), row, id: String::new() });
         }
-        let Some(auroc) = auroc else {
-            let label = u8::from(labels.iter().any(|&label| label));
-            return Err(Error::OneClass { part: "test", label });
+        let metrics = || {
+            let ranking = Ranking::new(decisions, labels)?;
+            let auroc = ranking.interval(resamples)?;
+            let predicted: Vec<bool> = decisions.iter().map(|&decision| decision > 0.0).collect();
+            Some(Evaluation {
+                auroc: auroc.interval,
+                auprc: ranking.average_precision()?,
+                accuracy: accuracy(&predicted, labels)?,
+                balanced_accuracy: balanced_accuracy(&predicted, labels)?,
+                probabilities: if calibrated { Some(ProbabilityMetrics::new(decisions, labels)?) } else { None },
+                n_test: n,
+                groups_test: resamples.clusters(),
+                undefined_draws: auroc.undefined_draws,
+            })
         };
-        let predicted: Vec<bool> = decisions.iter().map(|&decision| decision > 0.0).collect();
-        let probabilities = || decisions.iter().copied().map(logistic).collect::<Vec<_>>();
-        Ok(Evaluation {
-            auroc: auroc.interval,
-            accuracy: accuracy(&predicted, labels).unwrap_or(f64::NAN),
-            log_loss: if calibrated { log_loss(&probabilities(), labels) } else { None },
-            n_test: n,
-            groups_test: resamples.clusters(),
-            undefined_draws: auroc.undefined_draws,
+        // All that is left to be missing is a class.
+        metrics().ok_or_else(|| Error::OneClass { part: "test", label: u8::from(labels.contains(&true)) })
+    }
+}
+
+impl ProbabilityMetrics {
+    fn new(decisions: &[f64], labels: &[bool]) -> Option<Self> {
+        let probabilities: Vec<f64> = decisions.iter().copied().map(logistic).collect();
+        let ece = |binning| expected_calibration_error(&probabilities, labels, BINS, binning);
+        Some(ProbabilityMetrics {
+            log_loss: log_loss(&probabilities, labels)?,
+            brier: brier(&probabilities, labels)?,
+            ece_equal_width: ece(Binning::EqualWidth)?,
+            ece_equal_mass: ece(Binning::EqualMass)?,
         })
     }
 }

@@ -3,45 +3,18 @@
 use std::collections::HashMap;
 
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 
-use super::{quantile, rng, sum_of_products};
+use super::{bca_interval, percentile_interval, rng, sum_of_products, Interval, IntervalMethod, Resampled};
 use crate::{Error, Result};
-
-/// An estimate with the bounds of an interval around it, in the estimate's own unit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// The statistic of the rows as they are.
-    pub estimate: f64,
-    /// Lower bound.
-    pub low: f64,
-    /// Upper bound.
-    pub high: f64,
-}
-
-/// A bootstrapped statistic that some resamples may leave undefined.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Resampled {
-    /// Estimate and percentile interval over the defined draws.
-    pub interval: Interval,
-    /// Draws in which the statistic was undefined, left out of the interval.
-    pub undefined_draws: usize,
-}
-
-/// The percentile interval of `level` (0 to 1) from bootstrap draws, which are sorted in place.
-pub fn percentile_interval(estimate: f64, draws: &mut [f64], level: f64) -> Interval {
-    draws.sort_by(f64::total_cmp);
-    let tail = (1.0 - level) / 2.0;
-    Interval { estimate, low: quantile(draws, tail), high: quantile(draws, 1.0 - tail) }
-}
 
 /// Bootstrap that draws whole clusters (items, prompts, templates) with replacement.
 ///
 /// The resamples are drawn once, as multiplicities `[draws, clusters]` (2 bytes each), so that the draws of
 /// two statistics belong together: their difference is the bootstrap of the difference, and a maximum over
-/// layers is a joint statement. Percentile intervals, level 0.95 unless changed. With fewer than some 10
+/// layers is a joint statement. Percentile intervals of level 0.95 unless changed. With fewer than some 10
 /// clusters such intervals are too short, and with one they have no width: look at
-/// [`ClusterBootstrap::clusters`].
+/// [`ClusterBootstrap::clusters`]. For an AUROC, [`Ranking::interval`](super::Ranking::interval) keeps its level
+/// where both methods here fall short of it.
 ///
 /// ```
 /// use probity::stats::ClusterBootstrap;
@@ -55,11 +28,14 @@ pub fn percentile_interval(estimate: f64, draws: &mut [f64], level: f64) -> Inte
 pub struct ClusterBootstrap {
     cluster_of_row: Vec<usize>,
     clusters: usize,
+    /// Rows in each cluster, `[clusters]`.
+    sizes: Vec<f64>,
     /// `[draws, clusters]`, row after row.
     multiplicities: Vec<u16>,
     /// Rows in each resample, `[draws]`.
     resample_rows: Vec<f64>,
     level: f64,
+    method: IntervalMethod,
 }
 
 impl ClusterBootstrap {
@@ -74,18 +50,9 @@ impl ClusterBootstrap {
         if !(1..=MAX_DRAWS).contains(&draws) {
             return Err(Error::setting("draws", draws, format!("1 to {MAX_DRAWS}")));
         }
-        let mut index: HashMap<&str, usize> = HashMap::new();
-        let mut sizes: Vec<f64> = Vec::new();
-        let mut cluster_of_row = Vec::with_capacity(groups.len());
-        for group in groups {
-            let cluster = *index.entry(group.as_ref()).or_insert_with(|| {
-                sizes.push(0.0);
-                sizes.len() - 1
-            });
-            sizes[cluster] += 1.0;
-            cluster_of_row.push(cluster);
-        }
-        let clusters = sizes.len();
+        let (cluster_of_row, clusters) = number_clusters(groups);
+        let mut sizes = vec![0.0; clusters];
+        cluster_of_row.iter().for_each(|&cluster| sizes[cluster] += 1.0);
         let mut rng = rng(seed, "bootstrap");
         let mut multiplicities = vec![0_u16; draws * clusters];
         for resample in multiplicities.chunks_exact_mut(clusters) {
@@ -97,7 +64,14 @@ impl ClusterBootstrap {
         }
         let resample_rows =
             multiplicities.chunks_exact(clusters).map(|resample| sum_of_products(resample, &sizes)).collect();
-        Ok(ClusterBootstrap { cluster_of_row, clusters, multiplicities, resample_rows, level: 0.95 })
+        let (level, method) = (0.95, IntervalMethod::Percentile);
+        Ok(ClusterBootstrap { cluster_of_row, clusters, sizes, multiplicities, resample_rows, level, method })
+    }
+
+    /// Sets how bounds follow from the draws, default [`IntervalMethod::Percentile`].
+    pub fn with_method(mut self, method: IntervalMethod) -> Self {
+        self.method = method;
+        self
     }
 
     /// Sets the level of the intervals, default 0.95.
@@ -136,8 +110,13 @@ impl ClusterBootstrap {
     /// [`Error::RowCount`] and [`Error::NotFinite`].
     pub fn mean(&self, values: &[f64]) -> Result<Interval> {
         let mut draws = self.means(values)?;
-        let estimate = values.iter().sum::<f64>() / values.len() as f64;
-        Ok(percentile_interval(estimate, &mut draws, self.level))
+        let (sum, rows) = (values.iter().sum::<f64>(), values.len() as f64);
+        let without = || {
+            let sums = self.sums(values);
+            let rest = sums.iter().zip(&self.sizes).map(|(of_cluster, size)| (sum - of_cluster) / (rows - size));
+            rest.filter(|mean| mean.is_finite()).collect()
+        };
+        Ok(self.interval(sum / rows, &mut draws, without))
     }
 
     /// Mean over the rows of `values`, `[n]`, in each resample, `[draws]`; draw k is the same resample in
@@ -152,10 +131,7 @@ impl ClusterBootstrap {
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::NotFinite { what: "values".into(), row, id: row.to_string() });
         }
-        let mut sums = vec![0.0; self.clusters];
-        for (&cluster, value) in self.cluster_of_row.iter().zip(values) {
-            sums[cluster] += value;
-        }
+        let sums = self.sums(values);
         let resamples = self.multiplicities.chunks_exact(self.clusters);
         Ok(resamples.zip(&self.resample_rows).map(|(resample, rows)| sum_of_products(resample, &sums) / rows).collect())
     }
@@ -164,19 +140,68 @@ impl ClusterBootstrap {
     ///
     /// `None` where the estimate or every draw is undefined.
     pub fn statistic(&self, mut statistic: impl FnMut(&[f64]) -> Option<f64>) -> Option<Resampled> {
-        let mut weights = vec![1.0; self.rows()];
-        let estimate = statistic(&weights)?;
+        let estimate = statistic(&vec![1.0; self.rows()])?;
         let mut draws = Vec::with_capacity(self.draws());
+        self.each_resample(|weights| draws.extend(statistic(weights)));
+        if draws.is_empty() {
+            return None;
+        }
+        let undefined_draws = self.draws() - draws.len();
+        let without = || {
+            let mut weights = vec![1.0; self.rows()];
+            let leave_out = |cluster: usize| {
+                for (weight, &of_row) in weights.iter_mut().zip(&self.cluster_of_row) {
+                    *weight = f64::from(u8::from(of_row != cluster));
+                }
+                statistic(&weights)
+            };
+            (0..self.clusters).filter_map(leave_out).collect()
+        };
+        Some(Resampled { interval: self.interval(estimate, &mut draws, without), undefined_draws })
+    }
+
+    /// Calls `each` with every resample's multiplicities of the rows, `[n]`, in order.
+    pub(super) fn each_resample(&self, mut each: impl FnMut(&[f64])) {
+        let mut weights = vec![1.0; self.rows()];
         for resample in self.multiplicities.chunks_exact(self.clusters) {
             for (weight, &cluster) in weights.iter_mut().zip(&self.cluster_of_row) {
                 *weight = f64::from(resample[cluster]);
             }
-            draws.extend(statistic(&weights));
+            each(&weights);
         }
-        let undefined_draws = self.draws() - draws.len();
-        (!draws.is_empty())
-            .then(|| Resampled { interval: percentile_interval(estimate, &mut draws, self.level), undefined_draws })
     }
+
+    /// Cluster of each row, `[n]`.
+    pub(super) fn cluster_of_row(&self) -> &[usize] {
+        &self.cluster_of_row
+    }
+
+    /// Sum of the rows' values in each cluster, `[clusters]`.
+    fn sums(&self, values: &[f64]) -> Vec<f64> {
+        let mut sums = vec![0.0; self.clusters];
+        for (&cluster, value) in self.cluster_of_row.iter().zip(values) {
+            sums[cluster] += value;
+        }
+        sums
+    }
+
+    fn interval(&self, estimate: f64, draws: &mut [f64], without_each: impl FnOnce() -> Vec<f64>) -> Interval {
+        match self.method {
+            IntervalMethod::Percentile => percentile_interval(estimate, draws, self.level),
+            IntervalMethod::Bca => bca_interval(estimate, draws, &without_each(), self.level),
+        }
+    }
+}
+
+/// The cluster of each row by number, in order of first appearance, and the clusters.
+pub(super) fn number_clusters(groups: &[impl AsRef<str>]) -> (Vec<usize>, usize) {
+    let mut index: HashMap<&str, usize> = HashMap::new();
+    let numbered = groups.iter().map(|group| {
+        let next = index.len();
+        *index.entry(group.as_ref()).or_insert(next)
+    });
+    let numbered = numbered.collect();
+    (numbered, index.len())
 }
 
 /// More draws than this say nothing more, and their numbers would not fit into memory.

@@ -1,18 +1,28 @@
-//! Statistics on plain numbers: metrics, clustered bootstrap, random-direction nulls.
+//! Statistics on plain numbers: metrics, calibration, clustered bootstrap, comparisons, random-direction nulls.
 //!
 //! Nothing here knows of models, probes or addresses. Everything is `f64`, and everything random takes a
 //! seed and gives the same numbers for it whatever the number of threads.
 
 mod bootstrap;
+mod calibration;
+mod comparison;
+mod distribution;
+mod interval;
 mod metrics;
 mod null;
 mod random;
+mod ranking;
 
+pub use bootstrap::ClusterBootstrap;
 pub(crate) use bootstrap::{check_level, MAX_DRAWS};
-pub use bootstrap::{percentile_interval, ClusterBootstrap, Interval, Resampled};
-pub use metrics::{accuracy, auroc, log_loss, Ranking};
-pub use null::{monte_carlo_p, normal_upper_quantile, random_cosine_sd, random_directions};
+pub use calibration::{expected_calibration_error, reliability, Binning, Calibration, ReliabilityBin};
+pub use comparison::{auroc_permutation_p, AurocDifference};
+pub use distribution::{normal_cdf, normal_quantile, normal_upper_quantile, student_upper_quantile};
+pub use interval::{bca_interval, percentile_interval, Interval, IntervalMethod, Resampled};
+pub use metrics::{accuracy, balanced_accuracy, brier, log_loss};
+pub use null::{monte_carlo_p, random_cosine_sd, random_directions};
 pub(crate) use random::{normals, rng};
+pub use ranking::{auroc, average_precision, Ranking};
 
 /// Sum of a_i b_i in f64, over the shorter length. Eight sums run side by side, which lets the compiler use
 /// vector instructions; the order of addition is fixed, so the result is too.

@@ -2,10 +2,8 @@
 
 use ndarray::Array1;
 
+use super::setters::protocol_setters;
 use super::{Estimator, FitReport, Linear, Protocol, Training};
-use crate::capture::Activations;
-use crate::probe::solve::Standardiser;
-use crate::probe::{GroupSplit, Labels, ProbeBank};
 use crate::{Provenance, Result};
 
 /// Direction = mean immoral state minus mean moral state, in raw space; threshold at the midpoint.
@@ -18,31 +16,7 @@ pub struct MeanDifferenceProbe {
 }
 
 impl MeanDifferenceProbe {
-    /// Sets the split, default [`GroupSplit::default`].
-    pub fn split(mut self, split: GroupSplit) -> Self {
-        self.protocol.split = split;
-        self
-    }
-
-    /// Sets the resamples for the AUROC's interval, default 1,000.
-    pub fn draws(mut self, draws: usize) -> Self {
-        self.protocol.draws = draws;
-        self
-    }
-
-    /// Sets the resamples' seed, default 0. (The split has its own.)
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.protocol.seed = seed;
-        self
-    }
-
-    /// Fits and evaluates a probe at every address of pooled activations; see [`ProbeBank::fit`].
-    ///
-    /// # Errors
-    /// As [`ProbeBank::fit`].
-    pub fn fit_all(&self, activations: &Activations, labels: &Labels) -> Result<ProbeBank> {
-        ProbeBank::fit(self, activations, labels)
-    }
+    protocol_setters!();
 }
 
 impl Estimator for MeanDifferenceProbe {
@@ -67,11 +41,9 @@ impl Estimator for MeanDifferenceProbe {
     }
 
     fn fit(&self, training: Training) -> Result<Linear> {
-        let Training { mut rows, labels, .. } = training;
         // In standardised columns a constant column is exactly 0, so that rounding makes no direction of it,
         // and a large offset costs no digits; the difference goes back to raw units below.
-        let standardiser = Standardiser::fit(rows.view());
-        standardiser.apply(&mut rows);
+        let (standardiser, rows, labels) = training.standardised();
         let mean = |wanted: bool| {
             let (mut sum, mut count) = (Array1::<f64>::zeros(rows.ncols()), 0.0);
             for (row, _) in rows.outer_iter().zip(&labels).filter(|(_, &label)| label == wanted) {

@@ -81,7 +81,7 @@ fn levels(report: &Report) -> String {
 fn statistics(report: &Report) -> String {
     let settings = &report.settings;
     format!(
-        "<strong>Statistics.</strong> Intervals are {} percentile intervals from {} bootstrap resamples of the {}. Changes are \
+        "<strong>Statistics.</strong> Intervals of levels and changes are {} percentile intervals from {} bootstrap resamples of the {}. Changes are \
          paired: both sides are resampled together. Each change of a cosine is placed among the changes along {} random \
          unit directions; the p-value counts the observed one in. Such directions are uniform on the sphere and do not know \
          that states vary more along some directions than along others. A change within ±{} training sd counts as none. \

@@ -102,11 +102,14 @@ fn table(report: &Report) -> String {
         .map(|row| {
             format!(
                 "<tr><th scope=\"row\" class=\"mono\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-                 <td>{}</td><td>{}</td></tr>",
+                 <td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 escape(&row.address.to_string()),
                 interval_cell(&auroc(row)),
+                number(row.auprc),
                 number(row.accuracy),
+                number(row.balanced_accuracy),
                 row.log_loss.map_or(NONE.to_owned(), number),
+                row.ece_equal_mass.map_or(NONE.to_owned(), number),
                 count(row.n_train),
                 count(row.n_test),
                 count(row.groups_test),
@@ -116,7 +119,9 @@ fn table(report: &Report) -> String {
         .collect();
     format!(
         "<details><summary>All probes in numbers</summary><div class=\"scroll\"><table><thead><tr><th scope=\"col\">address</th>\
-         <th scope=\"col\">AUROC</th><th scope=\"col\">accuracy</th><th scope=\"col\">log-loss (nats; chance 0.693)</th>\
+         <th scope=\"col\">AUROC</th><th scope=\"col\">AUPRC</th><th scope=\"col\">accuracy</th>\
+         <th scope=\"col\">balanced accuracy</th><th scope=\"col\">log-loss (nats; chance 0.693)</th>\
+         <th scope=\"col\">calibration error</th>\
          <th scope=\"col\">training texts</th><th scope=\"col\">held-out texts</th><th scope=\"col\">held-out groups</th>\
          <th scope=\"col\">converged</th></tr></thead><tbody>{rows}</tbody></table></div></details>"
     )

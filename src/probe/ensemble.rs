@@ -1,0 +1,87 @@
+//! The probes of several layers taken together.
+
+use super::{Estimator, Evaluation, Labels, ProbeBank};
+use crate::capture::Activations;
+use crate::hook::Address;
+use crate::stats::ClusterBootstrap;
+use crate::{Error, Result};
+
+/// The mean over addresses of the standardised projections
+/// ([`Probe::standardised`](super::Probe::standardised)).
+///
+/// Every address weighs the same and nothing is fitted beyond the probes, so the held-out part of the bank is held out
+/// for the ensemble too. The scores are no log-odds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerEnsemble {
+    bank: ProbeBank,
+    addresses: Vec<Address>,
+    evaluation: Evaluation,
+}
+
+impl LayerEnsemble {
+    /// Fits a bank at every address of the activations, and evaluates the mean over `addresses` (all if empty) on
+    /// its held-out part.
+    ///
+    /// # Errors
+    /// As [`ProbeBank::fit`]; [`Error::UnknownAddress`].
+    pub fn fit(
+        estimator: &impl Estimator,
+        activations: &Activations,
+        labels: &Labels,
+        addresses: &[Address],
+    ) -> Result<Self> {
+        let bank = ProbeBank::fit(estimator, activations, labels)?;
+        let addresses: Vec<Address> = match addresses {
+            [] => bank.iter().map(super::Probe::address).collect(),
+            some => some.to_vec(),
+        };
+        let scores = mean_scores(&bank, &addresses, activations)?;
+        // The split that the bank was fitted on: it depends on labels, groups and settings only.
+        let labels = &*labels.respecting(activations.groups())?;
+        let protocol = estimator.protocol();
+        let test = protocol.split.split(labels)?.test;
+        let groups: Vec<&String> = test.iter().filter_map(|&row| labels.groups().get(row)).collect();
+        let held_out: Vec<bool> = test.iter().filter_map(|&row| labels.labels().get(row).copied()).collect();
+        let scores: Vec<f64> = test.iter().filter_map(|&row| scores.get(row).copied()).collect();
+        let resamples = ClusterBootstrap::new(&groups, protocol.draws, protocol.seed)?;
+        let evaluation = Evaluation::new(&scores, &held_out, false, &resamples)?;
+        Ok(LayerEnsemble { bank, addresses, evaluation })
+    }
+
+    /// The probes.
+    pub fn bank(&self) -> &ProbeBank {
+        &self.bank
+    }
+
+    /// The addresses that are averaged.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Held-out metrics of the mean.
+    pub fn evaluation(&self) -> &Evaluation {
+        &self.evaluation
+    }
+
+    /// The mean over the addresses for each row, `[n]`, in standard deviations of the training projections.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`]; [`Error::Mismatch`] for another width, or one row per token.
+    pub fn scores(&self, activations: &Activations) -> Result<Vec<f64>> {
+        mean_scores(&self.bank, &self.addresses, activations)
+    }
+}
+
+fn mean_scores(bank: &ProbeBank, addresses: &[Address], activations: &Activations) -> Result<Vec<f64>> {
+    if activations.token_rows().is_some() {
+        let problem = "they have one row per token, an ensemble scores texts: capture with a pool".to_owned();
+        return Err(Error::Mismatch { what: "activations".into(), problem });
+    }
+    let mut sums = vec![0.0; activations.rows()];
+    for &address in addresses {
+        let scores = bank.get(address)?.standardised(activations.at(address)?)?;
+        sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
+    }
+    let count = addresses.len().max(1) as f64;
+    Ok(sums.into_iter().map(|sum| sum / count).collect())
+}

@@ -1,0 +1,107 @@
+//! Directions that are hidden states of statements.
+
+use ndarray::Array1;
+
+use super::direction::dot;
+use super::{Direction, Evaluation, FitReport, Labels, Probe, ProbeBank, Protocol};
+use crate::capture::Activations;
+use crate::stats::ClusterBootstrap;
+use crate::{Error, Result};
+
+/// The mean state of a few statements at one address, as a direction.
+///
+/// This is the bias direction of 2407.15286: the last-token output of a module on short first-person statements that
+/// name the stereotyped group, averaged over 5 to 10 of them, to be compared (by cosine) with states of the same
+/// module in the same layer. Capture the statements with `Pool::Last` and the sites that the study reads. Nothing is
+/// fitted and nothing contrasted: what all texts share, such as a large mean state, is part of the direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatementDirection {
+    /// The direction.
+    pub direction: Direction,
+    /// Mean cosine between the states of two statements: near 1 where they share a direction, or where all texts do.
+    /// `None` for a single one.
+    pub agreement: Option<f64>,
+    /// Statements.
+    pub statements: usize,
+}
+
+impl StatementDirection {
+    /// The directions of `statements`, one per address, in order.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] without statements or addresses; [`Error::Mismatch`] for one row per token;
+    /// [`Error::NotFinite`].
+    pub fn of(statements: &Activations) -> Result<Vec<StatementDirection>> {
+        if statements.token_rows().is_some() {
+            let problem = "they have one row per token: capture with Pool::Last".to_owned();
+            return Err(Error::Mismatch { what: "statements".into(), problem });
+        }
+        let n = statements.rows();
+        if n == 0 || statements.addresses().next().is_none() {
+            return Err(Error::setting("statements", "none", "5 to 10 statements, captured at one address at least"));
+        }
+        statements.check_finite()?;
+        let at_address = |address| {
+            let rows = statements.at(address)?;
+            let (mut sum, mut units) = (Array1::<f64>::zeros(rows.ncols()), Array1::<f64>::zeros(rows.ncols()));
+            for row in rows.outer_iter() {
+                let row = row.mapv(f64::from);
+                let length = row.dot(&row).sqrt();
+                sum += &row;
+                units.scaled_add(if length > 0.0 { 1.0 / length } else { 0.0 }, &row);
+            }
+            // |sum of units|^2 = n + the cosines of all ordered pairs.
+            let count = n as f64;
+            let agreement = (n > 1).then(|| (units.dot(&units) - count) / (count * (count - 1.0)));
+            Ok(StatementDirection { direction: Direction::new(address, sum), agreement, statements: n })
+        };
+        statements.addresses().map(at_address).collect()
+    }
+
+    /// A bank of the directions of `statements`, for levels and interventions, evaluated on labelled texts.
+    ///
+    /// No labelled text had a part in the directions, so all of them are held out; the threshold is the mean of their
+    /// projections, which with their standard deviation is also the unit of standardised levels.
+    ///
+    /// # Errors
+    /// Those of [`StatementDirection::of`]; [`Error::UnknownAddress`]; [`Error::RowCount`]; [`Error::OneClass`];
+    /// [`Error::Mismatch`] for another width.
+    pub fn bank(
+        statements: &Activations,
+        texts: &Activations,
+        labels: &Labels,
+        protocol: &Protocol,
+    ) -> Result<ProbeBank> {
+        let found = Self::of(statements)?;
+        if labels.len() != texts.rows() {
+            return Err(Error::RowCount { what: "labels".into(), expected: texts.rows(), found: labels.len() });
+        }
+        texts.check_finite()?;
+        let labels = &*labels.respecting(texts.groups())?;
+        let resamples = ClusterBootstrap::new(labels.groups(), protocol.draws, protocol.seed)?;
+        let mut provenance = statements.provenance().clone();
+        provenance.insert("probe_kind".to_owned(), "statement".to_owned());
+        provenance.insert("probe_labels_sha256".to_owned(), labels.sha256());
+        let mut probes = std::collections::BTreeMap::new();
+        for StatementDirection { direction, statements, .. } in found {
+            let address = direction.address();
+            let rows = texts.at(address)?;
+            super::check_width(address, direction.unit().len(), rows.ncols())?;
+            let projections: Vec<f64> = rows.outer_iter().map(|row| dot(row, direction.unit())).collect();
+            let (centre, spread) = super::bank::centre_and_spread(&projections);
+            let decisions: Vec<f64> = projections.iter().map(|projection| projection - centre).collect();
+            let evaluation = Evaluation::new(&decisions, labels.labels(), false, &resamples)?;
+            let fit = FitReport {
+                n_train: statements,
+                objective: None,
+                gradient_norm: None,
+                relative_gap: None,
+                solver_runs: 0,
+                converged: true,
+            };
+            let weights = direction.unit().to_owned();
+            probes.insert(address, Probe::new(address, weights, [-centre, centre, spread], (fit, None, evaluation)));
+        }
+        Ok(ProbeBank { probes, provenance })
+    }
+}
