@@ -4,16 +4,20 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use probity::capture::{Activations, Pool, Readout};
-use probity::hook::{Selection, Site};
-use probity::probe::LabelledText;
+use probity::hook::{Hooks, Selection, Site};
+use probity::model::LogitsFor;
+use probity::probe::{
+    Direction, GroupSplit, LabelledText, LogisticProbe, Outcome, Validity, ValidityRow, ValidityTable,
+};
 use probity::task::Jigsaw;
-use probity::text::{Text, Tokenizer};
+use probity::text::{PadSide, Text, TokenBatch, Tokenizer};
 use probity::{Model, Result};
+use tch::Tensor;
 
 /// Train toxicity probes at every layer and say what would have to hold to believe them.
 ///
@@ -38,6 +42,16 @@ struct Options {
     /// Folder that keeps the hidden states; a second run with the same comments and model reads them there.
     #[arg(long)]
     states: Option<PathBuf>,
+    /// Control tasks, at least 20; 0 leaves them out.
+    #[arg(long, default_value_t = 20)]
+    draws: usize,
+    /// Refits of each direction on other splits and on resamples; 0 leaves them out.
+    #[arg(long, default_value_t = 5)]
+    refits: usize,
+    /// Tokens to list that the best direction of each pooling raises most, through the unembedding. With toxicity
+    /// probes expect offensive words.
+    #[arg(long, default_value_t = 0)]
+    top_tokens: usize,
     /// Folder for the results.
     #[arg(long, default_value = "out/toxicity")]
     out: PathBuf,
@@ -50,21 +64,92 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let model = Model::load(&options.model)?;
     let rows = comments(options)?;
-    let (mut texts, _labels) = LabelledText::bare(rows)?;
+    let (mut texts, labels) = LabelledText::bare(rows)?;
     let mut cut = 0;
     for text in &mut texts {
         cut += usize::from(shorten(text, model.tokenizer(), options.tokens)?);
     }
-    println!("{} texts, {cut} of them cut at {} tokens", texts.len(), options.tokens);
-    let bars = common::Bars::default();
-    let sites = |pool| match pool {
-        Pool::Last => Site::ResidPost.all_layers().and(Site::FinalNorm.all_layers()),
-        _ => Site::ResidPost.all_layers(),
-    };
+    println!("{} texts, {cut} of them cut after {} tokens", texts.len(), options.tokens);
+    let words: Vec<&str> = texts.iter().map(|text| text.text.as_str()).collect();
+    let estimator = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
+    let validity = Validity::default().draws(options.draws).refits(options.refits).seed(options.seed);
     for pool in [Pool::Mean, Pool::Last] {
-        let _states = states(options, &model, &texts, sites(pool), pool, &bars)?;
+        let bars = common::Bars::default();
+        let sites = match pool {
+            Pool::Last => Site::ResidPost.all_layers().and(Site::FinalNorm.all_layers()),
+            _ => Site::ResidPost.all_layers(),
+        };
+        let states = states(options, &model, &texts, sites, pool, &bars)?;
+        let table = validity.check_with(&estimator, &states, &labels, Some(&words), &bars)?;
+        drop(bars);
+        table.write_csv(options.out.join(format!("validity_{}.csv", pool.name())))?;
+        table.write_json(options.out.join(format!("validity_{}.json", pool.name())))?;
+        table.probes.save(options.out.join(format!("probes_{}.safetensors", pool.name())))?;
+        show(pool, &table);
+        let best =
+            table.probes.iter().max_by(|a, b| a.evaluation.auroc.estimate.total_cmp(&b.evaluation.auroc.estimate));
+        if let (Some(best), true) = (best, options.top_tokens > 0) {
+            let tokens = top_tokens(&model, &best.direction, options.top_tokens)?;
+            println!("{} raises {}", best.address(), tokens.join(" "));
+        }
     }
     Ok(())
+}
+
+fn show(pool: Pool, table: &ValidityTable) {
+    println!("\npooling: {}; logistic probe, penalty = width; held-out results", pool.name());
+    for baseline in &table.baselines {
+        let width = baseline.width.map(|width| format!(" ({width} features)")).unwrap_or_default();
+        println!("baseline {}{width}: AUROC {}", baseline.name, common::interval(&baseline.auroc));
+    }
+    println!("| address | AUROC | p | selectivity (controls) | compression (share) | minus words | minus projection | cosine: splits, bootstraps, recipes | failed |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for row in &table.rows {
+        let selectivity =
+            row.selectivity.as_ref().and_then(|s| Some((s.selectivity?, s.task? - s.selectivity?, s.spread?)));
+        let selectivity =
+            selectivity.map(|(value, controls, spread)| format!("{value:.2} ({controls:.2} ± {spread:.2})"));
+        let code = row.code.as_ref().map(|code| format!("{:.2} ({:.2})", code.compression, code.share_compression));
+        let over = |name: &str| row.baselines.get(name).map(common::interval).unwrap_or_default();
+        let cosines = row.stability.as_ref().map(|s| format!("{:.2}, {:.2}, {:.2}", s.splits, s.bootstraps, s.recipes));
+        println!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            row.address,
+            common::interval(&row.auroc),
+            row.permutation_p.map(|p| format!("{p:.3}")).unwrap_or_default(),
+            selectivity.unwrap_or_default(),
+            code.unwrap_or_default(),
+            over("words"),
+            over("projection"),
+            cosines.unwrap_or_default(),
+            failed(row),
+        );
+    }
+}
+
+/// Names of the checks that failed.
+fn failed(row: &ValidityRow) -> String {
+    let findings = row.findings();
+    let failed = findings.iter().filter(|finding| finding.outcome == Outcome::Failed);
+    failed.map(|finding| finding.check).collect::<Vec<_>>().join(", ")
+}
+
+/// The tokens whose logits a direction raises most: it stands in for the last norm's output, so that the norm's own
+/// gain plays no part.
+fn top_tokens(model: &Model, direction: &Direction, tokens: usize) -> Result<Vec<String>> {
+    let unit: Vec<f32> = direction.unit().iter().map(|&value| value as f32).collect();
+    let batch = TokenBatch::new(&[&model.tokenizer().encode("a")?.ids], PadSide::Right)?;
+    let mut hooks = Hooks::new();
+    hooks.replace(Site::FinalNorm.at(0), |states| {
+        let direction = Tensor::f_from_slice(&unit)?.f_to_device(states.device())?.f_to_kind(states.kind())?;
+        Ok(states.f_zeros_like()?.f_add(&direction)?)
+    });
+    let Some(logits) = model.network().forward(&batch, None, &mut hooks, LogitsFor::Last)? else {
+        return Ok(Vec::new());
+    };
+    let (_, ids) = logits.f_flatten(0, -1)?.f_topk(tokens as i64, -1, true, true)?;
+    let ids: Vec<i64> = Vec::try_from(&ids)?;
+    ids.into_iter().map(|id| Ok(format!("{:?}", model.tokenizer().decode(&[id as u32])?))).collect()
 }
 
 fn comments(options: &Options) -> Result<Vec<LabelledText>> {
@@ -114,7 +199,7 @@ fn states(
     }
     let captured = readout.capture_with(model, texts, bars)?;
     if let Some(path) = path.as_deref() {
-        captured.save(path as &Path)?;
+        captured.save(path)?;
     }
     Ok(captured)
 }

@@ -70,9 +70,16 @@ impl Vocabulary {
     pub fn weigh(&self, texts: &[&str]) -> Result<Vec<SparseRow>> {
         let vectoriser = settings().fit_vocabulary(&self.words).map_err(refused)?;
         let counts = vectoriser.transform(&ArrayView1::from(texts)).map_err(refused)?;
+        // linfa numbers even a given vocabulary in the order of a hash map: each column's word says which it is.
+        let ours = |word: &String| self.words.binary_search(word).ok();
+        let column_of: Vec<Option<usize>> = vectoriser.vocabulary().iter().map(ours).collect();
         let rows = counts.outer_iterator().map(|text| {
-            let weight = |(column, &count): (usize, &usize)| Some((column, count as f64 * self.idf.get(column)?));
+            let weight = |(column, &count): (usize, &usize)| {
+                let column = (*column_of.get(column)?)?;
+                Some((column, count as f64 * self.idf.get(column)?))
+            };
             let mut row: SparseRow = text.iter().filter_map(weight).collect();
+            row.sort_unstable_by_key(|&(column, _)| column);
             let length = row.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
             row.iter_mut().for_each(|(_, weight)| *weight /= length);
             row

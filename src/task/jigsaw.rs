@@ -128,12 +128,7 @@ impl Jigsaw {
                 return bad("the id is empty".to_owned());
             }
             row_of.insert(id.to_owned(), comments.rows.len());
-            comments.rows.push(LabelledText {
-                id: id.to_owned(),
-                text: text.to_owned(),
-                label,
-                group: id.to_owned(),
-            });
+            comments.rows.push(LabelledText { id: id.to_owned(), text: text.to_owned(), label, group: id.to_owned() });
         }
         match comments.rows.is_empty() {
             true => Err(Error::malformed(path, Place::File, "holds no comments")),
