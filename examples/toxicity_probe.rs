@@ -12,7 +12,7 @@ use probity::capture::{Activations, Pool, Readout};
 use probity::hook::{Hooks, Selection, Site};
 use probity::model::LogitsFor;
 use probity::probe::{
-    Direction, GroupSplit, LabelledText, LogisticProbe, Outcome, Validity, ValidityRow, ValidityTable,
+    Direction, GroupSplit, LabelledText, LogisticProbe, Outcome, Preset, Validity, ValidityRow, ValidityTable,
 };
 use probity::task::Jigsaw;
 use probity::text::{PadSide, Text, TokenBatch, Tokenizer};
@@ -21,7 +21,8 @@ use tch::Tensor;
 
 /// Train toxicity probes at every layer and say what would have to hold to believe them.
 ///
-/// Writes validity.csv and validity.json for each pooling, and prints one table.
+/// Reads the mean over all tokens and the last token, and adds the two published recipes at their places. Writes
+/// validity_*.csv, validity_*.json and probes_*.safetensors for each, and prints the tables.
 #[derive(Parser)]
 struct Options {
     /// GGUF file or Hugging Face directory.
@@ -48,8 +49,8 @@ struct Options {
     /// Refits of each direction on other splits and on resamples; 0 leaves them out.
     #[arg(long, default_value_t = 5)]
     refits: usize,
-    /// Tokens to list that the best direction of each pooling raises most, through the unembedding. With toxicity
-    /// probes expect offensive words.
+    /// Tokens to list that each recipe's direction, and ours at its place, raise most through the unembedding. With
+    /// toxicity probes expect offensive words.
     #[arg(long, default_value_t = 0)]
     top_tokens: usize,
     /// Folder for the results.
@@ -81,23 +82,39 @@ fn run(options: &Options) -> Result<()> {
         };
         let states = states(options, &model, &texts, sites, pool, &bars)?;
         let table = validity.check_with(&estimator, &states, &labels, Some(&words), &bars)?;
+        // The place of the recipe that reads with this pooling; the comments are balanced already.
+        let (preset, place) = match pool {
+            Pool::Last => (Preset::Liu2024, Site::FinalNorm.at(0)),
+            _ => (Preset::Lee2024, Site::ResidPost.at(model.geometry().layers.saturating_sub(1))),
+        };
+        let mut only = Activations::new(states.ids()).with_provenance(states.provenance().clone());
+        only.insert(place, states.at(place)?.to_owned())?;
+        let of_preset = validity.check(&preset.estimator(options.seed), &only, &labels, Some(&words))?;
         drop(bars);
-        table.write_csv(options.out.join(format!("validity_{}.csv", pool.name())))?;
-        table.write_json(options.out.join(format!("validity_{}.json", pool.name())))?;
-        table.probes.save(options.out.join(format!("probes_{}.safetensors", pool.name())))?;
-        show(pool, &table);
-        let best =
-            table.probes.iter().max_by(|a, b| a.evaluation.auroc.estimate.total_cmp(&b.evaluation.auroc.estimate));
-        if let (Some(best), true) = (best, options.top_tokens > 0) {
-            let tokens = top_tokens(&model, &best.direction, options.top_tokens)?;
-            println!("{} raises {}", best.address(), tokens.join(" "));
+        write(options, pool.name(), &table)?;
+        write(options, preset.name(), &of_preset)?;
+        show(&format!("{} over tokens; logistic probe, penalty = width, 75:25", pool.name()), &table);
+        show(&format!("recipe {preset}: logistic probe, penalty 1, 90:10"), &of_preset);
+        let ours = &table.probes.get(place)?.direction;
+        let theirs = &of_preset.probes.get(place)?.direction;
+        println!("cosine of ours and {preset} at {place}: {:.2}", ours.cosine(theirs)?);
+        if options.top_tokens > 0 {
+            for (name, direction) in [("ours", ours), (preset.name(), theirs)] {
+                println!("{place}, {name}, raises {}", top_tokens(&model, direction, options.top_tokens)?.join(" "));
+            }
         }
     }
     Ok(())
 }
 
-fn show(pool: Pool, table: &ValidityTable) {
-    println!("\npooling: {}; logistic probe, penalty = width; held-out results", pool.name());
+fn write(options: &Options, name: &str, table: &ValidityTable) -> Result<()> {
+    table.write_csv(options.out.join(format!("validity_{name}.csv")))?;
+    table.write_json(options.out.join(format!("validity_{name}.json")))?;
+    table.probes.save(options.out.join(format!("probes_{name}.safetensors")))
+}
+
+fn show(title: &str, table: &ValidityTable) {
+    println!("\n{title}; held-out results");
     for baseline in &table.baselines {
         let width = baseline.width.map(|width| format!(" ({width} features)")).unwrap_or_default();
         println!("baseline {}{width}: AUROC {}", baseline.name, common::interval(&baseline.auroc));

@@ -29,7 +29,7 @@ pub struct Probe {
     pub centre: f64,
     /// Standard deviation (divisor n) of these projections; 1 where they are constant.
     pub spread: f64,
-    /// Mean of each column of the training states, `[d]`.
+    /// Mean of each column of the states that `centre` is from, `[d]`.
     pub mean: Array1<f64>,
     /// Standard deviation (divisor n) of each column, `[d]`; 1 where it is constant. `weights * scale` are the
     /// weights on standardised states.
