@@ -38,8 +38,8 @@
 //! | [`text`] | tokeniser, chat template, spans, padded batches |
 //! | [`generate`] | cached reading, scoring and greedy decoding of growing texts |
 //! | [`capture`] | what to read, pooled at the hook; [`capture::Activations`] and their file |
-//! | [`probe`] | linear probes: split, fit, direction, held-out evaluation |
 //! | [`scorer`] | judges of text that are independent of the probes |
+//! | [`probe`] | linear probes: split, fit, direction, held-out evaluation, validity |
 //! | [`task`] | questions with options, and what the answers say about behaviour |
 //! | [`dialogue`] | instructions, transcripts, rounds |
 //! | [`level`] | level of immorality, its changes, nulls, the verdict |

@@ -896,10 +896,10 @@ fn probe_files_that_are_missing_or_broken_are_named() {
         assert!(message.contains("probes.safetensors"), "{message}");
     };
     change("probe_bank", "level_bank", &["at \"probity\"", "no probe bank"]);
-    change("\\\"format\\\":1", "\\\"format\\\":9", &["at \"probity\"", "update probity"]);
+    change("\\\"format\\\":2", "\\\"format\\\":9", &["at \"probity\"", "update probity"]);
     change("\"L1.resid_post.weights\"", "\"L1.resid_post.weighty\"", &["at \"L1.resid_post.weights\""]);
     change("\\\"L1.resid_post\\\"", "\\\"L1.resid_past\\\"", &["at \"probity\"", "resid_past"]);
-    change("\\\"L1.resid_post\\\"", "\\\"L0.resid_post\\\"", &["4 tensors for 1 probes"]);
+    change("\\\"L1.resid_post\\\"", "\\\"L0.resid_post\\\"", &["8 tensors for 1 probes"]);
     change("\"probity\"", "\"liberty\"", &["no probe bank"]);
     change("F64", "I64", &["expected F64"]);
     let not_finite = {

@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayView2};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::npy;
 use crate::error::{nearest, Place};
 use crate::hook::Address;
 use crate::{file, Error, Provenance, Result};
@@ -186,13 +187,13 @@ impl Activations {
         file::write_safetensors(path, &tensors, HashMap::from([(HEADER_KEY.to_owned(), header)]))
     }
 
-    /// Reads a file written by [`Activations::save`], or any safetensors file whose tensors are f32
-    /// matrices named by addresses (then the ids are the row numbers).
+    /// Reads a file written by [`Activations::save`], or any safetensors file whose tensors are matrices of f32,
+    /// f64, f16 or bf16 named by addresses (then the ids are the row numbers).
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] with the tensor's name for one that has no address for a name, is no
-    /// f32 matrix, is empty, or holds a value that is not finite, and for ids, groups or rows that do not fit
-    /// together or repeat.
+    /// such matrix, is empty, or holds a value that is not finite as f32, and for ids, groups or rows that do not
+    /// fit together or repeat.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = file::map(path)?;
@@ -228,11 +229,14 @@ impl Activations {
             if rows == 0 || width == 0 {
                 return Err(bad(name, format!("has shape {:?}, which holds no values", view.shape())));
             }
-            if view.dtype() != Dtype::F32 {
-                return Err(bad(name, format!("is {:?}, expected F32", view.dtype())));
-            }
-            let array = Array2::from_shape_vec((rows, width), le_values(&view, f32::from_le_bytes))
-                .map_err(|error| bad(name, error.to_string()))?;
+            let values = match view.dtype() {
+                Dtype::F32 => le_values(&view, f32::from_le_bytes),
+                Dtype::F64 => le_values(&view, |bytes| f64::from_le_bytes(bytes) as f32),
+                Dtype::F16 => le_values(&view, |bytes| npy::f16(u16::from_le_bytes(bytes))),
+                Dtype::BF16 => le_values(&view, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
+                other => return Err(bad(name, format!("is {other:?}, expected F32, F64, F16 or BF16"))),
+            };
+            let array = Array2::from_shape_vec((rows, width), values).map_err(|error| bad(name, error.to_string()))?;
             states.insert(address, array);
         }
         let Some(rows) = states.values().next().map(Array2::nrows) else {
@@ -270,6 +274,34 @@ impl Activations {
             _ => error,
         })?;
         Ok(activations)
+    }
+
+    /// Reads NumPy files, one matrix `[n, d]` of f16, f32 or f64 per address; the ids are the row numbers.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] with the file and the header's field for another shape or type, for a file
+    /// whose rows are not as many as those before, and for a value that is not finite as f32; [`Error::Setting`]
+    /// without files or with an address given twice.
+    pub fn load_npy<P: AsRef<Path>>(files: impl IntoIterator<Item = (Address, P)>) -> Result<Self> {
+        let mut all: Option<Activations> = None;
+        for (address, path) in files {
+            let path = path.as_ref();
+            let states = npy::read(path)?;
+            let bad = |problem: String| Error::malformed(path, Place::File, problem);
+            if let Some(row) = states.outer_iter().position(|row| !row.iter().all(|value| value.is_finite())) {
+                return Err(bad(format!("row {row} holds a value that is not finite (as f32)")));
+            }
+            let numbered = || Activations::new((0..states.nrows()).map(|row| row.to_string()));
+            let activations = all.get_or_insert_with(numbered);
+            if activations.states.contains_key(&address) {
+                return Err(Error::setting("address", address, "each at most once"));
+            }
+            if activations.rows() != states.nrows() {
+                return Err(bad(format!("has {} rows, the files before {}", states.nrows(), activations.rows())));
+            }
+            activations.insert(address, states)?;
+        }
+        all.ok_or_else(|| Error::setting("files", "none", "at least one npy file"))
     }
 }
 

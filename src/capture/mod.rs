@@ -5,6 +5,7 @@
 
 mod activations;
 mod collector;
+mod npy;
 mod pool;
 mod readout;
 

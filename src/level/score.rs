@@ -47,8 +47,8 @@ impl Levels {
     ///
     /// # Errors
     /// [`Error::Mismatch`] if ids or groups differ between conditions, an id or a condition occurs twice, round
-    /// 0 occurs twice, the widths, the `model_sha256` or the `pool` of states and probes differ, or the states have one row
-    /// per token; [`Error::UnknownAddress`] for states that lack an address of the bank; [`Error::NotFinite`];
+    /// 0 occurs twice, the probes are not of these states' kind ([`ProbeBank::check_matches`]), or the states have one
+    /// row per token; [`Error::UnknownAddress`] for states that lack an address of the bank; [`Error::NotFinite`];
     /// [`Error::Setting`] without conditions, items or probes.
     pub fn score(rounds: &[RoundStates<'_>], bank: &ProbeBank) -> Result<Levels> {
         let Some(first) = rounds.first() else {
@@ -133,13 +133,7 @@ fn check_states(round: &RoundStates<'_>, first: &RoundStates<'_>, bank: &ProbeBa
     if let Some(twice) = ids.iter().find(|id| !seen.insert(id.as_str())) {
         return bad(format!("item {twice:?} occurs twice"));
     }
-    for (key, what) in [("model_sha256", "model"), ("pool", "pooling")] {
-        if let (Some(a), Some(b)) = (states.provenance().get(key), bank.provenance().get(key)) {
-            if a != b {
-                return bad(format!("its states come from the {what} {a}, the probes from {b}"));
-            }
-        }
-    }
+    bank.check_matches(states)?;
     states.check_finite()
 }
 

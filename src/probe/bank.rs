@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::direction::{check_width, dot};
-use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, StrengthCurve, Training};
+use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, Standardiser, StrengthCurve, Training};
 use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
@@ -29,6 +29,11 @@ pub struct Probe {
     pub centre: f64,
     /// Standard deviation (divisor n) of these projections; 1 where they are constant.
     pub spread: f64,
+    /// Mean of each column of the states that `centre` is from, `[d]`.
+    pub mean: Array1<f64>,
+    /// Standard deviation (divisor n) of each column, `[d]`; 1 where it is constant. `weights * scale` are the
+    /// weights on standardised states.
+    pub scale: Array1<f64>,
     /// How the fit went.
     pub fit: FitReport,
     /// How the penalty's strength was chosen, where it was.
@@ -68,11 +73,12 @@ impl Probe {
         address: Address,
         weights: Array1<f64>,
         [intercept, centre, spread]: [f64; 3],
+        [mean, scale]: [Array1<f64>; 2],
         of: (FitReport, Option<StrengthCurve>, Evaluation),
     ) -> Self {
         let direction = Direction::new(address, weights.clone());
         let (fit, strengths, evaluation) = of;
-        Probe { direction, weights, intercept, centre, spread, fit, strengths, evaluation }
+        Probe { direction, weights, intercept, centre, spread, mean, scale, fit, strengths, evaluation }
     }
 }
 
@@ -229,6 +235,35 @@ impl ProbeBank {
         &self.provenance
     }
 
+    /// Checks that these states are of the kind that the probes learnt on: every address of the bank, of the same
+    /// width, from the same model, tokeniser and pooling, and, where either were read as conversations, from the
+    /// same chat template. What a file does not say (activations from elsewhere carry no hashes) is not checked.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with what differs; [`Error::UnknownAddress`].
+    pub fn check_matches(&self, states: &Activations) -> Result<()> {
+        let (ours, theirs) = (&self.provenance, states.provenance());
+        let conversations = [ours, theirs].iter().any(|of| of.get("texts_form").is_none_or(|form| form != "plain"));
+        let keys = [
+            ("model_sha256", "model", true),
+            ("tokenizer_sha256", "tokeniser", true),
+            ("template_sha256", "chat template", conversations),
+            ("pool", "pooling", true),
+        ];
+        for (key, what, counts) in keys {
+            if let (true, Some(ours), Some(theirs)) = (counts, ours.get(key), theirs.get(key)) {
+                if ours != theirs {
+                    let problem =
+                        format!("the probes learnt with the {what} {ours}, the states come from {theirs} ({key})");
+                    return Err(Error::Mismatch { what: "probes".into(), problem });
+                }
+            }
+        }
+        self.iter().try_for_each(|probe| {
+            check_width(probe.address(), probe.weights.len(), states.at(probe.address())?.ncols())
+        })
+    }
+
     /// The probes' numbers as flat rows, in order of address.
     pub fn rows(&self) -> Vec<ProbeRow> {
         self.iter().map(ProbeRow::from).collect()
@@ -265,6 +300,7 @@ fn fit_one(
     }
     let training = Training::gather(address.to_string(), states, labels.labels(), &split.train);
     let groups: Vec<&String> = split.train.iter().filter_map(|&row| labels.groups().get(row)).collect();
+    let Standardiser { mean, scale, .. } = Standardiser::fit(training.rows());
     let (fitted, strengths) = estimator.fit_selected(training.grouped(&groups)?)?;
     check_width(address, fitted.weights.len(), states.ncols())?;
     if !fitted.weights.iter().chain([&fitted.intercept]).all(|value| value.is_finite()) {
@@ -278,7 +314,8 @@ fn fit_one(
     let decisions: Vec<f64> = split.test.iter().map(decide).collect();
     let held_out: Vec<bool> = split.test.iter().filter_map(|&row| labels.labels().get(row).copied()).collect();
     let evaluation = Evaluation::new(&decisions, &held_out, estimator.is_calibrated(), resamples)?;
-    Ok(Probe::new(address, fitted.weights, [fitted.intercept, centre, spread], (fitted.fit, strengths, evaluation)))
+    let affine = [fitted.intercept, centre, spread];
+    Ok(Probe::new(address, fitted.weights, affine, [mean, scale], (fitted.fit, strengths, evaluation)))
 }
 
 pub(super) fn centre_and_spread(values: &[f64]) -> (f64, f64) {

@@ -14,14 +14,17 @@ use crate::{file, Error, Provenance, Result};
 
 const KEY: &str = "probity";
 const KIND: &str = "probe_bank";
-/// Format 1 lacked most of the held-out metrics, which cannot be computed without the held-out rows.
+/// Format 1 lacked most of the held-out metrics, and the training states' scaling.
 const FORMAT: u32 = 2;
+/// How the numbers are to be read.
+const SIGN: &str = "decision = weights . state + intercept; positive = more immoral";
 
 /// What the metadata hold under "probity", as JSON.
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: u32,
     kind: String,
+    sign: String,
     probes: BTreeMap<Address, Record>,
     provenance: Provenance,
 }
@@ -44,9 +47,11 @@ struct Tag {
 }
 
 impl ProbeBank {
-    /// Writes a safetensors file: for each address the f64 tensors `<address>.weights`, `[d]`, and
-    /// `<address>.affine`, `[3]` = intercept, centre, spread; reports and provenance as JSON in the metadata
-    /// under "probity".
+    /// Writes a safetensors file: for each address the f64 tensors `<address>.weights`, `[d]` (raw space);
+    /// `<address>.affine`, `[3]` = intercept, centre, spread; and the training states' `<address>.mean` and
+    /// `<address>.scale`, `[d]`. The metadata hold under "probity" as JSON the format's number, the sign's meaning,
+    /// each probe's fit and held-out metrics, and the provenance: hashes of model, tokeniser, template, texts, labels
+    /// and split.
     ///
     /// # Errors
     /// [`Error::Io`]; the file appears whole or not at all.
@@ -58,6 +63,7 @@ impl ProbeBank {
         let header = Header {
             format: FORMAT,
             kind: KIND.to_owned(),
+            sign: SIGN.to_owned(),
             probes: probes.collect(),
             provenance: self.provenance.clone(),
         };
@@ -65,7 +71,13 @@ impl ProbeBank {
         let mut tensors: Vec<file::RawTensor> = Vec::new();
         for probe in self.iter() {
             let affine = [probe.intercept, probe.centre, probe.spread];
-            for (name, values) in [("weights", probe.weights.to_vec()), ("affine", affine.to_vec())] {
+            let vectors = [
+                ("weights", probe.weights.to_vec()),
+                ("affine", affine.to_vec()),
+                ("mean", probe.mean.to_vec()),
+                ("scale", probe.scale.to_vec()),
+            ];
+            for (name, values) in vectors {
                 let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
                 tensors.push((format!("{}.{name}", probe.address()), vec![values.len()], Dtype::F64, bytes));
             }
@@ -98,22 +110,34 @@ impl ProbeBank {
             return Err(in_header(format!("format {} is not {FORMAT}: {remedy}", tag.format)));
         }
         let header: Header = serde_json::from_str(text).map_err(|error| in_header(error.to_string()))?;
-        if tensors.len() != 2 * header.probes.len() {
-            let problem = format!("{} tensors for {} probes, expected two each", tensors.len(), header.probes.len());
+        if header.sign != SIGN {
+            return Err(in_header(format!("sign {:?} is not {SIGN:?}", header.sign)));
+        }
+        if tensors.len() != 4 * header.probes.len() {
+            let problem = format!("{} tensors for {} probes, expected four each", tensors.len(), header.probes.len());
             return Err(whole(problem));
         }
         let mut probes = BTreeMap::new();
         for (address, Record { fit, strengths, evaluation }) in header.probes {
             let weights = vector(path, &tensors, format!("{address}.weights"), None)?;
             let affine = vector(path, &tensors, format!("{address}.affine"), Some(3))?;
+            let of_columns = ["mean", "scale"].map(|name| {
+                vector(path, &tensors, format!("{address}.{name}"), Some(weights.len())).map(Array1::from_vec)
+            });
+            let [mean, scale] = of_columns;
+            let (mean, scale) = (mean?, scale?);
+            if let Some(value) = scale.iter().find(|&&value| value <= 0.0) {
+                let place = Place::Entry(format!("{address}.scale"));
+                return Err(Error::malformed(path, place, format!("scale {value} is not above 0")));
+            }
             let affine: [f64; 3] =
                 affine.try_into().map_err(|_| in_header(format!("{address}.affine has not 3 values")))?;
             if affine[2] <= 0.0 {
                 let place = Place::Entry(format!("{address}.affine"));
                 return Err(Error::malformed(path, place, format!("spread {} is not above 0", affine[2])));
             }
-            probes
-                .insert(address, Probe::new(address, Array1::from_vec(weights), affine, (fit, strengths, evaluation)));
+            let of = (fit, strengths, evaluation);
+            probes.insert(address, Probe::new(address, Array1::from_vec(weights), affine, [mean, scale], of));
         }
         Ok(ProbeBank { probes, provenance: header.provenance })
     }

@@ -40,6 +40,7 @@ mod preset;
 mod solve;
 mod split;
 mod statement;
+mod validity;
 
 pub use bank::{Probe, ProbeBank, ProbeRow};
 pub use direction::Direction;
@@ -56,3 +57,7 @@ pub use preset::Preset;
 pub use solve::Standardiser;
 pub use split::{GroupFolds, GroupSplit, Split};
 pub use statement::StatementDirection;
+pub use validity::{
+    Baseline, DataSet, Finding, OnlineCode, Outcome, Selectivity, Stability, Transfer, TransferCell, Validity,
+    ValidityRow, ValidityTable,
+};

@@ -3,7 +3,7 @@
 use ndarray::Array1;
 
 use super::direction::dot;
-use super::{Direction, Evaluation, FitReport, Labels, Probe, ProbeBank, Protocol};
+use super::{Direction, Evaluation, FitReport, Labels, Probe, ProbeBank, Protocol, Standardiser};
 use crate::capture::Activations;
 use crate::stats::ClusterBootstrap;
 use crate::{Error, Result};
@@ -100,7 +100,9 @@ impl StatementDirection {
                 converged: true,
             };
             let weights = direction.unit().to_owned();
-            probes.insert(address, Probe::new(address, weights, [-centre, centre, spread], (fit, None, evaluation)));
+            let Standardiser { mean, scale, .. } = Standardiser::fit(rows);
+            let affine = [-centre, centre, spread];
+            probes.insert(address, Probe::new(address, weights, affine, [mean, scale], (fit, None, evaluation)));
         }
         Ok(ProbeBank { probes, provenance })
     }

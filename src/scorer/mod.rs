@@ -1,6 +1,15 @@
 //! Judges of text that are independent of the probe under study.
 //!
 //! A completion must not be judged by the direction whose change is the question: a [`TextScorer`] sees only words.
+//! [`TfidfScorer`] is learnt from labelled texts and knows their words; a stronger classifier enters through the
+//! trait.
+
+mod logistic;
+mod tfidf;
+mod words;
+
+pub use tfidf::{Tfidf, TfidfScorer};
+pub(crate) use words::SparseRow;
 
 use crate::{Provenance, Result};
 
