@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::direction::{check_width, dot};
-use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, Training};
+use super::{Direction, Estimator, Evaluation, FitReport, Labels, Split, StrengthCurve, Training};
 use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
@@ -31,6 +31,8 @@ pub struct Probe {
     pub spread: f64,
     /// How the fit went.
     pub fit: FitReport,
+    /// How the penalty's strength was chosen, where it was.
+    pub strengths: Option<StrengthCurve>,
     /// Metrics on the held-out part.
     pub evaluation: Evaluation,
 }
@@ -66,10 +68,11 @@ impl Probe {
         address: Address,
         weights: Array1<f64>,
         [intercept, centre, spread]: [f64; 3],
-        of: (FitReport, Evaluation),
+        of: (FitReport, Option<StrengthCurve>, Evaluation),
     ) -> Self {
         let direction = Direction::new(address, weights.clone());
-        Probe { direction, weights, intercept, centre, spread, fit: of.0, evaluation: of.1 }
+        let (fit, strengths, evaluation) = of;
+        Probe { direction, weights, intercept, centre, spread, fit, strengths, evaluation }
     }
 }
 
@@ -246,7 +249,8 @@ fn fit_one(
         return Err(Error::Mismatch { what: address.to_string(), problem: "its states have width 0".into() });
     }
     let training = Training::gather(address.to_string(), states, labels.labels(), &split.train);
-    let fitted = estimator.fit(training)?;
+    let groups: Vec<&String> = split.train.iter().filter_map(|&row| labels.groups().get(row)).collect();
+    let (fitted, strengths) = estimator.fit_selected(training.grouped(&groups)?)?;
     check_width(address, fitted.weights.len(), states.ncols())?;
     if !fitted.weights.iter().chain([&fitted.intercept]).all(|value| value.is_finite()) {
         let problem = "the weights are not finite".to_owned();
@@ -259,7 +263,7 @@ fn fit_one(
     let decisions: Vec<f64> = split.test.iter().map(decide).collect();
     let held_out: Vec<bool> = split.test.iter().filter_map(|&row| labels.labels().get(row).copied()).collect();
     let evaluation = Evaluation::new(&decisions, &held_out, estimator.is_calibrated(), resamples)?;
-    Ok(Probe::new(address, fitted.weights, [fitted.intercept, centre, spread], (fitted.fit, evaluation)))
+    Ok(Probe::new(address, fitted.weights, [fitted.intercept, centre, spread], (fitted.fit, strengths, evaluation)))
 }
 
 fn centre_and_spread(values: &[f64]) -> (f64, f64) {

@@ -7,7 +7,7 @@ use ndarray::Array1;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, FitReport, Probe, ProbeBank};
+use super::{Evaluation, FitReport, Probe, ProbeBank, StrengthCurve};
 use crate::error::Place;
 use crate::hook::Address;
 use crate::{file, Error, Provenance, Result};
@@ -28,6 +28,8 @@ struct Header {
 #[derive(Serialize, Deserialize)]
 struct Record {
     fit: FitReport,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strengths: Option<StrengthCurve>,
     evaluation: Evaluation,
 }
 
@@ -49,8 +51,12 @@ impl ProbeBank {
     /// [`Error::Io`]; the file appears whole or not at all.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let probes =
-            self.iter().map(|probe| (probe.address(), Record { fit: probe.fit, evaluation: probe.evaluation }));
+        let record = |probe: &Probe| Record {
+            fit: probe.fit,
+            strengths: probe.strengths.clone(),
+            evaluation: probe.evaluation,
+        };
+        let probes = self.iter().map(|probe| (probe.address(), record(probe)));
         let header = Header {
             format: FORMAT,
             kind: KIND.to_owned(),
@@ -98,7 +104,7 @@ impl ProbeBank {
             return Err(whole(problem));
         }
         let mut probes = BTreeMap::new();
-        for (address, Record { fit, evaluation }) in header.probes {
+        for (address, Record { fit, strengths, evaluation }) in header.probes {
             let weights = vector(path, &tensors, format!("{address}.weights"), None)?;
             let affine = vector(path, &tensors, format!("{address}.affine"), Some(3))?;
             let affine: [f64; 3] =
@@ -107,7 +113,7 @@ impl ProbeBank {
                 let place = Place::Entry(format!("{address}.affine"));
                 return Err(Error::malformed(path, place, format!("spread {} is not above 0", affine[2])));
             }
-            probes.insert(address, Probe::new(address, Array1::from_vec(weights), affine, (fit, evaluation)));
+            probes.insert(address, Probe::new(address, Array1::from_vec(weights), affine, (fit, strengths, evaluation)));
         }
         Ok(ProbeBank { probes, provenance: header.provenance })
     }

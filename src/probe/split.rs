@@ -132,3 +132,102 @@ impl GroupSplit {
         Ok(Split { train: rows(false), test: rows(true) })
     }
 }
+
+/// Folds for cross-validation: no group is in two of them, and each has about its share of both labels.
+///
+/// Groups go from the largest to the smallest, in random order among equals, each to the fold that it leaves most
+/// even over both labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupFolds {
+    folds: usize,
+    seed: u64,
+}
+
+impl Default for GroupFolds {
+    fn default() -> Self {
+        GroupFolds { folds: 5, seed: 0 }
+    }
+}
+
+impl GroupFolds {
+    /// Sets the number of folds, default 5, at least 2.
+    pub fn folds(mut self, folds: usize) -> Self {
+        self.folds = folds;
+        self
+    }
+
+    /// Sets the seed, default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("{} folds by group, seed {}", self.folds, self.seed)
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        match self.folds {
+            0 | 1 => Err(Error::setting("folds", self.folds, "at least 2; 5 is usual")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of the fold of each row, `[n]`. It depends on labels, groups and seed only.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], also for more folds than groups; [`Error::OneClass`] if all rows of one label are in one
+    /// fold, so that the others cannot train without it.
+    pub fn assign(&self, labels: &Labels) -> Result<Vec<usize>> {
+        self.assign_by(labels.labels(), labels.groups())
+    }
+
+    /// The same for groups of any kind; their order is what the seed shuffles.
+    pub(super) fn assign_by<G: Ord>(&self, labels: &[bool], groups: &[G]) -> Result<Vec<usize>> {
+        self.validate()?;
+        let mut by_name: BTreeMap<&G, (Vec<usize>, [f64; 2])> = BTreeMap::new();
+        let mut totals = [0.0_f64; 2];
+        for (row, (&label, name)) in labels.iter().zip(groups).enumerate() {
+            let (rows, counts) = by_name.entry(name).or_default();
+            rows.push(row);
+            counts[usize::from(label)] += 1.0;
+            totals[usize::from(label)] += 1.0;
+        }
+        if by_name.len() < self.folds {
+            let most = format!("at most the {} groups", by_name.len());
+            return Err(Error::setting("folds", self.folds, most));
+        }
+        let mut groups: Vec<(Vec<usize>, [f64; 2])> = by_name.into_values().collect();
+        groups.shuffle(&mut rng(self.seed, "folds"));
+        groups.sort_by_key(|(rows, _)| std::cmp::Reverse(rows.len()));
+
+        let mut counts = vec![[0.0; 2]; self.folds];
+        let mut fold_of = vec![0; labels.len()];
+        for (rows, of_group) in groups {
+            // Sum of squared shares after the group came: it grows least where there is most room.
+            let cost = |fold: &[f64; 2]| -> f64 {
+                let share = |label: usize| (2.0 * fold[label] + of_group[label]) * of_group[label];
+                (0..2).map(|label| share(label) / totals[label].max(1.0).powi(2)).sum()
+            };
+            let best = (0..self.folds).min_by(|&a, &b| {
+                let of = |fold: usize| counts.get(fold).map_or((f64::INFINITY, 0.0), |at| (cost(at), at[0] + at[1]));
+                of(a).0.total_cmp(&of(b).0).then(of(a).1.total_cmp(&of(b).1))
+            });
+            let Some(best) = best else { continue };
+            if let Some(fold) = counts.get_mut(best) {
+                (fold[0], fold[1]) = (fold[0] + of_group[0], fold[1] + of_group[1]);
+            }
+            for row in rows {
+                if let Some(slot) = fold_of.get_mut(row) {
+                    *slot = best;
+                }
+            }
+        }
+        for label in [0, 1] {
+            if counts.iter().any(|fold| fold[label] == totals[label]) {
+                return Err(Error::OneClass { part: "training", label: 1 - label as u8 });
+            }
+        }
+        Ok(fold_of)
+    }
+}

@@ -1,8 +1,11 @@
 //! The logistic probe: linfa's logistic regression on standardised states.
 
+use ndarray::Array2;
+
+use super::strength::{StrengthCurve, StrengthScore, Strengths};
 use super::{Estimator, FitReport, Linear, Protocol, Training};
 use crate::capture::Activations;
-use crate::probe::solve::{Problem, Standardiser};
+use crate::probe::solve::{balanced_weights, cross_validate, Folds, Problem, Solution, Standardiser, Targets};
 use crate::probe::{GroupSplit, Labels, ProbeBank};
 use crate::{Error, Provenance, Result};
 
@@ -12,21 +15,48 @@ use crate::{Error, Provenance, Result};
 /// part's mean and standard deviation; the intercept b is not penalised. This is scikit-learn's
 /// `LogisticRegression(C=1/alpha)` after its `StandardScaler`. Weights come back in raw space.
 ///
-/// After linfa's fit, objective and gradient are computed anew and give a proven bound of the distance to the
-/// optimum; a run that stopped early is continued up to three times. What then still misses the tolerance is
-/// returned with `converged: false` in its [`FitReport`].
+/// A warm start of our own brings linfa near the optimum. After linfa's fit, objective and gradient are computed anew
+/// and give a proven bound of the distance to the optimum; what misses the tolerance is fitted again in f64 and
+/// continued. What then still misses it is returned with `converged: false` in its [`FitReport`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogisticProbe {
-    /// The width of the states if `None`.
-    alpha: Option<f64>,
+    alpha: Alpha,
+    class_weight: ClassWeight,
     max_iterations: u64,
     tolerance: f64,
     protocol: Protocol,
 }
 
+/// Where the strength of the penalty comes from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Alpha {
+    /// The width of the states.
+    Width,
+    Fixed(f64),
+    Chosen(Strengths),
+}
+
+/// What the rows of each class weigh in a fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClassWeight {
+    /// Each row the same.
+    #[default]
+    Natural,
+    /// Each class the same: n / (2 n_k) for a row of class k, scikit-learn's "balanced". linfa knows no weights, so
+    /// this optimum is our solver's, held to the same proven bound. Decisions are log-odds as if both classes were
+    /// equally frequent: they are not reported as probabilities.
+    Balanced,
+}
+
 impl Default for LogisticProbe {
     fn default() -> Self {
-        LogisticProbe { alpha: None, max_iterations: 1_000, tolerance: 1e-8, protocol: Protocol::default() }
+        LogisticProbe {
+            alpha: Alpha::Width,
+            class_weight: ClassWeight::Natural,
+            max_iterations: 1_000,
+            tolerance: 1e-8,
+            protocol: Protocol::default(),
+        }
     }
 }
 
@@ -35,11 +65,24 @@ impl LogisticProbe {
     /// reading each weight then has the prior variance 1/d, and the log-odds of a typical state the variance 1,
     /// whatever the width; scikit-learn's C = 1 lets a few hundred texts be learnt by heart.
     pub fn alpha(mut self, alpha: f64) -> Self {
-        self.alpha = Some(alpha);
+        self.alpha = Alpha::Fixed(alpha);
         self
     }
 
-    /// Sets the iterations of one solver run, default 1,000.
+    /// Chooses the strength at each address by cross-validation inside the training part, instead of
+    /// [`LogisticProbe::alpha`]; the probe keeps the scores ([`Probe::strengths`](crate::probe::Probe::strengths)).
+    pub fn strengths(mut self, strengths: Strengths) -> Self {
+        self.alpha = Alpha::Chosen(strengths);
+        self
+    }
+
+    /// Sets what the classes weigh, default [`ClassWeight::Natural`].
+    pub fn class_weight(mut self, weight: ClassWeight) -> Self {
+        self.class_weight = weight;
+        self
+    }
+
+    /// Sets the iterations of the warm start, and of one run of linfa, default 1,000.
     pub fn max_iterations(mut self, iterations: u64) -> Self {
         self.max_iterations = iterations;
         self
@@ -86,7 +129,8 @@ impl Estimator for LogisticProbe {
 
     fn settings(&self) -> Provenance {
         [
-            ("probe_alpha", self.alpha.map_or("width of the states".to_owned(), |alpha| alpha.to_string())),
+            ("probe_alpha", self.alpha.describe()),
+            ("probe_class_weight", format!("{:?}", self.class_weight).to_lowercase()),
             ("probe_max_iterations", self.max_iterations.to_string()),
             ("probe_tolerance", self.tolerance.to_string()),
         ]
@@ -99,12 +143,16 @@ impl Estimator for LogisticProbe {
     }
 
     fn is_calibrated(&self) -> bool {
-        true
+        self.class_weight == ClassWeight::Natural
     }
 
     fn validate(&self) -> Result<()> {
-        if let Some(alpha) = self.alpha.filter(|alpha| !(*alpha > 0.0 && alpha.is_finite())) {
-            return Err(Error::setting("alpha", alpha, "above 0 and finite; it is 1/C of scikit-learn"));
+        match self.alpha {
+            Alpha::Fixed(alpha) if !(alpha > 0.0 && alpha.is_finite()) => {
+                return Err(Error::setting("alpha", alpha, "above 0 and finite; it is 1/C of scikit-learn"));
+            }
+            Alpha::Chosen(strengths) => strengths.validate()?,
+            Alpha::Fixed(_) | Alpha::Width => {}
         }
         if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
             return Err(Error::setting("tolerance", self.tolerance, "above 0 and below 1"));
@@ -116,25 +164,111 @@ impl Estimator for LogisticProbe {
     }
 
     fn fit(&self, training: Training) -> Result<Linear> {
+        Ok(self.fit_selected(training)?.0)
+    }
+
+    fn fit_selected(&self, training: Training) -> Result<(Linear, Option<StrengthCurve>)> {
         self.validate()?;
-        let Training { what, mut rows, labels } = training;
-        let standardiser = Standardiser::fit(rows.view());
-        standardiser.apply(&mut rows);
-        let alpha = self.alpha.unwrap_or(rows.ncols().max(1) as f64);
-        let problem = Problem { alpha, max_iterations: self.max_iterations, tolerance: self.tolerance };
-        let solution = problem.solve(rows, &labels).map_err(|error| Error::Fit { what, problem: error.to_string() })?;
-        if solution.relative_gap > self.tolerance {
-            tracing::warn!(gap = solution.relative_gap, tolerance = self.tolerance, "a logistic fit did not converge");
+        let standardiser = Standardiser::fit(training.states.view());
+        let (alpha, curve) = self.choose(&training, &standardiser)?;
+        let Training { what, states, labels, .. } = training;
+        let fits = self.fit_labels(&what, states, &standardiser, alpha, &[&labels])?;
+        let fitted = fits.into_iter().next();
+        let fitted = fitted.ok_or_else(|| Error::Fit { what, problem: "the solver gave no result".into() })?;
+        Ok((fitted, curve))
+    }
+
+    /// All draws at once, at the strength that suits the training part's own labels.
+    fn fit_draws(&self, training: &Training, draws: &[Vec<bool>]) -> Result<Vec<Linear>> {
+        self.validate()?;
+        for labels in draws {
+            training.check_other(labels)?;
+        }
+        let standardiser = Standardiser::fit(training.states.view());
+        let (alpha, _) = self.choose(training, &standardiser)?;
+        let labels: Vec<&[bool]> = draws.iter().map(Vec::as_slice).collect();
+        self.fit_labels(&training.what, training.states.clone(), &standardiser, alpha, &labels)
+    }
+}
+
+impl LogisticProbe {
+    fn problem(&self, alpha: f64) -> Problem {
+        Problem { alpha, max_iterations: self.max_iterations, tolerance: self.tolerance }
+    }
+
+    /// The strength for this training part.
+    fn choose(&self, training: &Training, standardiser: &Standardiser) -> Result<(f64, Option<StrengthCurve>)> {
+        let width = training.states.ncols().max(1);
+        let strengths = match self.alpha {
+            Alpha::Width => return Ok((width as f64, None)),
+            Alpha::Fixed(alpha) => return Ok((alpha, None)),
+            Alpha::Chosen(strengths) => strengths,
+        };
+        let fold_of = strengths.group_folds().assign_by(&training.labels, &training.groups)?;
+        let balanced = self.class_weight == ClassWeight::Balanced;
+        let folds = Folds { labels: &training.labels, balanced, fold_of: &fold_of };
+        let alphas = strengths.grid(width);
+        let problem = self.problem(width as f64);
+        let scores = cross_validate(&problem, training.states.clone(), standardiser, folds, &alphas);
+        let tried = alphas.iter().zip(scores).map(|(&alpha, score)| StrengthScore {
+            alpha,
+            log_loss: score.log_loss,
+            auroc: score.auroc,
+            converged: score.relative_gap <= self.tolerance,
+        });
+        let curve = StrengthCurve::new(tried.collect());
+        Ok((curve.best().map_or(width as f64, |best| best.alpha), Some(curve)))
+    }
+
+    fn fit_labels(
+        &self,
+        what: &str,
+        states: Array2<f32>,
+        standardiser: &Standardiser,
+        alpha: f64,
+        draws: &[&[bool]],
+    ) -> Result<Vec<Linear>> {
+        let weights: Option<Vec<Vec<f64>>> = (self.class_weight == ClassWeight::Balanced)
+            .then(|| draws.iter().map(|labels| balanced_weights(labels, &vec![1.0; labels.len()])).collect());
+        let weights_of = |draw: usize| weights.as_ref().and_then(|all| all.get(draw)).map(Vec::as_slice);
+        let targets: Vec<Targets<'_>> =
+            draws.iter().enumerate().map(|(draw, &labels)| Targets { labels, weights: weights_of(draw) }).collect();
+        let solutions = self.problem(alpha).solve(states, standardiser, &targets);
+        solutions
+            .into_iter()
+            .zip(draws)
+            .map(|(solution, labels)| match solution {
+                Ok(solution) => Ok(self.report(what, solution, standardiser, labels.len())),
+                Err(error) => Err(Error::Fit { what: what.to_owned(), problem: error.to_string() }),
+            })
+            .collect()
+    }
+
+    fn report(&self, what: &str, solution: Solution, standardiser: &Standardiser, n_train: usize) -> Linear {
+        let converged = solution.relative_gap <= self.tolerance;
+        if !converged {
+            let gap = solution.relative_gap;
+            tracing::warn!(at = what, gap, tolerance = self.tolerance, "a logistic fit did not converge");
         }
         let (weights, intercept) = standardiser.to_raw(&solution.weights, solution.intercept);
         let fit = FitReport {
-            n_train: labels.len(),
+            n_train,
             objective: Some(solution.objective),
             gradient_norm: Some(solution.gradient_norm),
             relative_gap: Some(solution.relative_gap),
             solver_runs: solution.solver_runs,
-            converged: solution.relative_gap <= self.tolerance,
+            converged,
         };
-        Ok(Linear { weights, intercept, fit })
+        Linear { weights, intercept, fit }
+    }
+}
+
+impl Alpha {
+    fn describe(&self) -> String {
+        match self {
+            Alpha::Width => "width of the states".to_owned(),
+            Alpha::Fixed(alpha) => alpha.to_string(),
+            Alpha::Chosen(strengths) => strengths.describe(),
+        }
     }
 }

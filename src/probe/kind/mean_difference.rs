@@ -4,7 +4,6 @@ use ndarray::Array1;
 
 use super::{Estimator, FitReport, Linear, Protocol, Training};
 use crate::capture::Activations;
-use crate::probe::solve::Standardiser;
 use crate::probe::{GroupSplit, Labels, ProbeBank};
 use crate::{Provenance, Result};
 
@@ -67,11 +66,9 @@ impl Estimator for MeanDifferenceProbe {
     }
 
     fn fit(&self, training: Training) -> Result<Linear> {
-        let Training { mut rows, labels, .. } = training;
         // In standardised columns a constant column is exactly 0, so that rounding makes no direction of it,
         // and a large offset costs no digits; the difference goes back to raw units below.
-        let standardiser = Standardiser::fit(rows.view());
-        standardiser.apply(&mut rows);
+        let (standardiser, rows, labels) = training.standardised();
         let mean = |wanted: bool| {
             let (mut sum, mut count) = (Array1::<f64>::zeros(rows.ncols()), 0.0);
             for (row, _) in rows.outer_iter().zip(&labels).filter(|(_, &label)| label == wanted) {

@@ -2,13 +2,18 @@
 
 mod logistic;
 mod mean_difference;
+mod strength;
 
-use ndarray::{Array1, Array2, ArrayView2, ShapeBuilder};
+use std::collections::{BTreeMap, BTreeSet};
+
+use ndarray::{Array1, Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-pub use logistic::LogisticProbe;
+pub use logistic::{ClassWeight, LogisticProbe};
 pub use mean_difference::MeanDifferenceProbe;
+pub use strength::{StrengthCurve, StrengthScore, Strengths};
 
+use super::solve::{columns_of, Standardiser};
 use super::GroupSplit;
 use crate::{Error, Provenance, Result};
 
@@ -38,50 +43,79 @@ impl Protocol {
     }
 }
 
-/// The training part at one address.
+/// The training part at one address: states in f32, as they were captured, column after column.
 #[derive(Debug, Clone)]
 pub struct Training {
     pub(in crate::probe) what: String,
-    pub(in crate::probe) rows: Array2<f64>,
+    pub(in crate::probe) states: Array2<f32>,
     pub(in crate::probe) labels: Vec<bool>,
+    /// Number of each row's group, `[n]`.
+    pub(in crate::probe) groups: Vec<usize>,
 }
 
 impl Training {
-    /// States, `[n, d]`, and labels, `[n]`, `true` = immoral; `what` names them in errors.
+    /// States, `[n, d]`, kept as f32, and labels, `[n]`, `true` = immoral; `what` names them in errors. Each row is
+    /// a group of its own.
     ///
     /// # Errors
-    /// [`Error::RowCount`]; [`Error::OneClass`]; [`Error::NotFinite`].
-    pub fn new(what: impl Into<String>, rows: ArrayView2<'_, f64>, labels: Vec<bool>) -> Result<Self> {
-        let (what, n) = (what.into(), rows.nrows());
-        if labels.len() != n {
-            return Err(Error::RowCount { what: format!("labels of {what}"), expected: n, found: labels.len() });
+    /// [`Error::RowCount`]; [`Error::OneClass`]; [`Error::NotFinite`], also for what f32 cannot hold.
+    pub fn new<A: Copy + Into<f64> + Sync>(
+        what: impl Into<String>,
+        rows: ArrayView2<'_, A>,
+        labels: Vec<bool>,
+    ) -> Result<Self> {
+        let chosen: Vec<usize> = (0..rows.nrows()).collect();
+        let (states, groups) = (columns_of(rows, &chosen), (0..labels.len()).collect());
+        let training = Training { what: what.into(), states, labels, groups };
+        training.check_other(&training.labels)?;
+        let values = training.states.as_slice_memory_order().unwrap_or_default();
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let row = at % training.states.nrows().max(1);
+            return Err(Error::NotFinite { what: training.what, row, id: row.to_string() });
         }
-        let immoral = labels.iter().filter(|&&label| label).count();
-        if immoral == 0 || immoral == n {
-            return Err(Error::OneClass { part: "training", label: u8::from(immoral != 0) });
-        }
-        if let Some(row) = rows.outer_iter().position(|row| row.iter().any(|value| !value.is_finite())) {
-            return Err(Error::NotFinite { what, row, id: row.to_string() });
-        }
-        let mut by_column = Array2::zeros(rows.raw_dim().f());
-        by_column.assign(&rows);
-        Ok(Training { what, rows: by_column, labels })
+        Ok(training)
     }
 
-    /// The rows `chosen` out of `states`, `[rows, d]`, column after column: linfa's gradient is 5 to 7 times
-    /// faster on that order.
+    /// The rows `chosen` out of `states`, `[rows, d]`.
     pub(in crate::probe) fn gather(
         what: String,
         states: ArrayView2<'_, f32>,
         labels: &[bool],
         chosen: &[usize],
     ) -> Self {
-        let mut rows = Array2::zeros((chosen.len(), states.ncols()).f());
-        for (mut row, &from) in rows.outer_iter_mut().zip(chosen) {
-            row.zip_mut_with(&states.row(from), |value, &state| *value = f64::from(state));
+        let labels: Vec<bool> = chosen.iter().filter_map(|&row| labels.get(row).copied()).collect();
+        let groups = (0..labels.len()).collect();
+        Training { what, states: columns_of(states, chosen), labels, groups }
+    }
+
+    /// Sets the group of each row, `[n]`: cross-validation inside the training part keeps groups together.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless there is one group per row.
+    pub fn grouped<G: Ord>(mut self, groups: &[G]) -> Result<Self> {
+        let n = self.labels.len();
+        if groups.len() != n {
+            let what = format!("groups of {}", self.what);
+            return Err(Error::RowCount { what, expected: n, found: groups.len() });
         }
-        let labels = chosen.iter().filter_map(|&row| labels.get(row).copied()).collect();
-        Training { what, rows, labels }
+        // Numbered by the order of their names: the order of the rows does not matter.
+        let names: BTreeSet<&G> = groups.iter().collect();
+        let number: BTreeMap<&G, usize> = names.into_iter().zip(0..).collect();
+        self.groups = groups.iter().filter_map(|name| number.get(name).copied()).collect();
+        Ok(self)
+    }
+
+    /// Whether `labels`, `[n]`, can be labels of these rows.
+    pub(in crate::probe) fn check_other(&self, labels: &[bool]) -> Result<()> {
+        let (n, found) = (self.states.nrows(), labels.len());
+        if found != n {
+            return Err(Error::RowCount { what: format!("labels of {}", self.what), expected: n, found });
+        }
+        let immoral = labels.iter().filter(|&&label| label).count();
+        if immoral == 0 || immoral == n {
+            return Err(Error::OneClass { part: "training", label: u8::from(immoral != 0) });
+        }
+        Ok(())
     }
 
     /// The same states with other labels, `[n]`.
@@ -89,12 +123,22 @@ impl Training {
     /// # Errors
     /// As [`Training::new`].
     pub fn relabelled(&self, labels: Vec<bool>) -> Result<Self> {
-        Training::new(self.what.clone(), self.rows.view(), labels)
+        self.check_other(&labels)?;
+        Ok(Training { labels, ..self.clone() })
     }
 
     /// States, `[n, d]`.
-    pub fn rows(&self) -> ArrayView2<'_, f64> {
-        self.rows.view()
+    pub fn rows(&self) -> ArrayView2<'_, f32> {
+        self.states.view()
+    }
+
+    /// States, `[n, d]`, standardised in f64 by themselves, column-major, with what takes a rule back to raw states,
+    /// and the labels.
+    pub fn standardised(self) -> (Standardiser, Array2<f64>, Vec<bool>) {
+        let standardiser = Standardiser::fit(self.states.view());
+        let mut rows = self.states.mapv(f64::from);
+        standardiser.apply(&mut rows);
+        (standardiser, rows, self.labels)
     }
 
     /// Labels, `[n]`, `true` = immoral.
@@ -158,6 +202,14 @@ pub trait Estimator: Sync {
     /// [`Error::Fit`] if there is no result at all; a result short of the optimum is returned, and its
     /// [`FitReport`] says so.
     fn fit(&self, training: Training) -> Result<Linear>;
+
+    /// [`Estimator::fit`], with how the strength of its penalty was chosen, for a kind that chooses one.
+    ///
+    /// # Errors
+    /// As [`Estimator::fit`].
+    fn fit_selected(&self, training: Training) -> Result<(Linear, Option<StrengthCurve>)> {
+        Ok((self.fit(training)?, None))
+    }
 
     /// Fits once for each of `draws`, other labels of the same rows (control tasks, permutations). Here one after
     /// the other; a kind that can share work between them does.

@@ -1,23 +1,44 @@
-//! L2-regularised logistic regression by linfa, with the optimality that linfa does not report.
+//! L2-regularised logistic regression: many problems at once to a warm start, linfa from there, and the optimality
+//! that linfa does not report.
 
+mod certify;
+mod cholesky;
+mod design;
+mod element;
+mod folds;
+mod minimise;
+mod precondition;
 mod standardise;
 
+pub(in crate::probe) use certify::logistic;
+pub(in crate::probe) use design::{columns_of, LARGE};
+pub(in crate::probe) use folds::{cross_validate, Folds};
 pub use standardise::Standardiser;
 
-use linfa::traits::Fit;
-use linfa::Dataset;
-use linfa_logistic::LogisticRegression;
-use ndarray::{s, Array1, Array2};
+use certify::{certify, softplus, Point};
+use design::Design;
+use element::{Element, LinfaRun};
+use linfa_logistic::error::Error;
+use minimise::{minimise, Limits, Task};
+use ndarray::{Array1, Array2};
+use rayon::prelude::*;
 
 /// What to minimise, and how far.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::probe) struct Problem {
     /// Strength of the penalty, above 0.
     pub alpha: f64,
-    /// Iterations of one solver run.
+    /// Iterations of the warm start, and of one run of linfa.
     pub max_iterations: u64,
     /// (objective - optimum) / objective to reach.
     pub tolerance: f64,
+}
+
+/// Labels of the rows, and what each row weighs if not 1.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::probe) struct Targets<'a> {
+    pub labels: &'a [bool],
+    pub weights: Option<&'a [f64]>,
 }
 
 /// Where the solver ended.
@@ -30,112 +51,147 @@ pub(in crate::probe) struct Solution {
     pub gradient_norm: f64,
     /// Upper bound of (objective - optimum) / objective.
     pub relative_gap: f64,
+    /// Runs of linfa that came back.
     pub solver_runs: usize,
 }
 
-/// Runs of linfa at most: the first and what continues it.
+/// Runs of linfa in f64 at most: the first and what continues it.
 const MAX_RUNS: usize = 4;
 
 impl Problem {
-    /// Minimises sum_i ln(1 + exp(-y_i (w.x_i + b))) + alpha/2 |w|^2 over w and b, with y = 1 for `true` and
-    /// -1 for `false`.
+    /// Minimises sum_i r_i ln(1 + exp(-y_i (w.x_i + b))) + alpha/2 |w|^2 over w and b for each of `draws`, where x
+    /// are `rows`, column-major `[n, d]`, standardised, y = 1 for `true` and -1 for `false`, and r the row weights.
     ///
-    /// With b at its best for the given w, the objective is strongly convex in w with modulus alpha, so
-    /// objective - optimum <= |gradient|^2 / (2 alpha): that bound decides whether to go on.
-    pub fn solve(&self, rows: Array2<f64>, labels: &[bool]) -> Result<Solution, linfa_logistic::error::Error> {
-        let dataset = Dataset::new(rows, Array1::from_vec(labels.to_vec()));
-        let mut best: Option<Solution> = None;
-        let mut sign = 1.0;
-        // For the first run, a low guess of the optimum: 5 % of the objective at w = 0, n ln 2.
-        let mut expected_objective = 0.05 * labels.len() as f64 * std::f64::consts::LN_2;
-        for run in 1..=MAX_RUNS {
-            let gradient_tolerance = 0.9 * (2.0 * self.alpha * self.tolerance * expected_objective).sqrt();
-            let mut linfa = LogisticRegression::default()
-                .alpha(self.alpha)
-                .max_iterations(self.max_iterations)
-                .gradient_tolerance(gradient_tolerance.max(f64::MIN_POSITIVE));
-            if let Some(start) = &best {
-                let mut params = Array1::zeros(start.weights.len() + 1);
-                params.slice_mut(s![..-1]).assign(&(&start.weights * sign));
-                params.slice_mut(s![-1..]).fill(start.intercept * sign);
-                linfa = linfa.initial_params(params);
+    /// Small designs are solved in f64; large ones in f32, and again in f64 where the bound of [`certify`] (always
+    /// f64) misses the tolerance. linfa knows no row weights: with them its part is left out.
+    pub fn solve(
+        &self,
+        mut rows: Array2<f32>,
+        standardiser: &Standardiser,
+        draws: &[Targets<'_>],
+    ) -> Vec<Result<Solution, Error>> {
+        if rows.len() < LARGE {
+            let mut rows = rows.mapv(f64::from);
+            standardiser.apply_to(&mut rows);
+            return self.solve_on(&Design::new(rows), draws, &vec![None; draws.len()], MAX_RUNS);
+        }
+        standardiser.apply_to(&mut rows);
+        let design = Design::new(rows);
+        let mut solutions = self.solve_on(&design, draws, &vec![None; draws.len()], 1);
+        let missed: Vec<usize> = (0..draws.len())
+            .filter(|&draw| !matches!(solutions.get(draw), Some(Ok(found)) if found.relative_gap <= self.tolerance))
+            .collect();
+        if missed.is_empty() {
+            return solutions;
+        }
+        let wide: Design<f64> = design.cast();
+        drop(design);
+        let again: Vec<Targets<'_>> = missed.iter().filter_map(|&draw| draws.get(draw).copied()).collect();
+        let starts: Vec<Option<Vec<f64>>> = missed
+            .iter()
+            .map(|&draw| solutions.get(draw).and_then(|found| found.as_ref().ok()).map(Solution::params))
+            .collect();
+        for (draw, better) in missed.into_iter().zip(self.solve_on(&wide, &again, &starts, MAX_RUNS)) {
+            if let Some(slot) = solutions.get_mut(draw) {
+                *slot = better;
             }
-            let fitted = match (linfa.fit(&dataset), &best) {
-                (Ok(fitted), _) => fitted,
-                (Err(error), None) => return Err(error),
-                // What an earlier run found stays.
-                (Err(_), Some(_)) => break,
+        }
+        solutions
+    }
+
+    fn solve_on<F: Element>(
+        &self,
+        design: &Design<F>,
+        draws: &[Targets<'_>],
+        starts: &[Option<Vec<f64>>],
+        max_runs: usize,
+    ) -> Vec<Result<Solution, Error>> {
+        let tasks: Vec<Task<'_>> = draws
+            .iter()
+            .zip(starts)
+            .map(|(draw, start)| Task {
+                labels: draw.labels,
+                weights: draw.weights,
+                alpha: self.alpha,
+                frame: None,
+                start: start.as_deref(),
+            })
+            .collect();
+        let limits = Limits { max_iterations: self.max_iterations, tolerance: self.tolerance };
+        let warm: Vec<Vec<f64>> = minimise(design, &tasks, limits).into_iter().map(|found| found.params).collect();
+        let finish = |(draw, start): (&Targets<'_>, Vec<f64>)| self.finish(design, draw, start, max_runs);
+        if design.is_large() {
+            draws.par_iter().zip(warm).map(finish).collect()
+        } else {
+            draws.iter().zip(warm).map(finish).collect()
+        }
+    }
+
+    /// linfa from a warm start. It is run again where it stopped early, as long as that helps; if it cannot go on from
+    /// the start at all, the start stays.
+    fn finish<F: Element>(
+        &self,
+        design: &Design<F>,
+        draw: &Targets<'_>,
+        start: Vec<f64>,
+        max_runs: usize,
+    ) -> Result<Solution, Error> {
+        let at = |params| certify(design, draw.labels, draw.weights, self.alpha, params);
+        let mut best = at(start);
+        if draw.weights.is_some() {
+            return Ok(Solution::new(best, 0));
+        }
+        let mut runs = 0;
+        while runs < max_runs {
+            let gradient_tolerance = 0.9 * (2.0 * self.alpha * self.tolerance * best.objective).sqrt();
+            let run = LinfaRun {
+                alpha: self.alpha,
+                max_iterations: self.max_iterations,
+                gradient_tolerance,
+                start: &best.params,
             };
-            // linfa's positive class is the majority, whatever the labels mean: here it becomes `true`.
-            sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
-            let (weights, intercept) = (fitted.params() * sign, fitted.intercept() * sign);
-            let solution = self.certify(dataset.records(), labels, weights, intercept, run);
-            let previous = best.as_ref().map_or(f64::INFINITY, |best| best.objective);
-            let stuck = solution.objective >= previous;
-            expected_objective = solution.objective;
-            let done = solution.relative_gap <= self.tolerance;
+            let params = match F::run_linfa(design.x(), draw.labels, &run) {
+                Ok(params) if params.iter().all(|value| value.is_finite()) => params,
+                // What was found before stays.
+                Ok(_) => break,
+                Err(error @ (Error::TooFewClasses | Error::TooManyClasses)) => return Err(error),
+                Err(_) => break,
+            };
+            runs += 1;
+            let point = at(params);
+            let (done, stuck) = (point.relative_gap <= self.tolerance, point.objective >= best.objective);
             if done || !stuck {
-                best = Some(solution);
+                best = point;
             }
             if done || stuck {
                 break;
             }
         }
-        // The first run either returned its error or set `best`.
-        best.ok_or(linfa_logistic::error::Error::TooFewClasses)
-    }
-
-    /// Objective and gradient at a point, with the intercept moved to its best for these weights.
-    fn certify(&self, x: &Array2<f64>, labels: &[bool], weights: Array1<f64>, start: f64, run: usize) -> Solution {
-        let scores = x.dot(&weights);
-        let intercept = best_intercept(&scores, labels, start);
-        let mut loss = 0.0;
-        let mut residuals = Array1::zeros(labels.len());
-        for ((residual, &score), &label) in residuals.iter_mut().zip(&scores).zip(labels) {
-            let z = score + intercept;
-            loss += softplus(if label { -z } else { z });
-            *residual = logistic(z) - f64::from(u8::from(label));
-        }
-        let objective = loss + 0.5 * self.alpha * weights.dot(&weights);
-        let gradient = x.t().dot(&residuals) + self.alpha * &weights;
-        let squared = gradient.dot(&gradient) + residuals.sum().powi(2);
-        Solution {
-            relative_gap: squared / (2.0 * self.alpha) / objective,
-            gradient_norm: squared.sqrt(),
-            weights,
-            intercept,
-            objective,
-            solver_runs: run,
-        }
+        Ok(Solution::new(best, runs))
     }
 }
 
-/// The intercept that minimises the loss for fixed scores, by Newton's method with bounded steps; the loss is
-/// convex in it.
-fn best_intercept(scores: &Array1<f64>, labels: &[bool], start: f64) -> f64 {
-    let mut intercept = start;
-    for _ in 0..100 {
-        let (mut slope, mut curvature) = (0.0, 0.0);
-        for (&score, &label) in scores.iter().zip(labels) {
-            let p = logistic(score + intercept);
-            slope += p - f64::from(u8::from(label));
-            curvature += p * (1.0 - p);
-        }
-        let step = (slope / curvature.max(1e-300)).clamp(-1.0, 1.0);
-        intercept -= step;
-        if step.abs() <= 1e-14 * intercept.abs().max(1.0) {
-            break;
-        }
+impl Solution {
+    fn new(point: Point, solver_runs: usize) -> Self {
+        let Point { mut params, objective, gradient_norm, relative_gap } = point;
+        let intercept = params.pop().unwrap_or_default();
+        let weights = Array1::from_vec(params);
+        Solution { weights, intercept, objective, gradient_norm, relative_gap, solver_runs }
     }
-    intercept
+
+    /// Weights, then the intercept.
+    fn params(&self) -> Vec<f64> {
+        self.weights.iter().copied().chain([self.intercept]).collect()
+    }
 }
 
-/// 1 / (1 + e^-z).
-pub(in crate::probe) fn logistic(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
-}
-
-/// ln(1 + e^z) without overflow.
-fn softplus(z: f64) -> f64 {
-    z.max(0.0) + (-z.abs()).exp().ln_1p()
+/// Row weights under which both classes weigh the same and the whole what it did: scikit-learn's "balanced", n / (2 n_k),
+/// over the rows that `mask`, `[n]`, holds at 1.
+pub(in crate::probe) fn balanced_weights(labels: &[bool], mask: &[f64]) -> Vec<f64> {
+    let of = |wanted: bool| -> f64 {
+        mask.iter().zip(labels).filter(|(_, &label)| label == wanted).map(|(weight, _)| weight).sum()
+    };
+    let (moral, immoral) = (of(false), of(true));
+    let of_class = |label: bool| (moral + immoral) / (2.0 * if label { immoral } else { moral });
+    mask.iter().zip(labels).map(|(weight, &label)| weight * of_class(label)).collect()
 }
