@@ -75,7 +75,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn training(states: &Array2<f32>, labels: &[bool]) -> probity::Result<Training> {
-    Training::new("peer", states.view(), labels.to_vec())
+    // Groups by name, as a bank gives them, so that the folds are those of `GroupFolds::assign`.
+    let of_names = Labels::ungrouped(labels.to_vec());
+    Training::new("peer", states.view(), labels.to_vec())?.grouped(of_names.groups())
 }
 
 fn weights(fitted: &Linear) -> Vec<f64> {
@@ -85,9 +87,7 @@ fn weights(fitted: &Linear) -> Vec<f64> {
 /// Control labels: every draw turns the rows by another odd stride.
 fn draws_of(labels: &[bool], draws: usize) -> Vec<Vec<bool>> {
     let n = labels.len();
-    (0..draws)
-        .map(|draw| (0..n).map(|row| labels[(row * (2 * draw + 3) + 7919 * (draw + 1)) % n]).collect())
-        .collect()
+    (0..draws).map(|draw| (0..n).map(|row| labels[(row * (2 * draw + 3) + 7919 * (draw + 1)) % n]).collect()).collect()
 }
 
 fn read(path: &str) -> Result<(Array2<f32>, Vec<bool>), Box<dyn std::error::Error>> {

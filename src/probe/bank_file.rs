@@ -51,11 +51,8 @@ impl ProbeBank {
     /// [`Error::Io`]; the file appears whole or not at all.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let record = |probe: &Probe| Record {
-            fit: probe.fit,
-            strengths: probe.strengths.clone(),
-            evaluation: probe.evaluation,
-        };
+        let record =
+            |probe: &Probe| Record { fit: probe.fit, strengths: probe.strengths.clone(), evaluation: probe.evaluation };
         let probes = self.iter().map(|probe| (probe.address(), record(probe)));
         let header = Header {
             format: FORMAT,
@@ -113,7 +110,8 @@ impl ProbeBank {
                 let place = Place::Entry(format!("{address}.affine"));
                 return Err(Error::malformed(path, place, format!("spread {} is not above 0", affine[2])));
             }
-            probes.insert(address, Probe::new(address, Array1::from_vec(weights), affine, (fit, strengths, evaluation)));
+            probes
+                .insert(address, Probe::new(address, Array1::from_vec(weights), affine, (fit, strengths, evaluation)));
         }
         Ok(ProbeBank { probes, provenance: header.provenance })
     }

@@ -32,6 +32,7 @@ mod evaluation;
 mod kind;
 mod labelled_text;
 mod labels;
+mod select;
 mod solve;
 mod split;
 
@@ -43,5 +44,6 @@ pub use kind::{ClassWeight, LogisticProbe, MeanDifferenceProbe, StrengthCurve, S
 pub use kind::{Estimator, FitReport, Linear, Protocol, Training};
 pub use labelled_text::LabelledText;
 pub use labels::Labels;
+pub use select::{AddressScore, HeldOut, Nested, NestedFold, Open, Selected, Selection};
 pub use solve::Standardiser;
 pub use split::{GroupFolds, GroupSplit, Split};

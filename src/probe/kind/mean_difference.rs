@@ -2,9 +2,7 @@
 
 use ndarray::Array1;
 
-use super::{Estimator, FitReport, Linear, Protocol, Training};
-use crate::capture::Activations;
-use crate::probe::{GroupSplit, Labels, ProbeBank};
+use super::{with_protocol, Estimator, FitReport, Linear, Protocol, Training};
 use crate::{Provenance, Result};
 
 /// Direction = mean immoral state minus mean moral state, in raw space; threshold at the midpoint.
@@ -16,33 +14,7 @@ pub struct MeanDifferenceProbe {
     protocol: Protocol,
 }
 
-impl MeanDifferenceProbe {
-    /// Sets the split, default [`GroupSplit::default`].
-    pub fn split(mut self, split: GroupSplit) -> Self {
-        self.protocol.split = split;
-        self
-    }
-
-    /// Sets the resamples for the AUROC's interval, default 1,000.
-    pub fn draws(mut self, draws: usize) -> Self {
-        self.protocol.draws = draws;
-        self
-    }
-
-    /// Sets the resamples' seed, default 0. (The split has its own.)
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.protocol.seed = seed;
-        self
-    }
-
-    /// Fits and evaluates a probe at every address of pooled activations; see [`ProbeBank::fit`].
-    ///
-    /// # Errors
-    /// As [`ProbeBank::fit`].
-    pub fn fit_all(&self, activations: &Activations, labels: &Labels) -> Result<ProbeBank> {
-        ProbeBank::fit(self, activations, labels)
-    }
-}
+with_protocol!(MeanDifferenceProbe);
 
 impl Estimator for MeanDifferenceProbe {
     fn name(&self) -> &'static str {

@@ -47,18 +47,12 @@ pub(in crate::probe) fn cross_validate(
     on_design(problem, &Design::new(rows), folds, alphas)
 }
 
-fn on_design<F: Element>(
-    problem: &Problem,
-    design: &Design<F>,
-    folds: Folds<'_>,
-    alphas: &[f64],
-) -> Vec<FoldScores> {
+fn on_design<F: Element>(problem: &Problem, design: &Design<F>, folds: Folds<'_>, alphas: &[f64]) -> Vec<FoldScores> {
     let Folds { labels, balanced, fold_of } = folds;
     let folds = fold_of.iter().max().map_or(0, |last| last + 1);
     let weigh = |mask: Vec<f64>| if balanced { balanced_weights(labels, &mask) } else { mask };
-    let masks: Vec<Vec<f64>> = (0..folds)
-        .map(|out| weigh(fold_of.iter().map(|&fold| f64::from(u8::from(fold != out))).collect()))
-        .collect();
+    let masks: Vec<Vec<f64>> =
+        (0..folds).map(|out| weigh(fold_of.iter().map(|&fold| f64::from(u8::from(fold != out))).collect())).collect();
     let of_scores = weigh(vec![1.0; labels.len()]);
     let frames = frames(design, fold_of, folds);
     let tasks: Vec<Task<'_>> = alphas

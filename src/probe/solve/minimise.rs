@@ -49,6 +49,7 @@ pub(in crate::probe) struct Found {
     pub params: Vec<f64>,
     /// Decisions on all rows of the design, `[n]`, those left out included.
     pub scores: Vec<f64>,
+    pub objective: f64,
     /// Upper bound of (objective - optimum) / objective, as far as the products' width of numbers tells.
     pub relative_gap: f64,
 }
@@ -330,9 +331,8 @@ impl<'a> Column<'a> {
     /// The step along `p` where the slope is a tenth of what it was, by Newton's method inside a bracket: the
     /// objective is convex in it.
     fn search(&mut self) {
-        let (at_start, norm) = self.v.iter().zip(&self.p).rev().skip(1).fold((0.0, 0.0), |(vp, pp), (v, p)| {
-            (vp + v * p, pp + p * p)
-        });
+        let (at_start, norm) =
+            self.v.iter().zip(&self.p).rev().skip(1).fold((0.0, 0.0), |(vp, pp), (v, p)| (vp + v * p, pp + p * p));
         let slope_at = |step: f64| {
             let (mut slope, mut curvature) = (0.0, 0.0);
             let rows = self.z.iter().zip(&self.u).zip(self.row_weights).zip(self.task.labels);
@@ -374,7 +374,7 @@ impl<'a> Column<'a> {
     }
 
     fn found(self) -> Found {
-        Found { params: self.v, scores: self.z, relative_gap: self.gap }
+        Found { params: self.v, scores: self.z, objective: self.objective, relative_gap: self.gap }
     }
 }
 

@@ -109,9 +109,9 @@ impl<F: Element> Preconditioner<F> {
     /// The number of the factor that fits a problem.
     pub fn find(&self, design: &Design<F>, problem: &Curvature<'_>) -> Option<usize> {
         let dual = design.rows() < design.columns();
-        self.factors.iter().position(|factor| {
-            factor.alpha == problem.alpha && (!dual || factor.weights_id == problem.weights_id)
-        })
+        self.factors
+            .iter()
+            .position(|factor| factor.alpha == problem.alpha && (!dual || factor.weights_id == problem.weights_id))
     }
 
     /// Overwrites each column of `q`, `[d, k]`, by the inverse of its factor's approximate Hessian times it.
@@ -132,11 +132,8 @@ impl<F: Element> Preconditioner<F> {
             }
             part
         };
-        let parts: Vec<Array2<F>> = if design.is_large() {
-            groups.par_iter().map(solve).collect()
-        } else {
-            groups.iter().map(solve).collect()
-        };
+        let parts: Vec<Array2<F>> =
+            if design.is_large() { groups.par_iter().map(solve).collect() } else { groups.iter().map(solve).collect() };
         let mut solved = inner;
         for ((_, columns), part) in groups.iter().zip(&parts) {
             for (&column, values) in columns.iter().zip(part.axis_iter(Axis(1))) {
