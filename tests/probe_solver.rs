@@ -129,8 +129,6 @@ fn draws_together_are_draws_one_by_one() {
 
 #[test]
 fn balanced_weights_reach_the_weighted_optimum() {
-
-
     let (x, _) = states(40, 4, 7);
     let mirrored = ndarray::concatenate(ndarray::Axis(0), &[x.view(), (-&x).view()]).unwrap();
     let labels: Vec<bool> = (0..80).map(|row| row % 40 < 10).collect();

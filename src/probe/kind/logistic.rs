@@ -4,7 +4,9 @@ use ndarray::Array2;
 
 use super::strength::{StrengthCurve, StrengthScore, Strengths};
 use super::{with_protocol, Estimator, FitReport, Linear, Protocol, Training};
-use crate::probe::solve::{balanced_weights, cross_validate, Folds, Problem, Solution, Standardiser, Targets};
+use crate::probe::solve::{
+    balanced_weights, cross_validate, tolerance_of_scores, Folds, Problem, Solution, Standardiser, Targets,
+};
 use crate::{Error, Provenance, Result};
 
 /// L2-regularised logistic regression by linfa-logistic, one probe per address.
@@ -188,7 +190,7 @@ impl LogisticProbe {
             alpha,
             log_loss: score.log_loss,
             auroc: score.auroc,
-            converged: score.relative_gap <= self.tolerance,
+            converged: score.relative_gap <= tolerance_of_scores(&problem),
         });
         let curve = StrengthCurve::new(tried.collect());
         Ok((curve.best().map_or(width as f64, |best| best.alpha), Some(curve)))

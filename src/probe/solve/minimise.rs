@@ -100,7 +100,7 @@ fn minimise_batch<F: Element>(
             break;
         }
 
-        if iteration == Preconditioner::break_even(design) {
+        if iteration == Preconditioner::break_even(design, tasks.len()) {
             let curvatures: Vec<Curvature<'_>> = active.iter().map(|column| column.curvature()).collect();
             preconditioner.prepare(design, &curvatures, last);
         }

@@ -12,7 +12,7 @@ mod standardise;
 
 pub(in crate::probe) use certify::logistic;
 pub(in crate::probe) use design::{columns_of, LARGE};
-pub(in crate::probe) use folds::{cross_validate, Folds};
+pub(in crate::probe) use folds::{cross_validate, tolerance_of_scores, Folds};
 pub use standardise::Standardiser;
 
 use certify::{certify, softplus, Point};
