@@ -75,7 +75,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn training(states: &Array2<f32>, labels: &[bool]) -> probity::Result<Training> {
-    Training::new("peer", states.view(), labels.to_vec())
+    // Groups by name, as a bank gives them, so that the folds are those of `GroupFolds::assign`.
+    let of_names = Labels::ungrouped(labels.to_vec());
+    Training::new("peer", states.view(), labels.to_vec())?.grouped(of_names.groups())
 }
 
 fn weights(fitted: &Linear) -> Vec<f64> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use ndarray::Array2;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::Labels;
+use super::{Labels, Training};
 use crate::stats::rng;
 use crate::{Error, Result};
 
@@ -180,6 +181,23 @@ impl GroupFolds {
     /// fold, so that the others cannot train without it.
     pub fn assign(&self, labels: &Labels) -> Result<Vec<usize>> {
         self.assign_by(labels.labels(), labels.groups())
+    }
+
+    /// For each fold the training rows outside it, the states of those in it, `[rows, d]`, and their labels.
+    ///
+    /// # Errors
+    /// As [`GroupFolds::assign`].
+    pub(super) fn divide<'a>(
+        &self,
+        training: &'a Training,
+    ) -> Result<impl Iterator<Item = (Training, Array2<f32>, Vec<bool>)> + 'a> {
+        let fold_of = self.assign_by(&training.labels, &training.groups)?;
+        Ok((0..self.folds).map(move |fold| {
+            let inside = |row: usize| fold_of.get(row) == Some(&fold);
+            let (part, held_out) = training.divided(|row| !inside(row));
+            let labels = training.labels.iter().enumerate().filter(|(row, _)| inside(*row)).map(|(_, &label)| label);
+            (part, held_out, labels.collect())
+        }))
     }
 
     /// The same for groups of any kind; their order is what the seed shuffles.

@@ -1,8 +1,7 @@
 //! Linear discriminant analysis.
 
 use super::pooled::Shrinkage;
-use super::setters::protocol_setters;
-use super::{Estimator, Linear, Protocol, Training};
+use super::{with_protocol, Estimator, Linear, Protocol, Training};
 use crate::{Provenance, Result};
 
 /// Linear discriminant analysis: two normal classes with one covariance.
@@ -24,9 +23,9 @@ impl DiscriminantProbe {
         self.shrinkage = Shrinkage(Some(shrinkage));
         self
     }
-
-    protocol_setters!();
 }
+
+with_protocol!(DiscriminantProbe);
 
 impl Estimator for DiscriminantProbe {
     fn name(&self) -> &'static str {

@@ -3,10 +3,10 @@
 use ndarray::Array2;
 
 use super::strength::{StrengthCurve, StrengthScore, Strengths};
-use super::{Estimator, FitReport, Linear, Protocol, Training};
-use crate::capture::Activations;
-use crate::probe::solve::{balanced_weights, cross_validate, Folds, Problem, Solution, Standardiser, Targets};
-use crate::probe::{GroupSplit, Labels, ProbeBank};
+use super::{with_protocol, Estimator, FitReport, Linear, Protocol, Training};
+use crate::probe::solve::{
+    balanced_weights, cross_validate, tolerance_of_scores, Folds, Problem, Solution, Standardiser, Targets,
+};
 use crate::{Error, Provenance, Result};
 
 /// L2-regularised logistic regression by linfa-logistic, one probe per address.
@@ -94,33 +94,9 @@ impl LogisticProbe {
         self.tolerance = tolerance;
         self
     }
-
-    /// Sets the split, default [`GroupSplit::default`].
-    pub fn split(mut self, split: GroupSplit) -> Self {
-        self.protocol.split = split;
-        self
-    }
-
-    /// Sets the resamples for the AUROC's interval, default 1,000.
-    pub fn draws(mut self, draws: usize) -> Self {
-        self.protocol.draws = draws;
-        self
-    }
-
-    /// Sets the resamples' seed, default 0. (The split has its own.)
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.protocol.seed = seed;
-        self
-    }
-
-    /// Fits and evaluates a probe at every address of pooled activations; see [`ProbeBank::fit`].
-    ///
-    /// # Errors
-    /// As [`ProbeBank::fit`].
-    pub fn fit_all(&self, activations: &Activations, labels: &Labels) -> Result<ProbeBank> {
-        ProbeBank::fit(self, activations, labels)
-    }
 }
+
+with_protocol!(LogisticProbe);
 
 impl Estimator for LogisticProbe {
     fn name(&self) -> &'static str {
@@ -214,7 +190,7 @@ impl LogisticProbe {
             alpha,
             log_loss: score.log_loss,
             auroc: score.auroc,
-            converged: score.relative_gap <= self.tolerance,
+            converged: score.relative_gap <= tolerance_of_scores(&problem),
         });
         let curve = StrengthCurve::new(tried.collect());
         Ok((curve.best().map_or(width as f64, |best| best.alpha), Some(curve)))

@@ -1,8 +1,7 @@
 //! The mass-mean probe with the covariance within the classes.
 
 use super::pooled::Shrinkage;
-use super::setters::protocol_setters;
-use super::{Estimator, Linear, Protocol, Training};
+use super::{with_protocol, Estimator, Linear, Protocol, Training};
 use crate::{Provenance, Result};
 
 /// Mass-mean probe (Marks and Tegmark, 2310.06824, section 5): weights = inverse pooled covariance times mean
@@ -26,9 +25,9 @@ impl MassMeanProbe {
         self.shrinkage = Shrinkage(Some(shrinkage));
         self
     }
-
-    protocol_setters!();
 }
+
+with_protocol!(MassMeanProbe);
 
 impl Estimator for MassMeanProbe {
     fn name(&self) -> &'static str {

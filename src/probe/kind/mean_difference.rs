@@ -2,8 +2,7 @@
 
 use ndarray::Array1;
 
-use super::setters::protocol_setters;
-use super::{Estimator, FitReport, Linear, Protocol, Training};
+use super::{with_protocol, Estimator, FitReport, Linear, Protocol, Training};
 use crate::{Provenance, Result};
 
 /// Direction = mean immoral state minus mean moral state, in raw space; threshold at the midpoint.
@@ -15,9 +14,7 @@ pub struct MeanDifferenceProbe {
     protocol: Protocol,
 }
 
-impl MeanDifferenceProbe {
-    protocol_setters!();
-}
+with_protocol!(MeanDifferenceProbe);
 
 impl Estimator for MeanDifferenceProbe {
     fn name(&self) -> &'static str {

@@ -7,12 +7,11 @@ mod mass_mean;
 mod mean_difference;
 mod pooled;
 mod ridge;
-mod setters;
 mod strength;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2, Axis, ShapeBuilder};
 use serde::{Deserialize, Serialize};
 
 pub use calibrated::{Calibrated, Scaling};
@@ -24,7 +23,7 @@ pub use ridge::RidgeProbe;
 pub use strength::{StrengthCurve, StrengthScore, Strengths};
 
 use super::solve::{columns_of, Standardiser};
-use super::GroupSplit;
+use super::{GroupFolds, GroupSplit};
 use crate::{Error, Provenance, Result};
 
 /// How a bank of probes is split and evaluated, the same for every kind of probe.
@@ -36,22 +35,82 @@ pub struct Protocol {
     pub draws: usize,
     /// Seed of these resamples, default 0.
     pub seed: u64,
+    /// Folds for the unit of standardised projections, [`Probe::spread`](super::Probe::spread), default `None`: the
+    /// training states' projections on the direction that was fitted to them. With folds each state is projected on
+    /// a direction that was fitted without its fold, at as many fits more.
+    pub cross_fit: Option<GroupFolds>,
 }
 
 impl Default for Protocol {
     fn default() -> Self {
-        Protocol { split: GroupSplit::default(), draws: 1_000, seed: 0 }
+        Protocol { split: GroupSplit::default(), draws: 1_000, seed: 0, cross_fit: None }
     }
 }
 
 impl Protocol {
+    pub(in crate::probe) fn describe_unit(&self) -> String {
+        let of = |folds: GroupFolds| format!("cross-fitted on {}", folds.describe());
+        self.cross_fit.map_or("training projections".to_owned(), of)
+    }
+
     pub(in crate::probe) fn validate(&self) -> Result<()> {
         if self.draws == 0 {
             return Err(Error::setting("draws", self.draws, "at least 1; 1000 is usual"));
         }
+        if let Some(folds) = self.cross_fit {
+            folds.validate()?;
+        }
         self.split.validate()
     }
 }
+
+/// The setters of the protocol that each kind of probe keeps in its field `protocol`, and [`ProbeBank::fit`] by the name
+/// that reads best.
+///
+/// [`ProbeBank::fit`]: super::ProbeBank::fit
+macro_rules! with_protocol {
+    ($probe:ty) => {
+        impl $probe {
+            /// Sets the split, default [`GroupSplit::default`](crate::probe::GroupSplit::default).
+            pub fn split(mut self, split: crate::probe::GroupSplit) -> Self {
+                self.protocol.split = split;
+                self
+            }
+
+            /// Sets the resamples for the AUROC's interval, default 1,000.
+            pub fn draws(mut self, draws: usize) -> Self {
+                self.protocol.draws = draws;
+                self
+            }
+
+            /// Sets the resamples' seed, default 0. (The split has its own.)
+            pub fn seed(mut self, seed: u64) -> Self {
+                self.protocol.seed = seed;
+                self
+            }
+
+            /// Sets split, resamples and seed at once: one protocol for several kinds.
+            pub fn with_protocol(mut self, protocol: crate::probe::Protocol) -> Self {
+                self.protocol = protocol;
+                self
+            }
+
+            /// Fits and evaluates a probe at every address of pooled activations; see
+            /// [`ProbeBank::fit`](crate::probe::ProbeBank::fit).
+            ///
+            /// # Errors
+            /// As [`ProbeBank::fit`](crate::probe::ProbeBank::fit).
+            pub fn fit_all(
+                &self,
+                activations: &crate::capture::Activations,
+                labels: &crate::probe::Labels,
+            ) -> crate::Result<crate::probe::ProbeBank> {
+                crate::probe::ProbeBank::fit(self, activations, labels)
+            }
+        }
+    };
+}
+use with_protocol;
 
 /// The training part at one address: states in f32, as they were captured, column after column.
 #[derive(Debug, Clone)]
@@ -113,6 +172,25 @@ impl Training {
         let number: BTreeMap<&G, usize> = names.into_iter().zip(0..).collect();
         self.groups = groups.iter().filter_map(|name| number.get(name).copied()).collect();
         Ok(self)
+    }
+
+    /// The rows for which `keep`, `[n]`, holds, and the states of the others, `[rows, d]`.
+    pub(in crate::probe) fn divided(&self, keep: impl Fn(usize) -> bool) -> (Training, Array2<f32>) {
+        let (kept, others): (Vec<usize>, Vec<usize>) = (0..self.labels.len()).partition(|&row| keep(row));
+        let pick = |rows: &[usize]| {
+            let mut states = Array2::zeros((rows.len(), self.states.ncols()).f());
+            for (mut to, from) in states.axis_iter_mut(Axis(1)).zip(self.states.axis_iter(Axis(1))) {
+                to.iter_mut().zip(rows).for_each(|(to, &row)| *to = from.get(row).copied().unwrap_or_default());
+            }
+            states
+        };
+        let training = Training {
+            what: self.what.clone(),
+            states: pick(&kept),
+            labels: kept.iter().filter_map(|&row| self.labels.get(row).copied()).collect(),
+            groups: kept.iter().filter_map(|&row| self.groups.get(row).copied()).collect(),
+        };
+        (training, pick(&others))
     }
 
     /// Whether `labels`, `[n]`, can be labels of these rows.

@@ -2,8 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::setters::protocol_setters;
-use super::{Estimator, FitReport, Linear, Protocol, Training};
+use super::{with_protocol, Estimator, FitReport, Linear, Protocol, Training};
 use crate::probe::solve::RidgeSystem;
 use crate::{Error, Provenance, Result};
 
@@ -27,8 +26,6 @@ impl RidgeProbe {
         self.alpha = Some(alpha);
         self
     }
-
-    protocol_setters!();
 
     /// One rule for each of `draws`, labels of these rows.
     fn solve(&self, training: Training, draws: &[Vec<bool>]) -> Result<Vec<Linear>> {
@@ -72,6 +69,8 @@ impl RidgeProbe {
 
 /// (objective - optimum) / objective that counts as solved; rounding leaves far less.
 const TOLERANCE: f64 = 1e-8;
+
+with_protocol!(RidgeProbe);
 
 impl Estimator for RidgeProbe {
     fn name(&self) -> &'static str {

@@ -90,7 +90,7 @@ pub struct StrengthScore {
     pub log_loss: f64,
     /// Mean AUROC over the folds that have both labels; `None` if none has.
     pub auroc: Option<f64>,
-    /// Whether all folds' fits converged.
+    /// Whether all folds' fits kept to the tolerance, or to 1e-6 where it is tighter: scores need no more.
     pub converged: bool,
 }
 

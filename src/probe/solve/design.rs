@@ -17,6 +17,9 @@ pub(in crate::probe) const LARGE: usize = 1 << 20;
 /// Rows of a block where the product runs down the rows, and columns where it runs across.
 const BLOCK: usize = 512;
 
+/// Right-hand sides up to which the f64 sums are faster than a matrix product.
+const FEW: usize = 2;
+
 /// Standardised states, `[n, d]`, column after column.
 pub(in crate::probe) struct Design<F> {
     x: Array2<F>,
@@ -52,6 +55,9 @@ impl<F: Element> Design<F> {
 
     /// X W for W `[d, k]`: `[n, k]`, column-major.
     pub fn times(&self, w: ArrayView2<'_, F>) -> Array2<F> {
+        if w.ncols() <= FEW {
+            return by_column(self.rows(), w, |w| self.scores(w));
+        }
         let mut product = Array2::zeros((self.rows(), w.ncols()).f());
         in_blocks(&mut product, BLOCK, self.is_large(), |from, mut block| {
             let x = self.x.slice(s![from..from + block.nrows(), ..]);
@@ -62,6 +68,9 @@ impl<F: Element> Design<F> {
 
     /// X' R for R `[n, k]`: `[d, k]`, column-major.
     pub fn transposed_times(&self, r: ArrayView2<'_, F>) -> Array2<F> {
+        if r.ncols() <= FEW {
+            return by_column(self.columns(), r, |r| self.gradient(r));
+        }
         let mut product = Array2::zeros((self.columns(), r.ncols()).f());
         in_blocks(&mut product, BLOCK / 4, self.is_large(), |from, mut block| {
             let x = self.x.slice(s![.., from..from + block.nrows()]);
@@ -70,19 +79,29 @@ impl<F: Element> Design<F> {
         product
     }
 
-    /// X w in f64, `[n]`.
+    /// X w in f64, `[n]`: sums over a number of columns each, added in order.
     pub fn scores(&self, w: &[f64]) -> Vec<f64> {
-        let mut scores = Array2::<f64>::zeros((self.rows(), 1));
-        in_blocks(&mut scores, 2 * BLOCK, self.is_large(), |from, mut block| {
-            let x = self.x.slice(s![from..from + block.nrows(), ..]);
-            let Some(sums) = block.as_slice_mut() else { return };
+        let part = |(x, w): (ArrayView2<'_, F>, &[f64])| {
+            let mut sums = vec![0.0; self.rows()];
             for (column, &weight) in x.axis_iter(Axis(1)).zip(w).filter(|(_, &weight)| weight != 0.0) {
                 for (sum, &value) in sums.iter_mut().zip(column.to_slice().unwrap_or_default()) {
                     *sum += value.into() * weight;
                 }
             }
-        });
-        scores.into_raw_vec_and_offset().0
+            sums
+        };
+        let parts: Vec<(ArrayView2<'_, F>, &[f64])> =
+            self.x.axis_chunks_iter(Axis(1), BLOCK).zip(w.chunks(BLOCK)).collect();
+        let sums: Vec<Vec<f64>> = if self.is_large() {
+            parts.into_par_iter().map(part).collect()
+        } else {
+            parts.into_iter().map(part).collect()
+        };
+        let mut scores = vec![0.0; self.rows()];
+        for part in &sums {
+            scores.iter_mut().zip(part).for_each(|(score, sum)| *score += sum);
+        }
+        scores
     }
 
     /// X' r in f64, `[d]`.
@@ -108,6 +127,16 @@ impl<F: Element> Design<F> {
         });
         gram
     }
+}
+
+/// The matrix with `rows` rows whose columns are `f` of those of `right`.
+fn by_column<F: Element>(rows: usize, right: ArrayView2<'_, F>, f: impl Fn(&[f64]) -> Vec<f64>) -> Array2<F> {
+    let mut product = Array2::zeros((rows, right.ncols()).f());
+    for (mut to, from) in product.axis_iter_mut(Axis(1)).zip(right.axis_iter(Axis(1))) {
+        let from: Vec<f64> = from.iter().map(|&value| value.into()).collect();
+        to.iter_mut().zip(f(&from)).for_each(|(to, value)| *to = F::of(value));
+    }
+    product
 }
 
 /// Calls `f` with the first row's number and the rows of each block of `out`.

@@ -30,6 +30,11 @@ pub(in crate::probe) struct Folds<'a> {
     pub fold_of: &'a [usize],
 }
 
+/// What fits inside cross-validation are held to: held-out scores need no more, and f32 sums always reach it.
+pub(in crate::probe) fn tolerance_of_scores(problem: &Problem) -> f64 {
+    problem.tolerance.max(1e-6)
+}
+
 /// Scores of each of `alphas`; each training part is standardised by itself.
 pub(in crate::probe) fn cross_validate(
     problem: &Problem,
@@ -68,7 +73,7 @@ fn on_design<F: Element>(problem: &Problem, design: &Design<F>, folds: Folds<'_>
             })
         })
         .collect();
-    let limits = Limits { max_iterations: problem.max_iterations, tolerance: problem.tolerance };
+    let limits = Limits { max_iterations: problem.max_iterations, tolerance: tolerance_of_scores(problem) };
     let found = minimise(design, &tasks, limits);
     found
         .chunks(folds.max(1))

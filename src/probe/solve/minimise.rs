@@ -49,6 +49,7 @@ pub(in crate::probe) struct Found {
     pub params: Vec<f64>,
     /// Decisions on all rows of the design, `[n]`, those left out included.
     pub scores: Vec<f64>,
+    pub objective: f64,
     /// Upper bound of (objective - optimum) / objective, as far as the products' width of numbers tells.
     pub relative_gap: f64,
 }
@@ -99,7 +100,7 @@ fn minimise_batch<F: Element>(
             break;
         }
 
-        if iteration == Preconditioner::break_even(design) {
+        if iteration == Preconditioner::break_even(design, tasks.len()) {
             let curvatures: Vec<Curvature<'_>> = active.iter().map(|column| column.curvature()).collect();
             preconditioner.prepare(design, &curvatures, last);
         }
@@ -373,7 +374,7 @@ impl<'a> Column<'a> {
     }
 
     fn found(self) -> Found {
-        Found { params: self.v, scores: self.z, relative_gap: self.gap }
+        Found { params: self.v, scores: self.z, objective: self.objective, relative_gap: self.gap }
     }
 }
 

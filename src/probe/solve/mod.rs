@@ -13,7 +13,7 @@ mod standardise;
 
 pub(in crate::probe) use certify::logistic;
 pub(in crate::probe) use design::{columns_of, LARGE};
-pub(in crate::probe) use folds::{cross_validate, Folds};
+pub(in crate::probe) use folds::{cross_validate, tolerance_of_scores, Folds};
 pub(in crate::probe) use ridge_system::RidgeSystem;
 pub use standardise::Standardiser;
 
@@ -120,8 +120,9 @@ impl Problem {
             })
             .collect();
         let limits = Limits { max_iterations: self.max_iterations, tolerance: self.tolerance };
-        let warm: Vec<Vec<f64>> = minimise(design, &tasks, limits).into_iter().map(|found| found.params).collect();
-        let finish = |(draw, start): (&Targets<'_>, Vec<f64>)| self.finish(design, draw, start, max_runs);
+        let warm: Vec<(Vec<f64>, f64)> =
+            minimise(design, &tasks, limits).into_iter().map(|found| (found.params, found.objective)).collect();
+        let finish = |(draw, start): (&Targets<'_>, _)| self.finish(design, draw, start, max_runs);
         if design.is_large() {
             draws.par_iter().zip(warm).map(finish).collect()
         } else {
@@ -129,47 +130,42 @@ impl Problem {
         }
     }
 
-    /// linfa from a warm start. It is run again where it stopped early, as long as that helps; if it cannot go on from
-    /// the start at all, the start stays.
+    /// linfa from a warm start with its objective. It is run again where it stopped early, as long as that helps; if it
+    /// cannot go on from the start at all, the start stays.
     fn finish<F: Element>(
         &self,
         design: &Design<F>,
         draw: &Targets<'_>,
-        start: Vec<f64>,
+        (mut start, mut objective): (Vec<f64>, f64),
         max_runs: usize,
     ) -> Result<Solution, Error> {
         let at = |params| certify(design, draw.labels, draw.weights, self.alpha, params);
-        let mut best = at(start);
-        if draw.weights.is_some() {
-            return Ok(Solution::new(best, 0));
-        }
+        let mut best: Option<Point> = None;
         let mut runs = 0;
-        while runs < max_runs {
-            let gradient_tolerance = 0.9 * (2.0 * self.alpha * self.tolerance * best.objective).sqrt();
+        while runs < max_runs && draw.weights.is_none() {
             let run = LinfaRun {
                 alpha: self.alpha,
                 max_iterations: self.max_iterations,
-                gradient_tolerance,
-                start: &best.params,
+                gradient_tolerance: 0.9 * (2.0 * self.alpha * self.tolerance * objective).sqrt(),
+                start: &start,
             };
-            let params = match F::run_linfa(design.x(), draw.labels, &run) {
-                Ok(params) if params.iter().all(|value| value.is_finite()) => params,
-                // What was found before stays.
-                Ok(_) => break,
+            let point = match F::run_linfa(design.x(), draw.labels, &run) {
+                Ok(params) if params.iter().all(|value| value.is_finite()) => at(params),
                 Err(error @ (Error::TooFewClasses | Error::TooManyClasses)) => return Err(error),
-                Err(_) => break,
+                // What was found before stays.
+                Ok(_) | Err(_) => break,
             };
             runs += 1;
-            let point = at(params);
-            let (done, stuck) = (point.relative_gap <= self.tolerance, point.objective >= best.objective);
-            if done || !stuck {
-                best = point;
+            let (done, stuck) = (point.relative_gap <= self.tolerance, point.objective >= objective);
+            if done || !stuck || best.is_none() {
+                (start, objective) = (point.params.clone(), point.objective);
+                best = Some(point);
             }
             if done || stuck {
                 break;
             }
         }
-        Ok(Solution::new(best, runs))
+        Ok(Solution::new(best.unwrap_or_else(|| at(start)), runs))
     }
 }
 

@@ -44,9 +44,11 @@ impl<F: Element> Preconditioner<F> {
         Preconditioner { gram: None, factors: Vec::new() }
     }
 
-    /// Iterations without a factor that take about as long as making one: whoever needs more is better off with it.
-    pub fn break_even(design: &Design<F>) -> u64 {
-        (design.rows().min(design.columns()) / 64).max(10) as u64
+    /// Iterations of `problems` at once without a factor that take about as long as making one: whoever needs more is
+    /// better off with it. Some twenty problems take twice as long as one.
+    pub fn break_even(design: &Design<F>, problems: usize) -> u64 {
+        let alone = design.rows().min(design.columns()) as f64 / 64.0;
+        (alone / (1.0 + problems as f64 / 20.0)).max(10.0) as u64
     }
 
     /// Makes the factors that `problems` need, of the smallest strengths first, as far as memory allows. `last`: no
