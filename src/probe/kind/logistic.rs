@@ -148,13 +148,15 @@ impl Estimator for LogisticProbe {
         let standardiser = Standardiser::fit(training.states.view());
         let (alpha, curve) = self.choose(&training, &standardiser)?;
         let Training { what, states, labels, .. } = training;
-        let fits = self.fit_labels(&what, states, &standardiser, alpha, &[&labels])?;
+        let fits = self.fit_labels(&what, states, &standardiser, self.problem(alpha), &[&labels])?;
         let fitted = fits.into_iter().next();
         let fitted = fitted.ok_or_else(|| Error::Fit { what, problem: "the solver gave no result".into() })?;
         Ok((fitted, curve))
     }
 
-    /// All draws at once, at the strength that suits the training part's own labels.
+    /// All draws at once, at the strength that suits the training part's own labels; like the fits inside
+    /// cross-validation held to 1e-6 where [`LogisticProbe::tolerance`] is below that. On large designs linfa runs
+    /// only for the draws whose warm start misses it by the proven bound; `solver_runs` says so.
     fn fit_draws(&self, training: &Training, draws: &[Vec<bool>]) -> Result<Vec<Linear>> {
         self.validate()?;
         for labels in draws {
@@ -163,13 +165,15 @@ impl Estimator for LogisticProbe {
         let standardiser = Standardiser::fit(training.states.view());
         let (alpha, _) = self.choose(training, &standardiser)?;
         let labels: Vec<&[bool]> = draws.iter().map(Vec::as_slice).collect();
-        self.fit_labels(&training.what, training.states.clone(), &standardiser, alpha, &labels)
+        let problem = self.problem(alpha);
+        let problem = Problem { tolerance: tolerance_of_scores(&problem), first_runs: 0, ..problem };
+        self.fit_labels(&training.what, training.states.clone(), &standardiser, problem, &labels)
     }
 }
 
 impl LogisticProbe {
     fn problem(&self, alpha: f64) -> Problem {
-        Problem { alpha, max_iterations: self.max_iterations, tolerance: self.tolerance }
+        Problem { alpha, max_iterations: self.max_iterations, tolerance: self.tolerance, first_runs: 1 }
     }
 
     /// The strength for this training part.
@@ -201,7 +205,7 @@ impl LogisticProbe {
         what: &str,
         states: Array2<f32>,
         standardiser: &Standardiser,
-        alpha: f64,
+        problem: Problem,
         draws: &[&[bool]],
     ) -> Result<Vec<Linear>> {
         let weights: Option<Vec<Vec<f64>>> = (self.class_weight == ClassWeight::Balanced)
@@ -209,34 +213,34 @@ impl LogisticProbe {
         let weights_of = |draw: usize| weights.as_ref().and_then(|all| all.get(draw)).map(Vec::as_slice);
         let targets: Vec<Targets<'_>> =
             draws.iter().enumerate().map(|(draw, &labels)| Targets { labels, weights: weights_of(draw) }).collect();
-        let solutions = self.problem(alpha).solve(states, standardiser, &targets);
+        let solutions = problem.solve(states, standardiser, &targets);
         solutions
             .into_iter()
             .zip(draws)
             .map(|(solution, labels)| match solution {
-                Ok(solution) => Ok(self.report(what, solution, standardiser, labels.len())),
+                Ok(solution) => Ok(report(what, solution, standardiser, (labels.len(), problem.tolerance))),
                 Err(error) => Err(Error::Fit { what: what.to_owned(), problem: error.to_string() }),
             })
             .collect()
     }
+}
 
-    fn report(&self, what: &str, solution: Solution, standardiser: &Standardiser, n_train: usize) -> Linear {
-        let converged = solution.relative_gap <= self.tolerance;
-        if !converged {
-            let gap = solution.relative_gap;
-            tracing::warn!(at = what, gap, tolerance = self.tolerance, "a logistic fit did not converge");
-        }
-        let (weights, intercept) = standardiser.to_raw(&solution.weights, solution.intercept);
-        let fit = FitReport {
-            n_train,
-            objective: Some(solution.objective),
-            gradient_norm: Some(solution.gradient_norm),
-            relative_gap: Some(solution.relative_gap),
-            solver_runs: solution.solver_runs,
-            converged,
-        };
-        Linear { weights, intercept, fit }
+fn report(what: &str, solution: Solution, standardiser: &Standardiser, (n_train, tolerance): (usize, f64)) -> Linear {
+    let converged = solution.relative_gap <= tolerance;
+    if !converged {
+        let gap = solution.relative_gap;
+        tracing::warn!(at = what, gap, tolerance, "a logistic fit did not converge");
     }
+    let (weights, intercept) = standardiser.to_raw(&solution.weights, solution.intercept);
+    let fit = FitReport {
+        n_train,
+        objective: Some(solution.objective),
+        gradient_norm: Some(solution.gradient_norm),
+        relative_gap: Some(solution.relative_gap),
+        solver_runs: solution.solver_runs,
+        converged,
+    };
+    Linear { weights, intercept, fit }
 }
 
 impl Alpha {

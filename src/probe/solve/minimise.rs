@@ -86,6 +86,7 @@ fn minimise_batch<F: Element>(
             column.step = 1.0;
         }
     }
+    let mut prepared = false;
     for iteration in 0..=limits.max_iterations {
         let mut active: Vec<&mut Column<'_>> = columns.iter_mut().filter(|column| !column.done).collect();
         each(&mut active, parallel, |column| column.advance());
@@ -100,7 +101,9 @@ fn minimise_batch<F: Element>(
             break;
         }
 
-        if iteration == Preconditioner::break_even(design, tasks.len()) {
+        // By those that still run: a factor is not worth its making for a last one.
+        if !prepared && iteration >= Preconditioner::break_even(design, active.len()) {
+            prepared = true;
             let curvatures: Vec<Curvature<'_>> = active.iter().map(|column| column.curvature()).collect();
             preconditioner.prepare(design, &curvatures, last);
         }

@@ -34,6 +34,9 @@ pub(in crate::probe) struct Problem {
     pub max_iterations: u64,
     /// (objective - optimum) / objective to reach.
     pub tolerance: f64,
+    /// Runs of linfa on a large design before [`certify`] is asked: 1, or 0 for fits of which only the scores count.
+    /// What misses the tolerance goes to linfa in any case.
+    pub first_runs: usize,
 }
 
 /// Labels of the rows, and what each row weighs if not 1.
@@ -79,7 +82,7 @@ impl Problem {
         }
         standardiser.apply_to(&mut rows);
         let design = Design::new(rows);
-        let mut solutions = self.solve_on(&design, draws, &vec![None; draws.len()], 1);
+        let mut solutions = self.solve_on(&design, draws, &vec![None; draws.len()], self.first_runs);
         let missed: Vec<usize> = (0..draws.len())
             .filter(|&draw| !matches!(solutions.get(draw), Some(Ok(found)) if found.relative_gap <= self.tolerance))
             .collect();
