@@ -93,7 +93,8 @@ pub(crate) fn stream_json_lines<T: serde::de::DeserializeOwned>(
         let bad = |problem: String| Error::malformed(path, Place::Line(number), problem);
         let text = std::str::from_utf8(&line).map_err(|_| bad("not UTF-8 text".to_owned()))?;
         if !text.trim().is_empty() {
-            let row = serde_json::from_str(text).map_err(|error| bad(in_one_line(&error)))?;
+            let row =
+                serde_json::from_str(text.trim_end_matches(['\n', '\r'])).map_err(|error| bad(in_one_line(&error)))?;
             take(number, row).map_err(bad)?;
             rows += 1;
         }
