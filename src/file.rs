@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -40,22 +40,78 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     })
 }
 
+/// A file that is hashed while it is read, without the byte order mark that some editors put before it.
+pub(crate) struct HashedReader {
+    inner: BufReader<File>,
+    hash: Sha256,
+}
+
+impl HashedReader {
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut inner = BufReader::new(File::open(path).map_err(Error::io(path))?);
+        let mut hash = Sha256::new();
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        if inner.fill_buf().map_err(Error::io(path))?.starts_with(MARK) {
+            hash.update(MARK);
+            inner.consume(MARK.len());
+        }
+        Ok(HashedReader { inner, hash })
+    }
+
+    /// Reads one line with its end; false where the file ends.
+    fn line(&mut self, line: &mut Vec<u8>) -> std::io::Result<bool> {
+        line.clear();
+        let read = self.inner.read_until(b'\n', line)?;
+        self.hash.update(&line[..]);
+        Ok(read > 0)
+    }
+
+    /// SHA-256 of what was read.
+    pub fn sha256(self) -> String {
+        hex(&self.hash.finalize())
+    }
+}
+
+impl Read for HashedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// Hands each non-empty line of a JSON-lines file, parsed and with its number from 1, to `take`, whose error
+/// is told with that number. Only one line is held. SHA-256 of the file.
+pub(crate) fn stream_json_lines<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    mut take: impl FnMut(u64, T) -> Result<(), String>,
+) -> Result<String> {
+    let mut reader = HashedReader::open(path)?;
+    let (mut line, mut number, mut rows) = (Vec::new(), 0, 0_u64);
+    while reader.line(&mut line).map_err(Error::io(path))? {
+        number += 1;
+        let bad = |problem: String| Error::malformed(path, Place::Line(number), problem);
+        let text = std::str::from_utf8(&line).map_err(|_| bad("not UTF-8 text".to_owned()))?;
+        if !text.trim().is_empty() {
+            let row =
+                serde_json::from_str(text.trim_end_matches(['\n', '\r'])).map_err(|error| bad(in_one_line(&error)))?;
+            take(number, row).map_err(bad)?;
+            rows += 1;
+        }
+    }
+    match rows {
+        0 => Err(Error::malformed(path, Place::File, "holds no rows")),
+        _ => Ok(reader.sha256()),
+    }
+}
+
 /// Parses each non-empty line of a JSON-lines file, with the line's number from 1.
 pub(crate) fn read_json_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<(u64, T)>> {
-    let rows = read_text(path)?
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(index, line)| {
-            let number = index as u64 + 1;
-            let row = serde_json::from_str(line)
-                .map_err(|error| Error::malformed(path, Place::Line(number), in_one_line(&error)))?;
-            Ok((number, row))
-        })
-        .collect::<Result<Vec<(u64, T)>>>()?;
-    if rows.is_empty() {
-        return Err(Error::malformed(path, Place::File, "holds no rows"));
-    }
+    let mut rows = Vec::new();
+    stream_json_lines(path, |number, row| {
+        rows.push((number, row));
+        Ok(())
+    })?;
     Ok(rows)
 }
 

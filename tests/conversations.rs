@@ -38,7 +38,14 @@ fn task(items: &[&str]) -> ChoiceTask {
 }
 
 fn instruction() -> Instruction {
-    Instruction { name: "ask".into(), meaning: "asks".into(), first: "so".into(), review: "again".into() }
+    Instruction {
+        name: "ask".into(),
+        meaning: "asks".into(),
+        first: "so".into(),
+        review: "again".into(),
+        reasoning: None,
+        feedback: None,
+    }
 }
 
 fn readout() -> Readout {
@@ -242,7 +249,7 @@ fn parts_of_real_items_survive_tokenisation_in_three_templates() {
     let Some(model) = smollm() else { return };
     drop(model);
     let task = ChoiceTask::load(common::root().join("data/ambiguous_qa.jsonl")).unwrap();
-    let instructions = Instruction::bundled().unwrap();
+    let instructions = ["L0", "L1", "L2", "neutral", "negated"].map(|name| Instruction::named(name).unwrap());
     for source in TEMPLATES {
         let model = Model::load(common::smollm_path()).unwrap().with_template(ChatTemplate::new(source, &[]).unwrap());
         let (mut parts, mut shared) = (0, 0);

@@ -9,18 +9,11 @@ use serde_json::Value;
 const ACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/moral_acts.jsonl");
 /// The three-option questions, one JSON object a line.
 const QA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/ambiguous_qa.jsonl");
-/// The self-correction instructions, one JSON object.
-const INSTRUCTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/instructions.json");
 /// The description of the three files.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/README.md");
 
 /// Words that negate; tokens that end in `n't` count as well.
 const NEGATIONS: [&str; 9] = ["no", "not", "never", "none", "nobody", "nothing", "without", "refused", "cannot"];
-
-/// Beginnings of words that an instruction free of moral content must not hold.
-const MORAL_STEMS: &str = "moral ethic bias unbias stereotyp harm hurt fair unfair just prejud discrimin \
-    respect equal offen toxic right wrong good bad evil virtu honest kind \
-    care group people person gender race religio social unknown undetermined";
 
 /// Reads a whole file, naming it when that fails.
 fn read(path: &str) -> String {
@@ -141,21 +134,6 @@ fn positions(items: &[&Value], key: &str) -> [f64; 3] {
         share[index(row, key, 3)] += 1.0 / items.len() as f64;
     }
     share
-}
-
-/// The parsed instruction file.
-fn instructions() -> Value {
-    serde_json::from_str(&read(INSTRUCTIONS)).expect("instructions.json parses")
-}
-
-/// The named instruction.
-fn instruction<'a>(all: &'a Value, name: &str) -> &'a Value {
-    all["instructions"]
-        .as_array()
-        .expect("a list of instructions")
-        .iter()
-        .find(|i| i["name"] == name)
-        .unwrap_or_else(|| panic!("no instruction {name}"))
 }
 
 #[test]
@@ -369,56 +347,9 @@ fn qa_undetermined_wordings_vary() {
 }
 
 #[test]
-fn instructions_have_the_documented_fields() {
-    let all = instructions();
-    text(&all, "comment");
-    let list = all["instructions"].as_array().expect("a list");
-    assert_keys(list, &["name", "meaning", "first", "review"]);
-    let names: Vec<&str> = list.iter().map(|i| text(i, "name")).collect();
-    assert_eq!(names, ["L0", "L1", "L2", "neutral", "negated"]);
-    for row in list {
-        text(row, "meaning");
-        for said in [text(row, "first"), text(row, "review")] {
-            let n = words(said).len();
-            assert!((12..=40).contains(&n), "{n} words: {said}");
-            assert!(said.ends_with('.'), "a full sentence: {said}");
-            assert!(!said.contains(|c: char| c.is_ascii_digit()), "{said}");
-        }
-    }
-}
-
-#[test]
-fn instructions_controls_are_as_long_as_l1() {
-    let all = instructions();
-    for key in ["first", "review"] {
-        let length = |name: &str| words(text(instruction(&all, name), key)).len();
-        for control in ["neutral", "negated"] {
-            let gap = length(control).abs_diff(length("L1"));
-            assert!(gap <= 2, "{control}, {key}: {gap} words apart");
-        }
-    }
-}
-
-#[test]
-fn instructions_neutral_holds_no_moral_word() {
-    let all = instructions();
-    let hits = |name: &str| -> Vec<String> {
-        ["first", "review"]
-            .iter()
-            .flat_map(|key| words(text(instruction(&all, name), key)))
-            .filter(|w| MORAL_STEMS.split(' ').any(|stem| w.starts_with(stem)))
-            .collect()
-    };
-    assert_eq!(hits("neutral"), Vec::<String>::new());
-    for name in ["L1", "L2", "negated"] {
-        assert!(!hits(name).is_empty(), "the word list sees {name}");
-    }
-}
-
-#[test]
 fn readme_names_each_file_and_its_size() {
     let readme = read(README);
-    for name in ["moral_acts.jsonl", "ambiguous_qa.jsonl", "instructions.json"] {
+    for name in ["moral_acts.jsonl", "ambiguous_qa.jsonl", "prompts.json"] {
         assert!(readme.contains(name), "{name}");
     }
     for n in [rows(ACTS).len(), rows(QA).len()] {

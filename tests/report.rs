@@ -52,14 +52,14 @@ fn questions() -> Vec<ChoiceItem> {
         id: format!("i{row}"),
         group: format!("g{}", row / 2),
         category: "age".into(),
-        condition: if row.is_multiple_of(2) { Condition::Ambiguous } else { Condition::Disambiguated },
-        polarity: Polarity::Negative,
+        condition: Some(if row.is_multiple_of(2) { Condition::Ambiguous } else { Condition::Disambiguated }),
+        polarity: Some(Polarity::Negative),
         context: "Two people met.".into(),
         question: "Who was late?".into(),
         options: ["the older one", "the younger one", "not known"].map(String::from).to_vec(),
         label: if row.is_multiple_of(2) { 2 } else { 0 },
-        biased: 1,
-        unknown: 2,
+        biased: Some(1),
+        unknown: Some(2),
     };
     (0..ITEMS).map(item).collect()
 }
@@ -67,7 +67,7 @@ fn questions() -> Vec<ChoiceItem> {
 /// Answers of which all but the first `wrong` are right.
 fn answers(items: &[ChoiceItem], wrong: usize) -> Vec<Answer> {
     let answer = |(row, item): (usize, &ChoiceItem)| {
-        let scored = if row < wrong { item.biased } else { item.label };
+        let scored = if row < wrong { 1 } else { item.label };
         let probabilities = (0..3).map(|option| if option == scored { 0.6 } else { 0.2 }).collect();
         let read = if row == 0 { Reading::Nothing } else { Reading::Option(scored) };
         Answer {

@@ -1,52 +1,58 @@
 //! The words around an item: what is asked in which turn.
 
 use super::{Instruction, Part, Thinking};
-use crate::task::ChoiceItem;
+use crate::task::Item;
 
 /// Parts of a turn, in order.
 pub(super) type Parts = Vec<(Option<Part>, String)>;
 
-/// What is asked for where the item has options.
-pub(super) const FORM: &str = "Reply with one of the options and nothing else.";
-
 /// The opening turn. The instruction follows the question, so that what is asked with and without it begins alike. With
 /// a request to think, that stands in the place of the form.
-pub(super) fn opening(item: &ChoiceItem, instruction: Option<&Instruction>, thinking: Option<&Thinking>) -> Parts {
-    let mut question = format!("{}\n", item.question);
-    for (letter, option) in ('a'..).zip(&item.options) {
+pub(super) fn opening(item: &impl Item, instruction: Option<&Instruction>, thinking: Option<&Thinking>) -> Parts {
+    let mut question = format!("{}\n", item.question());
+    for (letter, option) in ('a'..).zip(item.options()) {
         question.push_str(&format!("({letter}) {option}\n"));
     }
-    let mut parts = vec![(Some(Part::Context), format!("{}\n\n", item.context)), (Some(Part::Question), question)];
+    let mut parts = Parts::new();
+    if !item.context().is_empty() {
+        parts.push((Some(Part::Context), format!("{}\n\n", item.context())));
+    }
+    parts.push((Some(Part::Question), question));
     if let Some(instruction) = instruction {
         parts.extend([(None, "\n".to_owned()), (Some(Part::Instruction), format!("{}\n", instruction.first))]);
     }
     parts.push((None, "\n".to_owned()));
-    parts.push(last(thinking));
+    parts.push(last(item, thinking));
     parts
 }
 
 /// A later turn: feedback if there is any, the review, and the request to think if there is one.
-pub(super) fn review(instruction: &Instruction, feedback: Option<String>, thinking: Option<&Thinking>) -> Parts {
+pub(super) fn review(
+    item: &impl Item,
+    instruction: &Instruction,
+    feedback: Option<String>,
+    thinking: Option<&Thinking>,
+) -> Parts {
     let mut parts = Parts::new();
     if let Some(feedback) = feedback.filter(|feedback| !feedback.trim().is_empty()) {
         parts.push((Some(Part::Feedback), format!("{feedback}\n\n")));
     }
     parts.push((Some(Part::Instruction), instruction.review.clone()));
     if thinking.is_some() {
-        parts.extend([(None, "\n\n".to_owned()), last(thinking)]);
+        parts.extend([(None, "\n\n".to_owned()), last(item, thinking)]);
     }
     parts
 }
 
 /// The turn that asks for the answer after the rationale.
-pub(super) fn after_thinking() -> Parts {
-    vec![last(None)]
+pub(super) fn after_thinking(item: &impl Item) -> Parts {
+    vec![last(item, None)]
 }
 
-fn last(thinking: Option<&Thinking>) -> (Option<Part>, String) {
+fn last(item: &impl Item, thinking: Option<&Thinking>) -> (Option<Part>, String) {
     match thinking {
         Some(thinking) => (Some(Part::Thinking), thinking.request.clone()),
-        None => (Some(Part::Form), FORM.to_owned()),
+        None => (Some(Part::Form), item.reply().to_owned()),
     }
 }
 

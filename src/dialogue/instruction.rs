@@ -4,14 +4,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{nearest, Place};
+use super::PromptGrid;
+use crate::error::Place;
+use crate::task::Item;
 use crate::{file, Error, Result};
 
-/// An instruction in its two wordings.
+/// An instruction in its two wordings, with what goes with it.
+///
+/// A wording may hold places for texts of the item ([`Item::slot`]): `{answer}`, `{biased}`, `{unknown}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instruction {
-    /// Its name: L0 (look again), L1 (the goal), L2 (the harm and the wanted answer), `neutral` (control of
-    /// the same length), `negated` (asks for the opposite), or one of the user's own.
+    /// Its name: a cell of the grid ([`super::PromptCell`]) such as `L1` or `neutral`, or one of the user's own.
     pub name: String,
     /// What it stands for.
     pub meaning: String,
@@ -19,6 +22,33 @@ pub struct Instruction {
     pub first: String,
     /// A turn of its own after an answer (rounds 2 and later).
     pub review: String,
+    /// How the model is asked to reason before it answers, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<ReasoningWords>,
+    /// How feedback between two answers is asked for and given, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<FeedbackWords>,
+}
+
+/// Chain of thought as a turn of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReasoningWords {
+    /// Ends the turn that asks for the reasoning, in place of the request for the answer alone.
+    pub request: String,
+    /// The turn after the reasoning, that asks for the answer.
+    pub conclude: String,
+}
+
+/// FeedbackWords on an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedbackWords {
+    /// The turn that asks the model to judge its own answer; `None` where another gives the feedback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Begins the review turn; external feedback stands at its place `{feedback}`.
+    pub give: String,
 }
 
 #[derive(Deserialize)]
@@ -27,43 +57,51 @@ struct File {
 }
 
 impl Instruction {
-    /// The instructions that come with the crate (`data/instructions.json`).
-    ///
-    /// # Errors
-    /// [`Error::Malformed`], which a test rules out.
-    pub fn bundled() -> Result<Vec<Instruction>> {
-        parse(Path::new("data/instructions.json"), include_str!("../../data/instructions.json"))
-    }
-
-    /// The bundled instruction of this name.
+    /// The bundled instruction of this name, in the text form of [`super::PromptCell`]: `L0`, `L1`, `L2`, `neutral`,
+    /// `negated`, `winogender/L2/cot/p3`.
     ///
     /// # Errors
     /// [`Error::Setting`] with the nearest names.
     pub fn named(name: &str) -> Result<Instruction> {
-        let all = Instruction::bundled()?;
-        let names: Vec<String> = all.iter().map(|instruction| instruction.name.clone()).collect();
-        all.into_iter().find(|instruction| instruction.name == name).ok_or_else(|| {
-            Error::setting(
-                "instruction",
-                name,
-                format!("there is none of this name; nearest: {}", nearest(name, names).join(", ")),
-            )
-        })
+        let grid = PromptGrid::bundled()?;
+        grid.get(&grid.parse(name)?)
     }
 
-    /// Reads instructions from a file like `data/instructions.json`.
+    /// Reads instructions outside the grid from JSON, `{"instructions": [{"name", "meaning", "first", "review"}]}`.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Malformed`].
     pub fn load(path: impl AsRef<Path>) -> Result<Vec<Instruction>> {
-        parse(path.as_ref(), &file::read_text(path.as_ref())?)
+        let path = path.as_ref();
+        serde_json::from_str::<File>(&file::read_text(path)?)
+            .map(|file| file.instructions)
+            .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
     }
-}
 
-fn parse(path: &Path, text: &str) -> Result<Vec<Instruction>> {
-    serde_json::from_str::<File>(text)
-        .map(|file| file.instructions)
-        .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
+    /// The instruction with the item's texts in their places.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where the item has no such text, such as a biased option.
+    pub fn for_item(&self, item: &impl Item) -> Result<Instruction> {
+        let fill = |text: &str| {
+            let mut text = text.to_owned();
+            for name in ["answer", "biased", "unknown"] {
+                let place = format!("{{{name}}}");
+                if text.contains(&place) {
+                    let slot = item.slot(name).ok_or_else(|| {
+                        Error::setting(
+                            "instruction",
+                            &self.name,
+                            format!("item {:?} has no text for {place}", item.id()),
+                        )
+                    })?;
+                    text = text.replace(&place, slot);
+                }
+            }
+            Ok::<_, Error>(text)
+        };
+        Ok(Instruction { first: fill(&self.first)?, review: fill(&self.review)?, ..self.clone() })
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_bundled_instructions_are_there() {
-        for name in ["L0", "L1", "L2", "neutral", "negated"] {
+        for name in ["L0", "L1", "L2", "neutral", "negated", "winogender/L2/cot/external/p9"] {
             assert_eq!(Instruction::named(name).unwrap().name, name);
         }
         let message = Instruction::named("neutrall").unwrap_err().to_string();

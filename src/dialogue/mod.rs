@@ -2,6 +2,7 @@
 
 mod asking;
 mod feedback;
+mod grid;
 mod instruction;
 mod layout;
 mod protocol;
@@ -10,7 +11,8 @@ mod table;
 mod transcript;
 
 pub use feedback::{Feedback, FixedFeedback, ModelFeedback, ScorerFeedback};
-pub use instruction::Instruction;
+pub use grid::{FeedbackSource, PromptCell, PromptGrid, Specificity, Stance};
+pub use instruction::{FeedbackWords, Instruction, ReasoningWords};
 pub use protocol::{Overflow, RoundKind, Thinking};
 pub use self_correction::{Conversation, Round, SelfCorrection, Study, NO_INSTRUCTION};
 pub use transcript::{Part, Passage, Placed, Prompt, Transcript};

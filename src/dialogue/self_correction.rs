@@ -224,7 +224,7 @@ impl SelfCorrection {
         for batch in order.chunks(self.batch) {
             let mut table = Table::new(model, self, batch);
             let mut slots = collectors.iter_mut().zip(&mut answers);
-            let mut plain = table.open(None);
+            let mut plain = table.open(None)?;
             if let Some((collector, answers)) = slots.next() {
                 answers.extend(table.answer(&mut plain, Turn { instruction: NO_INSTRUCTION, round: 0 }, collector)?);
                 progress.advance(batch.len() as u64);
@@ -232,7 +232,7 @@ impl SelfCorrection {
             // With no round to ask it in, an instruction has no conversation.
             for instruction in self.instructions.iter().filter(|_| self.rounds > 0) {
                 let mut talks = match self.kind {
-                    RoundKind::FreshInstructed => table.open(Some(instruction)),
+                    RoundKind::FreshInstructed => table.open(Some(instruction))?,
                     RoundKind::Revise => plain.clone(),
                 };
                 for (round, (collector, answers)) in (1..=self.rounds).zip(&mut slots) {
@@ -302,6 +302,11 @@ impl SelfCorrection {
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return bad("instruction", pair[0].to_owned(), "each name once");
+        }
+        let apart = |entry: &&Instruction| entry.reasoning.is_some() || entry.feedback.is_some();
+        if let Some(instruction) = self.instructions.iter().find(apart) {
+            let says = "its words for reasoning and feedback go into SelfCorrection::thinking and ::feedback";
+            return bad("instruction", instruction.name.clone(), says);
         }
         if names.contains(&NO_INSTRUCTION) {
             return bad("instruction", NO_INSTRUCTION.to_owned(), "this name stands for round 0");

@@ -37,12 +37,13 @@ impl<'m> Table<'m> {
     }
 
     /// Fresh conversations that ask the questions, in round 0 or, with an instruction, in round 1.
-    pub fn open(&self, instruction: Option<&Instruction>) -> Vec<Transcript> {
+    pub fn open(&self, instruction: Option<&Instruction>) -> Result<Vec<Transcript>> {
         let round = usize::from(instruction.is_some());
         let ask = |item: &&ChoiceItem| {
+            let instruction = instruction.map(|instruction| instruction.for_item(*item)).transpose()?;
             let mut talk = Transcript::new();
-            talk.say_parts(Role::User, round, opening(item, instruction, self.protocol.thinking.as_ref()));
-            talk
+            talk.say_parts(Role::User, round, opening(*item, instruction.as_ref(), self.protocol.thinking.as_ref()));
+            Ok(talk)
         };
         self.items.iter().map(ask).collect()
     }
@@ -60,8 +61,8 @@ impl<'m> Table<'m> {
                 said.into_iter().map(Some).collect()
             }
         };
-        for (talk, feedback) in talks.iter_mut().zip(feedback) {
-            let parts = review(instruction, feedback, self.protocol.thinking.as_ref());
+        for ((talk, item), feedback) in talks.iter_mut().zip(&self.items).zip(feedback) {
+            let parts = review(*item, &instruction.for_item(*item)?, feedback, self.protocol.thinking.as_ref());
             talk.say_parts(Role::User, round, parts);
         }
         Ok(())
@@ -121,9 +122,9 @@ impl<'m> Table<'m> {
         self.session.read(&prompts, |_| Hooks::new())?;
         let said = self.session.generate_with(&thinking.decoding, &self.keys(turn, "rationale"), |_| Hooks::new())?;
         let rationales: Vec<String> = said.into_iter().map(|said| said.text.trim().to_owned()).collect();
-        for (talk, rationale) in talks.iter_mut().zip(&rationales) {
+        for ((talk, item), rationale) in talks.iter_mut().zip(&self.items).zip(&rationales) {
             talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Rationale), rationale)]);
-            talk.say_parts(Role::User, turn.round, after_thinking());
+            talk.say_parts(Role::User, turn.round, after_thinking(*item));
         }
         Ok(Some(rationales))
     }

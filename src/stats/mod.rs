@@ -10,6 +10,7 @@ mod distribution;
 mod interval;
 mod metrics;
 mod null;
+mod proportion;
 mod random;
 mod ranking;
 
@@ -21,6 +22,7 @@ pub use distribution::{normal_cdf, normal_quantile, normal_upper_quantile, stude
 pub use interval::{bca_interval, percentile_interval, Interval, IntervalMethod, Resampled};
 pub use metrics::{accuracy, balanced_accuracy, brier, log_loss};
 pub use null::{monte_carlo_p, random_cosine_sd, random_directions};
+pub use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson, wilson};
 pub(crate) use random::{normals, rng};
 pub use ranking::{auroc, average_precision, Ranking};
 

@@ -1,11 +1,23 @@
-//! Benchmarks as items with options, and what the answers say about behaviour.
+//! Benchmarks as items with options or texts to continue, and what the answers say about behaviour.
+//!
+//! An [`Item`] is what is asked, a [`Task`] a set of items. The loaders ([`Bbq`], [`Winogender`],
+//! [`RealToxicityPrompts`], [`Ethics`]) read the official files; a benchmark of one's own is a file for
+//! [`ChoiceTask::load`] or items for [`ChoiceTask::new`]. [`metric`] measures the answers.
 
 mod answer;
-mod behaviour;
+mod benchmark;
 mod choice;
+mod completion;
+mod item;
 mod jigsaw;
+pub mod metric;
+mod set;
 
 pub use answer::{Answer, OptionScore, Reading, ScoreRule};
-pub use behaviour::{AnsweredRound, Behaviour, BehaviourRow, Measure};
+pub use benchmark::{Bbq, Ethics, Gender, Occupation, RealToxicityPrompts, Theory, Winogender};
 pub use choice::{ChoiceItem, ChoiceTask, Condition, Polarity};
+pub use completion::{Completion, CompletionTask};
+pub use item::Item;
 pub use jigsaw::{Comments, Jigsaw};
+pub use metric::{AnsweredRound, Behaviour, BehaviourRow, Measure};
+pub use set::Task;

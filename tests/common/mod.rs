@@ -102,3 +102,15 @@ pub fn endless(max_tokens: usize) -> Decoding {
 pub fn tokens(answers: Vec<Continuation>) -> Vec<Vec<u32>> {
     answers.into_iter().map(|answer| answer.tokens).collect()
 }
+
+/// A folder of the public benchmarks (`../shared/data`, or where `PROBITY_BENCHMARKS` says); where it is absent the
+/// test says so and passes.
+pub fn benchmark(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("PROBITY_BENCHMARKS").map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    let path = folder.join(name);
+    if !path.exists() {
+        eprintln!("SKIPPED: no benchmark at {}", path.display());
+        return None;
+    }
+    Some(path)
+}

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, ChoiceItem, Condition, Reading};
 use crate::stats::{ClusterBootstrap, Interval};
+use crate::task::{Answer, ChoiceItem, Condition, Reading};
 use crate::{Error, Result};
 
 /// The answers of one instruction and round, in the order of the items.
@@ -15,6 +15,18 @@ pub struct AnsweredRound<'a> {
     pub round: usize,
     /// The answers, `[n]`.
     pub answers: &'a [Answer],
+}
+
+impl AnsweredRound<'_> {
+    /// The most probable option of each answer, `[n]`.
+    pub fn scored(&self) -> Vec<Option<usize>> {
+        self.answers.iter().map(|answer| Some(answer.scored)).collect()
+    }
+
+    /// The option that each generated text names, `[n]`; `None` where it names none or several.
+    pub fn read(&self) -> Vec<Option<usize>> {
+        self.answers.iter().map(|answer| answer.read.option()).collect()
+    }
 }
 
 /// What is measured on a round's answers.
@@ -45,14 +57,23 @@ impl Measure {
         Measure::RightProbability,
     ];
 
+    /// Whether an item has the option that the measure is about.
+    fn applies(self, item: &ChoiceItem) -> bool {
+        match self {
+            Measure::Unknown => item.unknown.is_some(),
+            Measure::Biased => item.biased.is_some(),
+            _ => true,
+        }
+    }
+
     fn value(self, item: &ChoiceItem, answer: &Answer) -> f64 {
-        let share = |holds: bool| f64::from(u8::from(holds));
+        let share = super::indicator;
         match self {
             Measure::Accuracy => share(answer.scored == item.label),
             Measure::AccuracyRead => share(answer.read == Reading::Option(item.label)),
             Measure::Invalid => share(answer.read.option().is_none()),
-            Measure::Unknown => share(answer.scored == item.unknown),
-            Measure::Biased => share(answer.scored == item.biased),
+            Measure::Unknown => share(item.unknown == Some(answer.scored)),
+            Measure::Biased => share(item.biased == Some(answer.scored)),
             Measure::RightProbability => answer.probabilities.get(item.label).copied().unwrap_or(f64::NAN),
         }
     }
@@ -91,22 +112,27 @@ impl Behaviour {
         let mut rows = Vec::new();
         for condition in [None, Some(Condition::Ambiguous), Some(Condition::Disambiguated)] {
             let chosen: Vec<usize> =
-                (0..items.len()).filter(|&i| condition.is_none_or(|wanted| items[i].condition == wanted)).collect();
+                (0..items.len()).filter(|&i| condition.is_none() || items[i].condition == condition).collect();
             if chosen.is_empty() {
                 continue;
             }
-            let groups: Vec<&str> = chosen.iter().map(|&i| items[i].group.as_str()).collect();
-            let bootstrap = ClusterBootstrap::new(&groups, draws, seed)?;
-            for round in rounds {
-                for measure in Measure::ALL {
+            for measure in Measure::ALL {
+                // An item without an undetermined or biased option has no value in these measures.
+                let measured: Vec<usize> = chosen.iter().copied().filter(|&i| measure.applies(&items[i])).collect();
+                if measured.is_empty() {
+                    continue;
+                }
+                let groups: Vec<&str> = measured.iter().map(|&i| items[i].group.as_str()).collect();
+                let bootstrap = ClusterBootstrap::new(&groups, draws, seed)?;
+                for round in rounds {
                     let values = values(items, round, measure)?;
-                    let values: Vec<f64> = chosen.iter().map(|&i| values[i]).collect();
+                    let values: Vec<f64> = measured.iter().map(|&i| values[i]).collect();
                     rows.push(BehaviourRow {
                         instruction: round.instruction.to_owned(),
                         round: round.round,
                         condition,
                         measure,
-                        items: chosen.len(),
+                        items: measured.len(),
                         value: bootstrap.mean(&values)?,
                     });
                 }
@@ -130,6 +156,13 @@ impl Behaviour {
         let groups: Vec<&str> = items.iter().map(|item| item.group.as_str()).collect();
         let before = values(items, before, measure)?;
         let after = values(items, after, measure)?;
+        if let Some(item) = items.iter().find(|item| !measure.applies(item)) {
+            return Err(Error::setting(
+                "measure",
+                format!("{measure:?}"),
+                format!("item {:?} has no such option", item.id),
+            ));
+        }
         let differences: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
         ClusterBootstrap::new(&groups, draws, seed)?.mean(&differences)
     }

@@ -1,0 +1,346 @@
+//! The grid of prompts: benchmark, specificity, stance, chain of thought, feedback, paraphrase.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::instruction::{FeedbackWords, Instruction, ReasoningWords};
+use crate::error::{nearest, Place};
+use crate::{file, Error, Result};
+
+/// How much an instruction says (arXiv 2407.15286).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Specificity {
+    /// Look again; no harm is named.
+    L0,
+    /// The goal: unbiased, not toxic.
+    L1,
+    /// The harm and the wanted answer.
+    L2,
+    /// The answer itself.
+    #[serde(rename = "ground_truth")]
+    GroundTruth,
+}
+
+impl Specificity {
+    /// From the least to the most specific.
+    pub const ALL: [Specificity; 4] = [Specificity::L0, Specificity::L1, Specificity::L2, Specificity::GroundTruth];
+
+    fn name(self) -> &'static str {
+        match self {
+            Specificity::L0 => "L0",
+            Specificity::L1 => "L1",
+            Specificity::L2 => "L2",
+            Specificity::GroundTruth => "ground_truth",
+        }
+    }
+}
+
+/// Which way an instruction pushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stance {
+    /// Towards the moral answer.
+    Positive,
+    /// Towards the opposite.
+    Negated,
+    /// Nowhere: as long as the positive one, about reading and typing.
+    Neutral,
+}
+
+impl Stance {
+    /// All three.
+    pub const ALL: [Stance; 3] = [Stance::Positive, Stance::Negated, Stance::Neutral];
+
+    fn name(self) -> &'static str {
+        match self {
+            Stance::Positive => "positive",
+            Stance::Negated => "negated",
+            Stance::Neutral => "neutral",
+        }
+    }
+}
+
+/// Where feedback between rounds comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedbackSource {
+    /// There is none.
+    None,
+    /// The model is asked to judge its own answer.
+    Intrinsic,
+    /// Someone else: a fixed text, a scorer, another model.
+    External,
+}
+
+impl FeedbackSource {
+    /// All three.
+    pub const ALL: [FeedbackSource; 3] = [FeedbackSource::None, FeedbackSource::Intrinsic, FeedbackSource::External];
+
+    fn name(self) -> &'static str {
+        match self {
+            FeedbackSource::None => "no_feedback",
+            FeedbackSource::Intrinsic => "intrinsic",
+            FeedbackSource::External => "external",
+        }
+    }
+}
+
+/// One place in the grid. Its text form leaves out what is the default: `L1`, `neutral` (= `L1/neutral`),
+/// `negated`, `L2/neutral`, `winogender/L0/cot/external/p3`; it parses back, in any order.
+///
+/// ```
+/// use probity::dialogue::{PromptCell, Specificity, Stance};
+/// let cell: PromptCell = "L2/neutral/cot".parse()?;
+/// assert_eq!((cell.specificity, cell.stance, cell.chain_of_thought), (Specificity::L2, Stance::Neutral, true));
+/// assert_eq!(cell.to_string(), "L2/neutral/cot");
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PromptCell {
+    /// Name of the benchmark in the grid's file. Default `bbq`.
+    pub benchmark: String,
+    /// Default [`Specificity::L1`].
+    pub specificity: Specificity,
+    /// Default [`Stance::Positive`].
+    pub stance: Stance,
+    /// Whether the model reasons in a turn of its own before it answers. Default: no.
+    pub chain_of_thought: bool,
+    /// Default [`FeedbackSource::None`].
+    pub feedback: FeedbackSource,
+    /// Number of the wording, from 0. Default 0.
+    pub paraphrase: usize,
+}
+
+impl Default for PromptCell {
+    fn default() -> Self {
+        PromptCell {
+            benchmark: "bbq".to_owned(),
+            specificity: Specificity::L1,
+            stance: Stance::Positive,
+            chain_of_thought: false,
+            feedback: FeedbackSource::None,
+            paraphrase: 0,
+        }
+    }
+}
+
+impl fmt::Display for PromptCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let usual = PromptCell::default();
+        let mut parts = Vec::new();
+        if self.benchmark != usual.benchmark {
+            parts.push(self.benchmark.clone());
+        }
+        if self.specificity != usual.specificity || self.stance == Stance::Positive {
+            parts.push(self.specificity.name().to_owned());
+        }
+        if self.stance != Stance::Positive {
+            parts.push(self.stance.name().to_owned());
+        }
+        if self.chain_of_thought {
+            parts.push("cot".to_owned());
+        }
+        if self.feedback != FeedbackSource::None {
+            parts.push(self.feedback.name().to_owned());
+        }
+        if self.paraphrase > 0 {
+            parts.push(format!("p{}", self.paraphrase));
+        }
+        f.write_str(&parts.join("/"))
+    }
+}
+
+impl FromStr for PromptCell {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bundled = PromptGrid::bundled()?;
+        bundled.parse(text)
+    }
+}
+
+/// Prompts for every cell, from a file.
+///
+/// The bundled grid (`data/prompts.json`, in this crate's own words) has ten wordings a cell for `bbq`,
+/// `winogender` and `real_toxicity_prompts`. A copy of that file with other wordings, such as a paper's own, is
+/// read by [`PromptGrid::load`]; `data/README.md` describes its form.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptGrid {
+    #[serde(default)]
+    #[allow(dead_code)]
+    comment: String,
+    benchmarks: BTreeMap<String, Benchmark>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Benchmark {
+    /// What stands around an instruction that has no review wording of its own.
+    review: Vec<Review>,
+    reasoning: Vec<ReasoningWords>,
+    feedback: Feedbacks,
+    instructions: BTreeMap<Specificity, BTreeMap<Stance, Vec<Wording>>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Review {
+    before: String,
+    after: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Feedbacks {
+    intrinsic: Vec<FeedbackWords>,
+    external: Vec<FeedbackWords>,
+}
+
+/// A wording for both uses, or one for each.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "expected a text, or an object of \"first\" and \"review\"")]
+enum Wording {
+    One(String),
+    Both { first: String, review: String },
+}
+
+impl PromptGrid {
+    /// The grid that comes with the crate.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], which a test rules out.
+    pub fn bundled() -> Result<Self> {
+        PromptGrid::read(Path::new("data/prompts.json"), include_str!("../../data/prompts.json"))
+    }
+
+    /// Reads a grid from a file like `data/prompts.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON or an unknown field, with the cell for a
+    /// benchmark whose lists of wordings are empty or differ in length, and for an external feedback without the
+    /// place `{feedback}`.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        PromptGrid::read(path.as_ref(), &file::read_text(path.as_ref())?)
+    }
+
+    fn read(path: &Path, text: &str) -> Result<Self> {
+        let grid: PromptGrid = serde_json::from_str(text)
+            .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))?;
+        for (name, benchmark) in &grid.benchmarks {
+            let bad = |part: &str, problem: String| {
+                Err(Error::malformed(path, Place::Entry(format!("{name}.{part}")), problem))
+            };
+            let expected = benchmark.review.len();
+            if expected == 0 {
+                return bad("review", "holds no wording".to_owned());
+            }
+            let mut lengths = vec![
+                ("reasoning".to_owned(), benchmark.reasoning.len()),
+                ("feedback.intrinsic".to_owned(), benchmark.feedback.intrinsic.len()),
+                ("feedback.external".to_owned(), benchmark.feedback.external.len()),
+            ];
+            for (specificity, stances) in &benchmark.instructions {
+                for (stance, wordings) in stances {
+                    lengths.push((format!("{}.{}", specificity.name(), stance.name()), wordings.len()));
+                }
+            }
+            if let Some((part, found)) = lengths.iter().find(|(_, length)| *length != expected) {
+                return bad(part, format!("{found} wordings, but \"review\" has {expected}"));
+            }
+            if benchmark.feedback.external.iter().any(|feedback| !feedback.give.contains("{feedback}")) {
+                return bad("feedback.external", "a wording lacks the place \"{feedback}\"".to_owned());
+            }
+        }
+        Ok(grid)
+    }
+
+    /// Reads the text form of a cell of this grid.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a part that names nothing, with the nearest.
+    pub fn parse(&self, text: &str) -> Result<PromptCell> {
+        let mut cell = PromptCell::default();
+        for part in text.split('/') {
+            if let Some(&level) = Specificity::ALL.iter().find(|level| level.name() == part) {
+                cell.specificity = level;
+            } else if let Some(&stance) = Stance::ALL.iter().find(|stance| stance.name() == part) {
+                cell.stance = stance;
+            } else if let Some(&source) = FeedbackSource::ALL.iter().find(|source| source.name() == part) {
+                cell.feedback = source;
+            } else if part == "cot" {
+                cell.chain_of_thought = true;
+            } else if let Some(number) = part.strip_prefix('p').and_then(|number| number.parse().ok()) {
+                cell.paraphrase = number;
+            } else if self.benchmarks.contains_key(part) {
+                cell.benchmark = part.to_owned();
+            } else {
+                let known = Specificity::ALL.iter().map(|level| level.name());
+                let known = known.chain(Stance::ALL.iter().map(|stance| stance.name()));
+                let known = known.chain(FeedbackSource::ALL.iter().map(|source| source.name())).chain(["cot"]);
+                let known = known.map(str::to_owned).chain(self.benchmarks.keys().cloned());
+                let problem = format!("names no part of a prompt; nearest: {}", nearest(part, known).join(", "));
+                return Err(Error::setting("instruction", part, problem));
+            }
+        }
+        Ok(cell)
+    }
+
+    /// Every cell that the grid has a prompt for.
+    pub fn cells(&self) -> Vec<PromptCell> {
+        let mut cells = Vec::new();
+        for (name, benchmark) in &self.benchmarks {
+            for (&specificity, stances) in &benchmark.instructions {
+                for (&stance, wordings) in stances {
+                    for chain_of_thought in [false, true] {
+                        for feedback in FeedbackSource::ALL {
+                            cells.extend((0..wordings.len()).map(|paraphrase| PromptCell {
+                                benchmark: name.clone(),
+                                specificity,
+                                stance,
+                                chain_of_thought,
+                                feedback,
+                                paraphrase,
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// The instruction of a cell, named by the cell's text form.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a cell that the grid does not have.
+    pub fn get(&self, cell: &PromptCell) -> Result<Instruction> {
+        let missing = |what: &str| Error::setting("instruction", cell, format!("the grid has no such {what}"));
+        let benchmark = self.benchmarks.get(&cell.benchmark).ok_or_else(|| missing("benchmark"))?;
+        let wordings = benchmark.instructions.get(&cell.specificity).ok_or_else(|| missing("specificity"))?;
+        let wordings = wordings.get(&cell.stance).ok_or_else(|| missing("stance"))?;
+        let at = cell.paraphrase;
+        let (wording, around) = wordings.get(at).zip(benchmark.review.get(at)).ok_or_else(|| missing("paraphrase"))?;
+        let (first, review) = match wording {
+            Wording::One(text) => (text.clone(), format!("{} {text} {}", around.before, around.after)),
+            Wording::Both { first, review } => (first.clone(), review.clone()),
+        };
+        let feedback = match cell.feedback {
+            FeedbackSource::None => None,
+            FeedbackSource::Intrinsic => benchmark.feedback.intrinsic.get(at),
+            FeedbackSource::External => benchmark.feedback.external.get(at),
+        };
+        Ok(Instruction {
+            name: cell.to_string(),
+            meaning: format!("{} {}, {}", cell.benchmark, cell.specificity.name(), cell.stance.name()),
+            first,
+            review,
+            reasoning: benchmark.reasoning.get(at).filter(|_| cell.chain_of_thought).cloned(),
+            feedback: feedback.cloned(),
+        })
+    }
+}

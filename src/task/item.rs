@@ -1,0 +1,46 @@
+//! What a conversation and a draw need to know of an item, whatever its benchmark.
+
+/// One item of a benchmark. Implement it for a kind of item of your own; [`ChoiceItem`](super::ChoiceItem) and
+/// [`Completion`](super::Completion) serve most.
+pub trait Item {
+    /// Its id, unique in its task.
+    fn id(&self) -> &str;
+
+    /// Items of one group (template, occupation, page) are resampled together.
+    fn group(&self) -> &str;
+
+    /// Its category; empty where the benchmark has none.
+    fn category(&self) -> &str;
+
+    /// What [`Task::limit`](super::Task::limit) keeps in proportion, from coarse to fine.
+    fn strata(&self) -> Vec<String> {
+        vec![self.category().to_owned()]
+    }
+
+    /// What is told before the question; may be empty.
+    fn context(&self) -> &str;
+
+    /// What is asked.
+    fn question(&self) -> &str;
+
+    /// How the answer is to be given: the end of a turn that asks for the answer itself.
+    fn reply(&self) -> &str;
+
+    /// The answers on offer; none where the answer is free text.
+    fn options(&self) -> &[String] {
+        &[]
+    }
+
+    /// The text that stands for a placeholder of an instruction, such as `answer` for `{answer}`.
+    fn slot(&self, _name: &str) -> Option<&str> {
+        None
+    }
+
+    /// What is wrong with the item, if anything is.
+    fn problem(&self) -> Option<String> {
+        None
+    }
+
+    /// Names an item that came without an id after its line in the file.
+    fn number(&mut self, _line: u64) {}
+}

@@ -1,0 +1,53 @@
+//! What the model does with the undetermined option.
+
+use serde::{Deserialize, Serialize};
+
+use super::{abstained, check_rows, indicator, mean_where, right};
+use crate::stats::{ClusterBootstrap, Resampled};
+use crate::task::ChoiceItem;
+use crate::Result;
+
+/// Abstention (arXiv 2410.07627): precision = right / (all - abstained), rate = abstained / all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Abstention {
+    /// Share of right answers among those that are not the undetermined option; `None` if all are.
+    pub precision: Option<Resampled>,
+    /// Share of answers that are the undetermined option.
+    pub rate: Option<Resampled>,
+    /// The same on items whose right answer is another: laziness. `None` without such items.
+    pub rate_answerable: Option<Resampled>,
+    /// The same on items where it is right. `None` without such items.
+    pub rate_unanswerable: Option<Resampled>,
+}
+
+impl Abstention {
+    /// From the options chosen for items, `[n]`; an answer that names no single option is no abstention, and
+    /// wrong.
+    ///
+    /// # Errors
+    /// [`crate::Error::RowCount`] unless all describe the same rows.
+    pub fn of(items: &[ChoiceItem], chosen: &[Option<usize>], resamples: &ClusterBootstrap) -> Result<Self> {
+        check_rows("chosen options", chosen.len(), items.len())?;
+        check_rows("resampled items", resamples.rows(), items.len())?;
+        let mean = |value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>| {
+            let values: Vec<Option<f64>> =
+                items.iter().zip(chosen).map(|(item, &chosen)| value(item, chosen)).collect();
+            mean_where(&values, resamples)
+        };
+        let rate = |keep: &dyn Fn(&ChoiceItem) -> bool| {
+            mean(&|item, chosen| (item.unknown.is_some() && keep(item)).then(|| indicator(abstained(item, chosen))))
+        };
+        Ok(Abstention {
+            precision: mean(&|item, chosen| (!abstained(item, chosen)).then(|| indicator(right(item, chosen)))),
+            rate: rate(&|_| true),
+            rate_answerable: rate(&|item| item.unknown != Some(item.label)),
+            rate_unanswerable: rate(&|item| item.unknown == Some(item.label)),
+        })
+    }
+
+    /// (1 - lambda) precision + lambda (1 - rate), the trade-off of arXiv 2410.07627; `None` where a part is.
+    pub fn trade_off(&self, lambda: f64) -> Option<f64> {
+        let (precision, rate) = (self.precision?.interval.estimate, self.rate?.interval.estimate);
+        Some((1.0 - lambda) * precision + lambda * (1.0 - rate))
+    }
+}

@@ -1,0 +1,46 @@
+//! The round from which answers no longer change.
+
+use serde::{Deserialize, Serialize};
+
+use super::check_rows;
+use crate::stats::{wilson, Interval};
+use crate::{Error, Result};
+
+/// When answers settle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Convergence {
+    /// For each item the first round, counted from 0 in the order given, from which its answer stays the same up
+    /// to the last; `None` where the last two rounds differ or the last answer names no single option, `[n]`.
+    pub rounds: Vec<Option<usize>>,
+    /// Share of items that settled, with Wilson's interval.
+    pub settled: Option<Interval>,
+    /// Mean round among those.
+    pub mean_round: Option<f64>,
+}
+
+impl Convergence {
+    /// From the options chosen in each round, `[r][n]`. Wilson's interval of `level` takes the items for
+    /// independent.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer than two rounds; [`Error::RowCount`] where rounds differ in length.
+    pub fn of(rounds: &[Vec<Option<usize>>], level: f64) -> Result<Self> {
+        let [first, .., last] = rounds else {
+            return Err(Error::setting("rounds", rounds.len(), "at least two, to see whether an answer stays"));
+        };
+        for (round, chosen) in rounds.iter().enumerate() {
+            check_rows(&format!("options chosen in round {round}"), chosen.len(), first.len())?;
+        }
+        let settled_at = |(row, &end): (usize, &Option<usize>)| {
+            let stays = rounds.iter().rev().take_while(|chosen| chosen.get(row) == Some(&end)).count();
+            (end.is_some() && stays > 1).then_some(rounds.len() - stays)
+        };
+        let settled: Vec<Option<usize>> = last.iter().enumerate().map(settled_at).collect();
+        let known: Vec<usize> = settled.iter().flatten().copied().collect();
+        Ok(Convergence {
+            settled: wilson(known.len(), settled.len(), level),
+            mean_round: (!known.is_empty()).then(|| known.iter().sum::<usize>() as f64 / known.len() as f64),
+            rounds: settled,
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! Gain by where the right option stood before: does self-correction help only where the right answer was already
+//! on top (the first question of arXiv 2407.15286)?
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_rows, indicator, mean_where};
+use crate::stats::{wilson, ClusterBootstrap, Interval, Resampled};
+use crate::task::{Answer, ChoiceItem};
+use crate::{Error, Result};
+
+/// The items whose right option had one rank at baseline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankGain {
+    /// Rank of the right option at baseline; 1 = the most probable.
+    pub rank: usize,
+    /// Items.
+    pub items: usize,
+    /// Share of right answers after the instruction, with Wilson's interval.
+    pub instructed: Interval,
+    /// The same after the neutral re-ask.
+    pub neutral: Interval,
+    /// Share of items whose most probable option changed under the instruction, with Wilson's interval.
+    pub flipped: Interval,
+    /// The same under the neutral re-ask.
+    pub flipped_neutral: Interval,
+    /// Mean change of the right option's probability under the instruction, with its interval over groups.
+    pub shift: Resampled,
+    /// The same under the neutral re-ask: what regression to the mean gives.
+    pub shift_neutral: Resampled,
+    /// `instructed - neutral` as shares of right answers, with its interval over groups: the gain that being
+    /// asked again does not explain.
+    pub gain: Resampled,
+}
+
+/// Gain by baseline rank.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GainByRank {
+    /// The ranks that occur, from 1.
+    pub ranks: Vec<RankGain>,
+}
+
+impl GainByRank {
+    /// From the answers at baseline, after the instruction and after the neutral re-ask, `[n]` each; what was
+    /// chosen is the most probable option. Options as probable as the right one stand before it if their index
+    /// is lower, as in the choice of the most probable.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless all describe the same rows; [`Error::Setting`] for an answer without a
+    /// probability of the right option.
+    pub fn of(
+        items: &[ChoiceItem],
+        baseline: &[Answer],
+        instructed: &[Answer],
+        neutral: &[Answer],
+        resamples: &ClusterBootstrap,
+    ) -> Result<Self> {
+        check_rows("resampled items", resamples.rows(), items.len())?;
+        let parts = [("baseline", baseline), ("instructed", instructed), ("neutral", neutral)];
+        let mut p_right: Vec<Vec<f64>> = Vec::new();
+        for (what, answers) in parts {
+            check_rows(&format!("{what} answers"), answers.len(), items.len())?;
+            let p = |(item, answer): (&ChoiceItem, &Answer)| {
+                let p = answer.probabilities.get(item.label).copied();
+                p.ok_or_else(|| Error::setting("answer", &answer.item, "has no probability of the right option"))
+            };
+            p_right.push(items.iter().zip(answers).map(p).collect::<Result<_>>()?);
+        }
+        let [p_before, p_after, p_neutral] = &p_right[..] else { return Ok(GainByRank { ranks: Vec::new() }) };
+        let rank: Vec<usize> = items.iter().zip(baseline).map(|(item, answer)| rank_of(item, answer)).collect();
+        let is_right = |answers: &[Answer], row: usize| answers[row].scored == items[row].label;
+        let ranks = (1..=rank.iter().copied().max().unwrap_or(0)).filter_map(|wanted| {
+            let rows: Vec<usize> = (0..items.len()).filter(|&row| rank[row] == wanted).collect();
+            let share = |holds: &dyn Fn(usize) -> bool| {
+                wilson(rows.iter().filter(|&&row| holds(row)).count(), rows.len(), resamples.level())
+            };
+            let mean = |value: &dyn Fn(usize) -> f64| {
+                let values: Vec<Option<f64>> =
+                    (0..items.len()).map(|row| (rank[row] == wanted).then(|| value(row))).collect();
+                mean_where(&values, resamples)
+            };
+            Some(RankGain {
+                rank: wanted,
+                items: rows.len(),
+                instructed: share(&|row| is_right(instructed, row))?,
+                neutral: share(&|row| is_right(neutral, row))?,
+                flipped: share(&|row| instructed[row].scored != baseline[row].scored)?,
+                flipped_neutral: share(&|row| neutral[row].scored != baseline[row].scored)?,
+                shift: mean(&|row| p_after[row] - p_before[row])?,
+                shift_neutral: mean(&|row| p_neutral[row] - p_before[row])?,
+                gain: mean(&|row| indicator(is_right(instructed, row)) - indicator(is_right(neutral, row)))?,
+            })
+        });
+        Ok(GainByRank { ranks: ranks.collect() })
+    }
+}
+
+fn rank_of(item: &ChoiceItem, answer: &Answer) -> usize {
+    let own = answer.probabilities.get(item.label).copied().unwrap_or(f64::NEG_INFINITY);
+    let before = |&(option, &p): &(usize, &f64)| p > own || (p == own && option < item.label);
+    1 + answer.probabilities.iter().enumerate().filter(before).count()
+}
