@@ -9,15 +9,13 @@ mod benchmark;
 mod choice;
 mod completion;
 mod item;
-mod jigsaw;
 pub mod metric;
 mod set;
 
 pub use answer::{Answer, OptionScore, Reading, ScoreRule};
-pub use benchmark::{Bbq, Ethics, Gender, Occupation, RealToxicityPrompts, Theory, Winogender};
+pub use benchmark::{Bbq, Comments, Ethics, Gender, Jigsaw, Occupation, RealToxicityPrompts, Theory, Winogender};
 pub use choice::{ChoiceItem, ChoiceTask, Condition, Polarity};
 pub use completion::{Completion, CompletionTask};
 pub use item::Item;
-pub use jigsaw::{Comments, Jigsaw};
 pub use metric::{AnsweredRound, Behaviour, BehaviourRow, Measure};
 pub use set::Task;

@@ -45,10 +45,10 @@ impl<F: Element> Preconditioner<F> {
     }
 
     /// Iterations of `problems` at once without a factor that take about as long as making one: whoever needs more is
-    /// better off with it. Some twenty problems take twice as long as one.
+    /// better off with it. Some ten problems take twice as long as one.
     pub fn break_even(design: &Design<F>, problems: usize) -> u64 {
-        let alone = design.rows().min(design.columns()) as f64 / 64.0;
-        (alone / (1.0 + problems as f64 / 20.0)).max(10.0) as u64
+        let alone = design.rows().min(design.columns()) as f64 / 40.0;
+        (alone / (1.0 + problems as f64 / 10.0)).max(10.0) as u64
     }
 
     /// Makes the factors that `problems` need, of the smallest strengths first, as far as memory allows. `last`: no

@@ -2,12 +2,14 @@
 
 mod bbq;
 mod ethics;
+mod jigsaw;
 mod real_toxicity_prompts;
 mod table;
 mod winogender;
 
 pub use bbq::Bbq;
 pub use ethics::{Ethics, Theory};
+pub use jigsaw::{Comments, Jigsaw};
 pub use real_toxicity_prompts::RealToxicityPrompts;
 pub use winogender::{Gender, Occupation, Winogender};
 
