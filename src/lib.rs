@@ -36,7 +36,7 @@
 //! | [`hook`] | the vocabulary of places in a decoder, and what can be done there |
 //! | [`model`] | one generic decoder on libtorch; a short file per family; weights from GGUF or Hugging Face |
 //! | [`text`] | tokeniser, chat template, spans, padded batches |
-//! | [`generate`] | cached reading, scoring and greedy decoding of growing texts |
+//! | [`generate`] | cached reading, scoring and continuing of growing texts |
 //! | [`capture`] | what to read, pooled at the hook; [`capture::Activations`] and their file |
 //! | [`scorer`] | judges of text that are independent of the probes |
 //! | [`probe`] | linear probes: split, fit, direction, held-out evaluation, validity |

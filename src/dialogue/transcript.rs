@@ -4,47 +4,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout;
+use super::{layout, Part, Passage};
 use crate::text::{Message, Role, Span, Text};
 use crate::{Model, Result};
-
-/// What a part of a conversation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Part {
-    /// The frame of the conversation.
-    System,
-    /// What is told before the question.
-    Context,
-    /// The question, with its options if it has any.
-    Question,
-    /// What the model is told in order to correct itself.
-    Instruction,
-    /// The request to think first.
-    Thinking,
-    /// What the model thought before it answered.
-    Rationale,
-    /// What another judge said of the answer.
-    Feedback,
-    /// The form that is asked for.
-    Form,
-    /// The model's answer.
-    Answer,
-}
-
-/// A part of a conversation: in which round it came up, and where it lies in its turn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passage {
-    /// What it is.
-    pub part: Part,
-    /// The round in which it came up.
-    pub round: usize,
-    /// Number of the turn.
-    pub turn: usize,
-    /// Bytes of the turn's text.
-    pub span: Span,
-}
 
 /// The turns of one conversation. Turns can be added, never changed or removed: what a round saw stays what
 /// later rounds see.

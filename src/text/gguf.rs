@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{json, Map, Value};
 
-use super::tokenizer::SPACE;
+use super::SPACE;
 use crate::error::Place;
 use crate::{Error, Result};
 

@@ -24,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Place;
 use crate::{file, Error, Result};
 
+/// SentencePiece's sign for a space.
+const SPACE: &str = "\u{2581}";
+
 /// One text to read hidden states from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Text {

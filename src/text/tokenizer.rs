@@ -4,12 +4,9 @@ use std::path::Path;
 
 #[cfg(feature = "gguf")]
 use super::gguf::GgufVocabulary;
-use super::{check, Text};
+use super::{check, Text, SPACE};
 use crate::error::Place;
 use crate::{file, Error, Result};
-
-/// SentencePiece's sign for a space.
-pub(super) const SPACE: &str = "\u{2581}";
 
 /// A tokeniser: text to ids, with the byte range of each token, and back.
 #[derive(Debug)]
