@@ -24,7 +24,8 @@
 //! let selected = Selection::new(LogisticProbe::default().strengths(Strengths::default())).run(&open)?;
 //! assert_eq!(selected.address(), Site::ResidPost.at(1));
 //! let probe = held_out.evaluate(selected)?;
-//! assert!(probe.evaluation.auroc.low > 0.9 && probe.strengths.is_some());
+//! // The order is perfect; fifteen texts of each label can show no more than the lower bound says.
+//! assert!(probe.evaluation.auroc.estimate == 1.0 && probe.evaluation.auroc.low > 0.75 && probe.strengths.is_some());
 //! # Ok::<(), probity::Error>(())
 //! ```
 //!
