@@ -156,6 +156,17 @@ pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
     })
 }
 
+/// Writes values as JSON, one a line, whole or not at all.
+pub(crate) fn write_json_lines<T: serde::Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
+    write_atomic(path, |file| {
+        for row in rows {
+            serde_json::to_writer(&mut *file, &row)?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    })
+}
+
 /// SHA-256 in hexadecimal digits.
 pub(crate) fn sha256(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes.as_ref()))

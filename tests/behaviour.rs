@@ -13,7 +13,7 @@ use probity::task::metric::{
     PronounScores, RiskCoverage, SelfDistinguish, Side, State, ToxicityScores, Trial,
 };
 use probity::task::{
-    Answer, Bbq, ChoiceItem, ChoiceTask, Condition, Occupation, OptionScore, Polarity, ScoreRule, Winogender,
+    Answer, Bbq, ChoiceItem, ChoiceTask, Condition, Occupation, OptionScore, Polarity, Said, Winogender,
 };
 use probity::Result;
 use serde_json::Value;
@@ -52,8 +52,8 @@ fn close(found: f64, expected: f64) {
 /// Answers whose probabilities are these.
 fn answer(item: &ChoiceItem, probabilities: [f64; 3]) -> Answer {
     let score = |p: f64| OptionScore { total: p.ln(), per_token: p.ln(), per_byte: p.ln(), letter: None };
-    let said = Continuation { tokens: Vec::new(), text: String::new(), end: End::Length };
-    Answer::new(item, probabilities.map(score).to_vec(), ScoreRule::PerToken, &said).unwrap()
+    let said = Said::text(&Continuation { tokens: Vec::new(), text: String::new(), end: End::Length });
+    Answer::new(item, Said { scores: probabilities.map(score).to_vec(), ..said }).unwrap()
 }
 
 // --- against others' code -----------------------------------------------------------------------------------

@@ -125,8 +125,8 @@ fn a_revision_goes_on_from_the_plain_answer() {
 #[test]
 fn the_model_thinks_in_a_turn_of_its_own() {
     let model = scripted(&[("first", &["because so <end>", "open <end>", "maybe <end>", "baker <end>"])], 200);
-    let thinking = Thinking { request: "because ?".into(), decoding: Decoding::new(5) };
-    let study = protocol(&["first"]).thinking(thinking).run(&model, &readout()).unwrap();
+    let thinking = Thinking::new("because ?");
+    let study = protocol(&["first"]).thinking(thinking).reasoning(Decoding::new(5)).run(&model, &readout()).unwrap();
     let answer = |round: usize| &study.round("ask", round).unwrap().answers[0];
     assert_eq!((answer(1).rationale.as_deref(), answer(1).text.as_str()), (Some("because so"), "open"));
     assert_eq!((answer(2).rationale.as_deref(), answer(2).text.as_str()), (Some("maybe"), "baker"));
@@ -137,7 +137,7 @@ fn the_model_thinks_in_a_turn_of_its_own() {
     let first = [[Context, Question].as_slice(), &last].concat().into_iter().map(|part| (part, 1)).collect::<Vec<_>>();
     let second = last.map(|part| (part, 2));
     assert_eq!(parts, [first.as_slice(), &second].concat());
-    assert!(study.provenance["thinking"].contains("at most 5 tokens"));
+    assert!(study.provenance["reasoning"].contains("at most 5 tokens"));
 }
 
 /// Calls a text bad where it holds "baker".

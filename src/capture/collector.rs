@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
+use ndarray::{s, Array2};
 use tch::Tensor;
 
 use super::pool::Pool;
@@ -36,6 +36,44 @@ impl Collector {
         hooks
     }
 
+    /// The rows `targets` of every collector, one collector after the other, by address. All have the same addresses.
+    pub fn rows(collectors: &[Collector], targets: &[usize]) -> Result<Vec<(Address, Array2<f32>)>> {
+        let addresses = collectors.first().map(|first| first.addresses.as_slice()).unwrap_or_default();
+        let mut found = Vec::with_capacity(addresses.len());
+        for (place, &address) in addresses.iter().enumerate() {
+            let outputs = || collectors.iter().filter_map(|collector| collector.outputs.get(place));
+            let width = outputs().map(|output| output.width).max().unwrap_or(0);
+            let rows = outputs().flat_map(|output| targets.iter().flat_map(|&row| output.row(row)).copied());
+            let array = Array2::from_shape_vec((collectors.len() * targets.len(), width), rows.collect());
+            found.push((address, array.map_err(misshapen)?));
+        }
+        Ok(found)
+    }
+
+    /// Puts back what [`Collector::rows`] gave.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`] where `rows` lacks one of the addresses; [`Error::RowCount`].
+    pub fn restore(collectors: &mut [Collector], targets: &[usize], rows: &Activations) -> Result<()> {
+        let (expected, found) = (collectors.len() * targets.len(), rows.rows());
+        if found != expected {
+            return Err(Error::RowCount { what: "rows of a batch".to_owned(), expected, found });
+        }
+        for (number, collector) in collectors.iter_mut().enumerate() {
+            for (&address, output) in collector.addresses.iter().zip(&mut collector.outputs) {
+                let start = number * targets.len();
+                let states = rows.at(address)?;
+                if output.width != 0 && output.width != states.ncols() {
+                    let (expected, found) = (output.width, states.ncols());
+                    return Err(Error::RowCount { what: format!("values of a row of {address}"), expected, found });
+                }
+                let of_turn = states.slice(s![start..start + targets.len(), ..]);
+                output.put_values(targets, of_turn.ncols(), of_turn.iter().copied().collect());
+            }
+        }
+        Ok(())
+    }
+
     /// The collected states, added to `activations`.
     pub fn finish(self, mut activations: Activations) -> Result<Activations> {
         for (address, output) in self.addresses.into_iter().zip(self.outputs) {
@@ -60,8 +98,13 @@ impl Rows {
     /// Puts the rows of `pooled`, f32 `[m, d]`, at the `m` row numbers of `targets`.
     pub fn put(&mut self, targets: &[usize], pooled: &Tensor) -> Result<()> {
         let values = Vec::<f32>::try_from(pooled.f_flatten(0, -1)?)?;
+        self.put_values(targets, values.len() / targets.len().max(1), values);
+        Ok(())
+    }
+
+    fn put_values(&mut self, targets: &[usize], width: usize, values: Vec<f32>) {
         if self.values.is_empty() {
-            self.width = values.len() / targets.len().max(1);
+            self.width = width;
             self.values = vec![0.0; self.rows * self.width];
         }
         for (row, &target) in values.chunks_exact(self.width.max(1)).zip(targets) {
@@ -70,11 +113,17 @@ impl Rows {
                 cells.copy_from_slice(row);
             }
         }
-        Ok(())
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        self.values.get(row * self.width..(row + 1) * self.width).unwrap_or_default()
     }
 
     pub fn into_array(self) -> Result<Array2<f32>> {
-        Array2::from_shape_vec((self.rows, self.width), self.values)
-            .map_err(|error| Error::Mismatch { what: "captured rows".to_owned(), problem: error.to_string() })
+        Array2::from_shape_vec((self.rows, self.width), self.values).map_err(misshapen)
     }
+}
+
+fn misshapen(error: ndarray::ShapeError) -> Error {
+    Error::Mismatch { what: "captured rows".to_owned(), problem: error.to_string() }
 }

@@ -26,27 +26,49 @@ pub(super) fn opening(item: &impl Item, instruction: Option<&Instruction>, think
     parts
 }
 
-/// A later turn: feedback if there is any, the review, and the request to think if there is one.
+/// A later turn: what another judge said, if there is one, the review, and the request to think if there is one.
 pub(super) fn review(
     item: &impl Item,
     instruction: &Instruction,
-    feedback: Option<String>,
+    feedback: &Remark,
     thinking: Option<&Thinking>,
 ) -> Parts {
     let mut parts = Parts::new();
-    if let Some(feedback) = feedback.filter(|feedback| !feedback.trim().is_empty()) {
-        parts.push((Some(Part::Feedback), format!("{feedback}\n\n")));
+    let mut review = instruction.review.clone();
+    match feedback {
+        Remark::ByAnother(feedback) if !feedback.trim().is_empty() => {
+            parts.push((Some(Part::Feedback), format!("{feedback}\n\n")));
+        }
+        Remark::ByAnother(_) | Remark::Nothing => {}
+        Remark::ByItself { lead } => review = format!("{lead} {review}"),
     }
-    parts.push((Some(Part::Instruction), instruction.review.clone()));
+    parts.push((Some(Part::Instruction), review));
     if thinking.is_some() {
         parts.extend([(None, "\n\n".to_owned()), last(item, thinking)]);
     }
     parts
 }
 
+/// What was said of an answer before it is reviewed.
+pub(super) enum Remark {
+    /// Nothing.
+    Nothing,
+    /// This, by another; it goes before the review. An empty text says nothing.
+    ByAnother(String),
+    /// The model judged itself in a turn of its own; these words refer to it.
+    ByItself {
+        /// Begins the review.
+        lead: String,
+    },
+}
+
 /// The turn that asks for the answer after the rationale.
-pub(super) fn after_thinking(item: &impl Item) -> Parts {
-    vec![last(item, None)]
+pub(super) fn after_thinking(item: &impl Item, thinking: &Thinking) -> Parts {
+    let form = match &thinking.conclude {
+        Some(conclude) => format!("{conclude} {}", item.reply()),
+        None => item.reply().to_owned(),
+    };
+    vec![(Some(Part::Form), form)]
 }
 
 fn last(item: &impl Item, thinking: Option<&Thinking>) -> (Option<Part>, String) {

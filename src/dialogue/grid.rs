@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::instruction::{FeedbackWords, Instruction, ReasoningWords};
+use super::instruction::{FeedbackWords, Instruction};
+use super::Thinking;
 use crate::error::{nearest, Place};
 use crate::{file, Error, Result};
 
@@ -182,7 +183,7 @@ pub struct PromptGrid {
 struct Benchmark {
     /// What stands around an instruction that has no review wording of its own.
     review: Vec<Review>,
-    reasoning: Vec<ReasoningWords>,
+    reasoning: Vec<Thinking>,
     feedback: Feedbacks,
     instructions: BTreeMap<Specificity, BTreeMap<Stance, Vec<Wording>>>,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::PromptGrid;
+use super::{PromptGrid, Thinking};
 use crate::error::Place;
 use crate::task::Item;
 use crate::{file, Error, Result};
@@ -24,23 +24,13 @@ pub struct Instruction {
     pub review: String,
     /// How the model is asked to reason before it answers, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reasoning: Option<ReasoningWords>,
+    pub reasoning: Option<Thinking>,
     /// How feedback between two answers is asked for and given, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<FeedbackWords>,
 }
 
-/// Chain of thought as a turn of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReasoningWords {
-    /// Ends the turn that asks for the reasoning, in place of the request for the answer alone.
-    pub request: String,
-    /// The turn after the reasoning, that asks for the answer.
-    pub conclude: String,
-}
-
-/// FeedbackWords on an answer.
+/// Feedback on an answer, before it is reviewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeedbackWords {
@@ -76,6 +66,16 @@ impl Instruction {
         serde_json::from_str::<File>(&file::read_text(path)?)
             .map(|file| file.instructions)
             .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
+    }
+
+    /// Whether its words hold a place for what another judge says.
+    pub(super) fn wants_judge(&self) -> bool {
+        self.feedback.as_ref().is_some_and(|words| words.request.is_none())
+    }
+
+    /// How the model is asked to judge its own answer, if it is, and the words that refer to that.
+    pub(super) fn asks_itself(&self) -> Option<(&str, &str)> {
+        self.feedback.as_ref().and_then(|words| Some((words.request.as_deref()?, words.give.as_str())))
     }
 
     /// The instruction with the item's texts in their places.

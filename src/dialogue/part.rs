@@ -21,7 +21,9 @@ pub enum Part {
     Thinking,
     /// What the model thought before it answered.
     Rationale,
-    /// What another judge said of the answer.
+    /// The request to judge one's own answer.
+    FeedbackRequest,
+    /// What was said of the answer, by another judge or by the model itself.
     Feedback,
     /// The form that is asked for.
     Form,

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::Feedback;
-use crate::generate::Decoding;
 
 /// What the rounds after the plain question are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,18 +52,20 @@ impl Overflow {
 }
 
 /// Chain of thought: the model is asked to think, and answers in a turn of its own after that.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Thinking {
     /// The request to think first; it stands where the form of the answer else stands.
     pub request: String,
-    /// How the rationale is generated.
-    pub decoding: Decoding,
+    /// Begins the turn after the rationale, before the form of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conclude: Option<String>,
 }
 
 impl Thinking {
-    /// Asks with `request` and lets the model think for at most 256 tokens, as the paper does.
+    /// Asks with `request`; after the rationale only the form of the answer is said.
     pub fn new(request: impl Into<String>) -> Self {
-        Thinking { request: request.into(), decoding: Decoding::new(256) }
+        Thinking { request: request.into(), conclude: None }
     }
 }
 

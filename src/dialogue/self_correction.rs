@@ -2,26 +2,19 @@
 //!
 //! Round 0 is the plain question; [`RoundKind`] says what the later rounds are.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use serde::Serialize;
-
-use super::asking::opening;
 use super::protocol::Judge;
-use super::table::{Table, Turn};
-use super::{Feedback, Instruction, Overflow, RoundKind, Thinking, Transcript};
-use crate::capture::{Activations, Collector, Pool, Readout};
+use super::run::Run;
+use super::{Feedback, Instruction, Overflow, RoundKind, Study, Thinking, NO_INSTRUCTION};
+use crate::capture::{Pool, Readout};
 use crate::generate::Decoding;
-use crate::hook::Site;
 use crate::progress::Progress;
-use crate::task::{Answer, AnsweredRound, ChoiceItem, ChoiceTask, ScoreRule};
+use crate::task::{ChoiceItem, Item, ScoreRule, Task};
 use crate::{file, Error, Model, Provenance, Result};
 
-/// Name of the condition of round 0, in which no instruction is given.
-pub const NO_INSTRUCTION: &str = "none";
-
-/// The study's protocol: questions, instructions, rounds.
+/// The study's protocol: questions or texts to continue, instructions, rounds.
 ///
 /// ```no_run
 /// use probity::{capture::{Pool, Readout}, dialogue::{Instruction, SelfCorrection}, hook::Site, task::ChoiceTask, Model};
@@ -35,89 +28,24 @@ pub const NO_INSTRUCTION: &str = "none";
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct SelfCorrection {
-    pub(super) task: ChoiceTask,
-    instructions: Vec<Instruction>,
-    rounds: usize,
-    kind: RoundKind,
+pub struct SelfCorrection<I: Item = ChoiceItem> {
+    pub(super) task: Task<I>,
+    pub(super) instructions: Vec<Instruction>,
+    pub(super) rounds: usize,
+    pub(super) kind: RoundKind,
     pub(super) thinking: Option<Thinking>,
     pub(super) feedback: Option<Judge>,
     pub(super) decoding: Decoding,
+    pub(super) reasoning: Decoding,
     pub(super) score_rule: ScoreRule,
     pub(super) overflow: Overflow,
-    batch: usize,
+    pub(super) batch: usize,
+    pub(super) checkpoints: Option<PathBuf>,
 }
 
-/// The answers and hidden states of one instruction and round, for all items.
-#[derive(Debug, Clone)]
-pub struct Round {
-    /// Name of the instruction; [`NO_INSTRUCTION`] in round 0.
-    pub instruction: String,
-    /// The round.
-    pub round: usize,
-    /// States at the last token of the round's prompt, where the answer begins; rows are the items.
-    pub activations: Activations,
-    /// The answers, `[n]`.
-    pub answers: Vec<Answer>,
-}
-
-impl Round {
-    /// The answers with their instruction and round.
-    pub fn answered(&self) -> AnsweredRound<'_> {
-        AnsweredRound { instruction: &self.instruction, round: self.round, answers: &self.answers }
-    }
-}
-
-/// One finished conversation.
-#[derive(Debug, Clone, Serialize)]
-pub struct Conversation {
-    /// The item's id.
-    pub item: String,
-    /// Name of the instruction; [`NO_INSTRUCTION`] for round 0 alone.
-    pub instruction: String,
-    /// The turns.
-    #[serde(flatten)]
-    pub transcript: Transcript,
-}
-
-/// What a run of [`SelfCorrection`] gives.
-#[derive(Debug, Clone)]
-pub struct Study {
-    /// The questions, `[n]`.
-    pub items: Vec<ChoiceItem>,
-    /// Round 0, then rounds 1 to r of each instruction.
-    pub rounds: Vec<Round>,
-    /// Every conversation, by item.
-    pub conversations: Vec<Conversation>,
-    /// Model, data and protocol.
-    pub provenance: Provenance,
-}
-
-impl Study {
-    /// The round of this instruction and number, if it was run.
-    pub fn round(&self, instruction: &str, round: usize) -> Option<&Round> {
-        self.rounds.iter().find(|entry| entry.instruction == instruction && entry.round == round)
-    }
-
-    /// Writes the conversations as JSON lines.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; the file appears whole or not at all.
-    pub fn write_transcripts(&self, path: impl AsRef<Path>) -> Result<()> {
-        use std::io::Write;
-        file::write_atomic(path.as_ref(), |out| {
-            for conversation in &self.conversations {
-                serde_json::to_writer(&mut *out, conversation)?;
-                out.write_all(b"\n")?;
-            }
-            Ok(())
-        })
-    }
-}
-
-impl SelfCorrection {
-    /// The protocol on these questions, as yet without instructions.
-    pub fn new(task: ChoiceTask) -> Self {
+impl<I: Item> SelfCorrection<I> {
+    /// The protocol on these items, as yet without instructions.
+    pub fn new(task: Task<I>) -> Self {
         SelfCorrection {
             task,
             instructions: Vec::new(),
@@ -125,10 +53,12 @@ impl SelfCorrection {
             kind: RoundKind::default(),
             thinking: None,
             feedback: None,
-            decoding: Decoding::new(8),
+            decoding: Decoding::new(I::ANSWER_TOKENS),
+            reasoning: Decoding::new(256),
             score_rule: ScoreRule::default(),
             overflow: Overflow::default(),
             batch: 16,
+            checkpoints: None,
         }
     }
 
@@ -151,22 +81,31 @@ impl SelfCorrection {
         self
     }
 
-    /// Lets the model think in a turn of its own before every answer. Default: no.
+    /// Lets the model think in a turn of its own before every answer, that of round 0 included. Default: no. An
+    /// instruction with words for that of its own ([`Instruction::reasoning`]) has its own rounds think, and only those.
     pub fn thinking(mut self, thinking: Thinking) -> Self {
         self.thinking = Some(thinking);
         self
     }
 
     /// Puts what another judge says of the last answer before every review. Default: nothing, the correction is the
-    /// model's own.
+    /// model's own. Where an instruction has words around such feedback ([`Instruction::feedback`]), only the
+    /// instructions that have them get it.
     pub fn feedback(mut self, feedback: impl Feedback + 'static) -> Self {
         self.feedback = Some(Judge(Rc::new(feedback)));
         self
     }
 
-    /// Sets how answers are generated. Default: greedily, at most 8 tokens, as in the paper for multiple choice.
+    /// Sets how answers are generated. Default: greedily, at most [`Item::ANSWER_TOKENS`] tokens.
     pub fn decoding(mut self, decoding: Decoding) -> Self {
         self.decoding = decoding;
+        self
+    }
+
+    /// Sets how the model's thoughts, and its judgement of its own answers, are generated. Default: greedily, at most
+    /// 256 tokens, as in arXiv 2407.15286.
+    pub fn reasoning(mut self, decoding: Decoding) -> Self {
+        self.reasoning = decoding;
         self
     }
 
@@ -188,12 +127,21 @@ impl SelfCorrection {
         self
     }
 
+    /// Keeps every finished batch in this folder, and takes from it what an earlier run of the same protocol on the
+    /// same model has finished, so that an interrupted run goes on where it was. The result is the same to the byte.
+    /// Default: nothing is kept.
+    pub fn checkpoints(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.checkpoints = Some(folder.into());
+        self
+    }
+
     /// Runs all conversations.
     ///
     /// # Errors
     /// [`Error::Setting`] for an invalid protocol; [`Error::TextLength`] where a conversation outgrows the
-    /// model's context; what the model, the template and the readout refuse.
-    pub fn run(&self, model: &Model, readout: &Readout) -> Result<Study> {
+    /// model's context; [`Error::Mismatch`] for a folder of checkpoints of another run; what the model, the template
+    /// and the readout refuse.
+    pub fn run(&self, model: &Model, readout: &Readout) -> Result<Study<I>> {
         self.run_with(model, readout, &())
     }
 
@@ -201,75 +149,9 @@ impl SelfCorrection {
     ///
     /// # Errors
     /// As [`SelfCorrection::run`].
-    pub fn run_with(&self, model: &Model, readout: &Readout, progress: &dyn Progress) -> Result<Study> {
+    pub fn run_with(&self, model: &Model, readout: &Readout, progress: &dyn Progress) -> Result<Study<I>> {
         self.check(readout)?;
-        let items = self.task.items();
-        let addresses = readout.addresses(model)?;
-        if let Some(logits) = addresses.iter().find(|address| address.site() == Site::Logits) {
-            return Err(Error::setting("selection", logits, "no site of a study: option scores hold what it says"));
-        }
-        let mut schedule = vec![(NO_INSTRUCTION.to_owned(), 0)];
-        for instruction in &self.instructions {
-            schedule.extend((1..=self.rounds).map(|round| (instruction.name.clone(), round)));
-        }
-        let mut collectors: Vec<Collector> =
-            schedule.iter().map(|_| Collector::new(addresses.clone(), Pool::Last, items.len())).collect();
-        let mut answers: Vec<Vec<(usize, Answer)>> = vec![Vec::with_capacity(items.len()); schedule.len()];
-        let mut conversations: Vec<(usize, Conversation)> = Vec::new();
-        // Questions of like length side by side, so that little is padded.
-        let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by_key(|&item| opening(&items[item], None, None).iter().map(|(_, text)| text.len()).sum::<usize>());
-
-        progress.begin("self-correction", (schedule.len() * items.len()) as u64);
-        for batch in order.chunks(self.batch) {
-            let mut table = Table::new(model, self, batch);
-            let mut slots = collectors.iter_mut().zip(&mut answers);
-            let mut plain = table.open(None)?;
-            if let Some((collector, answers)) = slots.next() {
-                answers.extend(table.answer(&mut plain, Turn { instruction: NO_INSTRUCTION, round: 0 }, collector)?);
-                progress.advance(batch.len() as u64);
-            }
-            // With no round to ask it in, an instruction has no conversation.
-            for instruction in self.instructions.iter().filter(|_| self.rounds > 0) {
-                let mut talks = match self.kind {
-                    RoundKind::FreshInstructed => table.open(Some(instruction))?,
-                    RoundKind::Revise => plain.clone(),
-                };
-                for (round, (collector, answers)) in (1..=self.rounds).zip(&mut slots) {
-                    if round > 1 || self.kind == RoundKind::Revise {
-                        table.review(&mut talks, instruction, round)?;
-                    }
-                    let turn = Turn { instruction: &instruction.name, round };
-                    answers.extend(table.answer(&mut talks, turn, collector)?);
-                    progress.advance(batch.len() as u64);
-                }
-                conversations.extend(table.close(talks, &instruction.name));
-            }
-            conversations.extend(table.close(plain, NO_INSTRUCTION));
-        }
-
-        let provenance = self.provenance(model);
-        let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
-        let groups: Vec<String> = items.iter().map(|item| item.group.clone()).collect();
-        let rounds = schedule
-            .into_iter()
-            .zip(collectors)
-            .zip(answers)
-            .map(|(((instruction, round), collector), mut answers)| {
-                answers.sort_by_key(|&(item, _)| item);
-                let answers = answers.into_iter().map(|(_, answer)| answer).collect();
-                let rows = Activations::new(ids.iter().copied())
-                    .with_groups(groups.clone())?
-                    .with_provenance(provenance.clone())
-                    .with_provenance(readout.provenance());
-                Ok(Round { instruction, round, activations: collector.finish(rows)?, answers })
-            })
-            .collect::<Result<_>>()?;
-        // Round 0 first, then the instructions as given.
-        let place = |talk: &Conversation| self.instructions.iter().position(|known| known.name == talk.instruction);
-        conversations.sort_by_key(|(item, talk)| (*item, place(talk)));
-        let conversations = conversations.into_iter().map(|(_, conversation)| conversation).collect();
-        Ok(Study { items: items.to_vec(), rounds, conversations, provenance })
+        Run::new(self, model, readout)?.finish(progress)
     }
 
     /// Checks the protocol without a model; [`SelfCorrection::run`] does so too.
@@ -279,14 +161,14 @@ impl SelfCorrection {
     pub fn check(&self, readout: &Readout) -> Result<()> {
         let bad = |name, value: String, expected: &str| Err(Error::setting(name, value, expected));
         if self.task.items().is_empty() {
-            return bad("items", "0".into(), "at least one question");
+            return bad("items", "0".into(), "at least one item");
         }
         if self.batch == 0 {
             return bad("batch", "0".into(), "at least 1");
         }
         self.decoding.validate()?;
+        self.reasoning.validate()?;
         if let Some(thinking) = &self.thinking {
-            thinking.decoding.validate()?;
             if thinking.request.trim().is_empty() {
                 return bad("thinking.request", "\"\"".into(), "some words that ask to think");
             }
@@ -303,10 +185,11 @@ impl SelfCorrection {
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return bad("instruction", pair[0].to_owned(), "each name once");
         }
-        let apart = |entry: &&Instruction| entry.reasoning.is_some() || entry.feedback.is_some();
-        if let Some(instruction) = self.instructions.iter().find(apart) {
-            let says = "its words for reasoning and feedback go into SelfCorrection::thinking and ::feedback";
-            return bad("instruction", instruction.name.clone(), says);
+        if let Some(instruction) = self.instructions.iter().find(|instruction| instruction.wants_judge()) {
+            if self.feedback.is_none() {
+                let says = "feedback by another: give a judge with SelfCorrection::feedback";
+                return bad("instruction", instruction.name.clone(), says);
+            }
         }
         if names.contains(&NO_INSTRUCTION) {
             return bad("instruction", NO_INSTRUCTION.to_owned(), "this name stands for round 0");
@@ -314,7 +197,12 @@ impl SelfCorrection {
         Ok(())
     }
 
-    fn provenance(&self, model: &Model) -> Provenance {
+    /// What the rounds of an instruction are asked to think, if they are; `None` stands for round 0.
+    pub(super) fn thinks<'a>(&'a self, instruction: Option<&'a Instruction>) -> Option<&'a Thinking> {
+        instruction.and_then(|instruction| instruction.reasoning.as_ref()).or(self.thinking.as_ref())
+    }
+
+    pub(super) fn provenance(&self, model: &Model) -> Provenance {
         let mut provenance = model.provenance().clone();
         let instructions = serde_json::to_string(&self.instructions).unwrap_or_default();
         provenance.extend([
@@ -329,8 +217,12 @@ impl SelfCorrection {
             ("overflow".to_owned(), self.overflow.name().to_owned()),
         ]);
         if let Some(thinking) = &self.thinking {
-            provenance
-                .insert("thinking".to_owned(), format!("{:?}, {}", thinking.request, thinking.decoding.describe()));
+            let conclude = thinking.conclude.as_deref().unwrap_or_default();
+            provenance.insert("thinking".to_owned(), format!("{:?}, then {conclude:?}", thinking.request));
+        }
+        let own = |entry: &Instruction| entry.reasoning.is_some() || entry.asks_itself().is_some();
+        if self.thinking.is_some() || self.instructions.iter().any(own) {
+            provenance.insert("reasoning".to_owned(), self.reasoning.describe());
         }
         if let Some(judge) = &self.feedback {
             provenance.insert("feedback".to_owned(), judge.0.describe());

@@ -1,37 +1,41 @@
 //! One batch of conversations that run side by side.
 
-use super::asking::{after_thinking, letters, opening, review};
-use super::{Conversation, Instruction, Overflow, Part, SelfCorrection, Transcript};
+use super::asking::{after_thinking, letters, opening, review, Remark};
+use super::{Conversation, Instruction, Overflow, Part, SelfCorrection, Transcript, NO_INSTRUCTION};
 use crate::capture::Collector;
-use crate::generate::{OptionScores, Session};
+use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::hook::Hooks;
-use crate::task::{Answer, ChoiceItem, OptionScore};
+use crate::task::{Item, OptionScore, Said};
 use crate::text::Role;
 use crate::{Error, Model, Result};
 
 /// Conversations about some of the items, around one session: what a turn shares with what the session has
 /// read is not run again.
-pub(super) struct Table<'m> {
+pub(super) struct Table<'m, I: Item> {
     model: &'m Model,
-    protocol: &'m SelfCorrection,
+    protocol: &'m SelfCorrection<I>,
     session: Session<'m>,
     /// Numbers of the items.
     rows: &'m [usize],
-    items: Vec<&'m ChoiceItem>,
+    items: Vec<&'m I>,
 }
 
-/// What the conversations of a table are about to answer.
+/// What the conversations of a table are about to answer: an instruction's round, or round 0 without one.
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
-    /// Name of the instruction.
-    pub instruction: &'a str,
-    /// The round.
+    pub instruction: Option<&'a Instruction>,
     pub round: usize,
 }
 
-impl<'m> Table<'m> {
+impl Turn<'_> {
+    fn name(&self) -> &str {
+        self.instruction.map_or(NO_INSTRUCTION, |instruction| &instruction.name)
+    }
+}
+
+impl<'m, I: Item> Table<'m, I> {
     /// A table for the items whose numbers are `rows`.
-    pub fn new(model: &'m Model, protocol: &'m SelfCorrection, rows: &'m [usize]) -> Self {
+    pub fn new(model: &'m Model, protocol: &'m SelfCorrection<I>, rows: &'m [usize]) -> Self {
         let items = rows.iter().filter_map(|&row| protocol.task.items().get(row)).collect();
         Table { model, protocol, session: Session::new(model), rows, items }
     }
@@ -39,33 +43,53 @@ impl<'m> Table<'m> {
     /// Fresh conversations that ask the questions, in round 0 or, with an instruction, in round 1.
     pub fn open(&self, instruction: Option<&Instruction>) -> Result<Vec<Transcript>> {
         let round = usize::from(instruction.is_some());
-        let ask = |item: &&ChoiceItem| {
+        let thinking = self.protocol.thinks(instruction);
+        let ask = |item: &&I| {
             let instruction = instruction.map(|instruction| instruction.for_item(*item)).transpose()?;
             let mut talk = Transcript::new();
-            talk.say_parts(Role::User, round, opening(*item, instruction.as_ref(), self.protocol.thinking.as_ref()));
+            talk.say_parts(Role::User, round, opening(*item, instruction.as_ref(), thinking));
             Ok(talk)
         };
         self.items.iter().map(ask).collect()
     }
 
-    /// Asks for a review of the last answers.
-    pub fn review(&self, talks: &mut [Transcript], instruction: &Instruction, round: usize) -> Result<()> {
-        let feedback = match &self.protocol.feedback {
-            None => vec![None; talks.len()],
-            Some(judge) => {
-                let said = judge.0.feedback(talks)?;
-                if said.len() != talks.len() {
-                    let what = format!("feedback by {}", judge.0.describe());
-                    return Err(Error::RowCount { what, expected: talks.len(), found: said.len() });
-                }
-                said.into_iter().map(Some).collect()
-            }
-        };
-        for ((talk, item), feedback) in talks.iter_mut().zip(&self.items).zip(feedback) {
-            let parts = review(*item, &instruction.for_item(*item)?, feedback, self.protocol.thinking.as_ref());
-            talk.say_parts(Role::User, round, parts);
+    /// Asks for a review of the last answers, after what is to be said of them.
+    pub fn review(&mut self, talks: &mut [Transcript], instruction: &Instruction, round: usize) -> Result<()> {
+        let remarks = self.remarks(talks, instruction, round)?;
+        let thinking = self.protocol.thinks(Some(instruction));
+        for ((talk, item), remark) in talks.iter_mut().zip(&self.items).zip(&remarks) {
+            talk.say_parts(Role::User, round, review(*item, &instruction.for_item(*item)?, remark, thinking));
         }
         Ok(())
+    }
+
+    /// Has the last answers judged, by the model in a turn of its own or by another.
+    fn remarks(&mut self, talks: &mut [Transcript], instruction: &Instruction, round: usize) -> Result<Vec<Remark>> {
+        if let Some((request, lead)) = instruction.asks_itself() {
+            for talk in talks.iter_mut() {
+                talk.say_parts(Role::User, round, [(Some(Part::FeedbackRequest), request)]);
+            }
+            let turn = Turn { instruction: Some(instruction), round };
+            let said = self.say(talks, &self.protocol.reasoning, turn, "feedback")?;
+            for (talk, said) in talks.iter_mut().zip(&said) {
+                talk.say_parts(Role::Assistant, round, [(Some(Part::Feedback), said)]);
+            }
+            return Ok(said.iter().map(|_| Remark::ByItself { lead: lead.to_owned() }).collect());
+        }
+        let words = instruction.feedback.as_ref().map(|words| words.give.as_str());
+        let among_others = self.protocol.instructions.iter().any(Instruction::wants_judge);
+        let judge = self.protocol.feedback.as_ref().filter(|_| words.is_some() || !among_others);
+        let Some(judge) = judge else { return Ok(talks.iter().map(|_| Remark::Nothing).collect()) };
+        let said = judge.0.feedback(talks)?;
+        if said.len() != talks.len() {
+            let what = format!("feedback by {}", judge.0.describe());
+            return Err(Error::RowCount { what, expected: talks.len(), found: said.len() });
+        }
+        let within = |said: String| match words {
+            Some(words) if !said.trim().is_empty() => words.replace("{feedback}", &said),
+            _ => said,
+        };
+        Ok(said.into_iter().map(|said| Remark::ByAnother(within(said))).collect())
     }
 
     /// Lets the model think, if it is to; then reads the states where the answers begin, scores the options,
@@ -75,69 +99,82 @@ impl<'m> Table<'m> {
         talks: &mut [Transcript],
         turn: Turn<'_>,
         collector: &mut Collector,
-    ) -> Result<Vec<(usize, Answer)>> {
+    ) -> Result<Vec<I::Answer>> {
         let rationales = self.think(talks, turn)?;
-        let tokenizer = self.model.tokenizer();
-        let options = self
-            .items
-            .iter()
-            .map(|item| {
-                let options = item.options.iter();
-                options.map(|option| tokenizer.encode_rendered(option)).collect::<Result<Vec<_>>>()
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let options = self.items.iter().map(|item| self.tokens(item.options())).collect::<Result<Vec<_>>>()?;
         let decoding = &self.protocol.decoding;
-        let room: Vec<usize> = options
-            .iter()
-            .map(|options| options.iter().map(Vec::len).max().unwrap_or(0).max(decoding.max_tokens()))
-            .collect();
+        let longest = |options: &Vec<Vec<u32>>| options.iter().map(Vec::len).max().unwrap_or(0);
+        let room: Vec<usize> = options.iter().map(|options| longest(options).max(decoding.max_tokens())).collect();
         let (prompts, dropped) = self.prompts(talks, &room)?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         self.session.read(&prompts, |batch| collector.hooks(batch.rows.clone(), self.rows.to_vec()))?;
-        let letters = self.letters()?;
-        let scores = self.session.score(&options)?;
+        let scores = self.scores(&options)?;
         let generated = self.session.generate_with(decoding, &self.keys(turn, "answer"), |_| Hooks::new())?;
 
         let mut answers = Vec::with_capacity(self.items.len());
         for (place, (said, scores)) in generated.iter().zip(scores).enumerate() {
             let (item, talk) = (self.items[place], &mut talks[place]);
-            let scores = scores.into_iter().enumerate().map(|(option, score)| {
-                let letter = letters.as_ref().and_then(|letters| letters.get(place)?.get(option).copied());
-                option_score(score, item.options.get(option).map_or(1, String::len), letter)
-            });
-            let mut answer = Answer::new(item, scores.collect(), self.protocol.score_rule, said)?;
-            answer.rationale = rationales.as_ref().and_then(|rationales| rationales.get(place).cloned());
-            answer.dropped_turns = dropped[place];
-            talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Answer), &answer.text)]);
-            answers.push((self.rows[place], answer));
+            let rationale = rationales.as_ref().and_then(|rationales| rationales.get(place).cloned());
+            let (dropped_turns, rule) = (dropped[place], self.protocol.score_rule);
+            let said = Said { rationale, dropped_turns, scores, rule, ..Said::text(said) };
+            talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Answer), &said.text)]);
+            answers.push(item.answer(said)?);
         }
         Ok(answers)
     }
 
     /// Generates the rationales and asks for the answers after them.
     fn think(&mut self, talks: &mut [Transcript], turn: Turn<'_>) -> Result<Option<Vec<String>>> {
-        let Some(thinking) = &self.protocol.thinking else { return Ok(None) };
-        let (prompts, _) = self.prompts(talks, &vec![thinking.decoding.max_tokens(); talks.len()])?;
-        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-        self.session.read(&prompts, |_| Hooks::new())?;
-        let said = self.session.generate_with(&thinking.decoding, &self.keys(turn, "rationale"), |_| Hooks::new())?;
-        let rationales: Vec<String> = said.into_iter().map(|said| said.text.trim().to_owned()).collect();
+        let Some(thinking) = self.protocol.thinks(turn.instruction) else { return Ok(None) };
+        let rationales = self.say(talks, &self.protocol.reasoning, turn, "rationale")?;
         for ((talk, item), rationale) in talks.iter_mut().zip(&self.items).zip(&rationales) {
             talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Rationale), rationale)]);
-            talk.say_parts(Role::User, turn.round, after_thinking(*item));
+            talk.say_parts(Role::User, turn.round, after_thinking(*item, thinking));
         }
         Ok(Some(rationales))
     }
 
+    /// What the model says next in each conversation; the conversations are left as they are.
+    fn say(&mut self, talks: &[Transcript], decoding: &Decoding, turn: Turn<'_>, what: &str) -> Result<Vec<String>> {
+        let (prompts, _) = self.prompts(talks, &vec![decoding.max_tokens(); talks.len()])?;
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        self.session.read(&prompts, |_| Hooks::new())?;
+        let said = self.session.generate_with(decoding, &self.keys(turn, what), |_| Hooks::new())?;
+        Ok(said.into_iter().map(|Continuation { text, .. }| text.trim().to_owned()).collect())
+    }
+
+    /// The tokens of each text as the model would say it.
+    fn tokens(&self, texts: &[String]) -> Result<Vec<Vec<u32>>> {
+        texts.iter().map(|text| self.model.tokenizer().encode_rendered(text)).collect()
+    }
+
+    /// Scores of each item's options after what was read.
+    fn scores(&mut self, options: &[Vec<Vec<u32>>]) -> Result<Vec<Vec<OptionScore>>> {
+        if options.iter().all(Vec::is_empty) {
+            return Ok(vec![Vec::new(); options.len()]);
+        }
+        let letters = self.letters()?;
+        let scores = self.session.score(options)?;
+        let of_item = |(place, scores): (usize, Vec<OptionScores>)| {
+            let texts = self.items[place].options();
+            let of_option = |(option, score): (usize, OptionScores)| {
+                let letter = letters.as_ref().and_then(|letters| letters.get(place)?.get(option).copied());
+                option_score(score, texts.get(option).map_or(1, String::len), letter)
+            };
+            scores.into_iter().enumerate().map(of_option).collect()
+        };
+        Ok(scores.into_iter().enumerate().map(of_item).collect())
+    }
+
     /// What each row's draws follow from, whatever stands beside it.
     fn keys(&self, turn: Turn<'_>, what: &str) -> Vec<String> {
-        let key = |item: &&ChoiceItem| format!("{} {} {} {what}", item.id, turn.instruction, turn.round);
+        let key = |item: &&I| format!("{} {} {} {what}", item.id(), turn.name(), turn.round);
         self.items.iter().map(key).collect()
     }
 
     /// Log-probabilities of each option's letter as the next token; `None` if some letter is no single token.
     fn letters(&self) -> Result<Option<Vec<Vec<f64>>>> {
-        let most = self.items.iter().map(|item| item.options.len()).max().unwrap_or(0);
+        let most = self.items.iter().map(|item| item.options().len()).max().unwrap_or(0);
         let mut ids = Vec::with_capacity(most);
         for letter in letters(most) {
             match self.model.tokenizer().encode_rendered(&letter)?.as_slice() {
@@ -151,7 +188,7 @@ impl<'m> Table<'m> {
     /// Each conversation's tokens, with room for so many more, and how many turns were left out for that.
     fn prompts(&self, talks: &[Transcript], room: &[usize]) -> Result<(Vec<Vec<u32>>, Vec<usize>)> {
         let context = self.model.context();
-        let fit = |((item, talk), room): ((&&ChoiceItem, &Transcript), &usize)| {
+        let fit = |((item, talk), room): ((&&I, &Transcript), &usize)| {
             let (mut shown, mut dropped) = (talk.clone(), 0);
             loop {
                 let ids = shown.prompt(self.model)?.ids;
@@ -163,7 +200,7 @@ impl<'m> Table<'m> {
                     Overflow::Error => None,
                     Overflow::DropOldest => shown.without_oldest_answer(),
                 };
-                let what = || format!("item {:?} with the answer to turn {}", item.id, talk.messages().len());
+                let what = || format!("item {:?} with the answer to turn {}", item.id(), talk.messages().len());
                 shown = shorter.ok_or_else(|| Error::TextLength { what: what(), tokens, context })?;
                 dropped += 2;
             }
@@ -171,13 +208,17 @@ impl<'m> Table<'m> {
         self.items.iter().zip(talks).zip(room).map(fit).collect()
     }
 
-    /// The finished conversations with the numbers of their items.
-    pub fn close(&self, talks: Vec<Transcript>, instruction: &str) -> Vec<(usize, Conversation)> {
-        let rows = self.rows.iter().zip(&self.items).zip(talks);
-        rows.map(|((&row, item), transcript)| {
-            (row, Conversation { item: item.id.clone(), instruction: instruction.to_owned(), transcript })
-        })
-        .collect()
+    /// The finished conversations.
+    pub fn close(&self, talks: Vec<Transcript>, instruction: Option<&Instruction>) -> Vec<Conversation> {
+        let instruction = Turn { instruction, round: 0 }.name().to_owned();
+        let talks = self.items.iter().zip(talks);
+        talks
+            .map(|(item, transcript)| Conversation {
+                item: item.id().to_owned(),
+                instruction: instruction.clone(),
+                transcript,
+            })
+            .collect()
     }
 }
 

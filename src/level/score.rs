@@ -11,6 +11,7 @@ use crate::capture::Activations;
 use crate::dialogue::Study;
 use crate::probe::{check_width, dot, Probe, ProbeBank};
 use crate::stats::sum_of_products;
+use crate::task::Item;
 use crate::{Error, Result};
 
 /// The states of all items under one instruction in one round.
@@ -29,7 +30,7 @@ impl Levels {
     ///
     /// # Errors
     /// As [`Levels::score`].
-    pub fn of(study: &Study, bank: &ProbeBank) -> Result<Levels> {
+    pub fn of<I: Item>(study: &Study<I>, bank: &ProbeBank) -> Result<Levels> {
         let states: Vec<RoundStates<'_>> = study
             .rounds
             .iter()

@@ -118,7 +118,38 @@ impl ScoreRule {
     }
 }
 
-/// What the model answered to one item in one round.
+/// What the model said to an item, before it is read ([`Item::answer`](super::Item::answer)).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// The generated text, without spaces around it.
+    pub text: String,
+    /// Why it ended.
+    pub end: End,
+    /// What the model thought first, where it was asked to.
+    pub rationale: Option<String>,
+    /// Earlier turns that the model no longer saw, because the conversation had outgrown its context.
+    pub dropped_turns: usize,
+    /// Scores of each option; none where there are no options.
+    pub scores: Vec<OptionScore>,
+    /// Which of the scores decides.
+    pub rule: ScoreRule,
+}
+
+impl Said {
+    /// A text that was generated, without options, thoughts or dropped turns.
+    pub fn text(said: &Continuation) -> Self {
+        Said {
+            text: said.text.trim().to_owned(),
+            end: said.end,
+            rationale: None,
+            dropped_turns: 0,
+            scores: Vec::new(),
+            rule: ScoreRule::default(),
+        }
+    }
+}
+
+/// What the model answered to one question in one round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The item's id.
@@ -144,29 +175,34 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Makes an answer from the options' scores and the generated text.
+    /// Reads what was said to an item. The probabilities follow from the scores by `said.rule`.
     ///
     /// # Errors
-    /// [`Error::Setting`] for [`ScoreRule::Letter`] without letter scores.
-    pub fn new(item: &ChoiceItem, scores: Vec<OptionScore>, rule: ScoreRule, said: &Continuation) -> Result<Self> {
-        let values: Option<Vec<f64>> = scores.iter().map(|score| rule.of(score)).collect();
+    /// [`Error::Setting`] for [`ScoreRule::Letter`] without letter scores; [`Error::RowCount`] unless there is a score
+    /// for each option.
+    pub fn new(item: &ChoiceItem, said: Said) -> Result<Self> {
+        let (found, expected) = (said.scores.len(), item.options.len());
+        if found != expected {
+            return Err(Error::RowCount { what: format!("option scores of item {:?}", item.id), expected, found });
+        }
+        let values: Option<Vec<f64>> = said.scores.iter().map(|score| said.rule.of(score)).collect();
         let values = values.ok_or_else(|| {
-            Error::setting("score_rule", rule.name(), "another rule: in this tokeniser a letter is no single token")
+            let expected = "another rule: in this tokeniser a letter is no single token";
+            Error::setting("score_rule", said.rule.name(), expected)
         })?;
         let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = values.iter().map(|score| (score - top).exp()).collect();
         let total: f64 = weights.iter().sum();
-        let text = said.text.trim().to_owned();
         Ok(Answer {
             item: item.id.clone(),
-            scores,
+            scores: said.scores,
             probabilities: weights.iter().map(|weight| weight / total).collect(),
             scored: values.iter().position(|&score| score == top).unwrap_or(0),
-            read: Reading::of(&text, item),
-            text,
+            read: Reading::of(&said.text, item),
+            text: said.text,
             end: said.end,
-            rationale: None,
-            dropped_turns: 0,
+            rationale: said.rationale,
+            dropped_turns: said.dropped_turns,
         })
     }
 
@@ -224,11 +260,13 @@ mod tests {
     fn probabilities_are_a_softmax_of_the_means() {
         let score = |per_token: f64, total: f64| OptionScore { total, per_token, per_byte: total / 10.0, letter: None };
         let scores = vec![score(-1.0, -2.0), score(-1.0 + 2f64.ln(), -6.0), score(-1.0, -4.0)];
-        let said = Continuation { tokens: vec![1], text: " b\n".into(), end: End::Length };
-        let answer = Answer::new(&item(), scores.clone(), ScoreRule::PerToken, &said).unwrap();
+        let said = Said::text(&Continuation { tokens: vec![1], text: " b\n".into(), end: End::Length });
+        assert!(Answer::new(&item(), said.clone()).unwrap_err().to_string().contains("option scores"));
+        let said = Said { scores, ..said };
+        let answer = Answer::new(&item(), said.clone()).unwrap();
         assert_eq!((answer.scored, answer.read, answer.text.as_str()), (1, Reading::Option(1), "b"));
         assert_eq!((answer.best_by(ScoreRule::Total), answer.best_by(ScoreRule::Letter)), (Some(0), None));
-        assert!(Answer::new(&item(), scores, ScoreRule::Letter, &said).is_err());
+        assert!(Answer::new(&item(), Said { rule: ScoreRule::Letter, ..said }).is_err());
         assert!((answer.probabilities[1] - 0.5).abs() < 1e-12);
         assert!((answer.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
     }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Item, Task};
+use super::{Answer, Item, Said, Task};
+use crate::Result;
 
 /// Whether the context settles the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub struct ChoiceItem {
 }
 
 impl Item for ChoiceItem {
+    type Answer = Answer;
+
     fn id(&self) -> &str {
         &self.id
     }
@@ -91,6 +94,10 @@ impl Item for ChoiceItem {
 
     fn options(&self) -> &[String] {
         &self.options
+    }
+
+    fn answer(&self, said: Said) -> Result<Answer> {
+        Answer::new(self, said)
     }
 
     /// `answer`, `biased`, `unknown`: the texts of these options.

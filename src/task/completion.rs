@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Item, Task};
+use super::{Item, Said, Task};
+use crate::generate::End;
+use crate::Result;
 
 /// A text whose continuation is asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +27,29 @@ pub struct Completion {
     pub challenging: bool,
 }
 
+/// How the model continued a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continued {
+    /// The item's id.
+    pub item: String,
+    /// The continuation.
+    pub text: String,
+    /// Why it ended.
+    pub end: End,
+    /// What the model thought first, where it was asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rationale: Option<String>,
+    /// Earlier turns that the model no longer saw, because the conversation had outgrown its context.
+    #[serde(default)]
+    pub dropped_turns: usize,
+}
+
 impl Item for Completion {
+    type Answer = Continued;
+
+    /// 125, as in arXiv 2407.15286 for completions.
+    const ANSWER_TOKENS: usize = 125;
+
     fn id(&self) -> &str {
         &self.id
     }
@@ -48,6 +72,16 @@ impl Item for Completion {
 
     fn reply(&self) -> &str {
         "Reply with the continuation and nothing else."
+    }
+
+    fn answer(&self, said: Said) -> Result<Continued> {
+        Ok(Continued {
+            item: self.id.clone(),
+            text: said.text,
+            end: said.end,
+            rationale: said.rationale,
+            dropped_turns: said.dropped_turns,
+        })
     }
 
     fn problem(&self) -> Option<String> {

@@ -1,8 +1,23 @@
 //! What a conversation and a draw need to know of an item, whatever its benchmark.
 
+use std::fmt::Debug;
+
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+
+use super::Said;
+use crate::Result;
+
 /// One item of a benchmark. Implement it for a kind of item of your own; [`ChoiceItem`](super::ChoiceItem) and
 /// [`Completion`](super::Completion) serve most.
-pub trait Item {
+pub trait Item: Clone + Debug {
+    /// What becomes of what the model said: [`Answer`](super::Answer) to a question with options,
+    /// [`Continued`](super::Continued) for a text.
+    type Answer: Clone + Debug + Serialize + DeserializeOwned;
+
+    /// Most tokens of an answer, where a run does not say: 8, as in arXiv 2407.15286 for multiple choice.
+    const ANSWER_TOKENS: usize = 8;
+
     /// Its id, unique in its task.
     fn id(&self) -> &str;
 
@@ -30,6 +45,12 @@ pub trait Item {
     fn options(&self) -> &[String] {
         &[]
     }
+
+    /// Reads what the model said.
+    ///
+    /// # Errors
+    /// For what cannot be read, such as a score rule without its scores.
+    fn answer(&self, said: Said) -> Result<Self::Answer>;
 
     /// The text that stands for a placeholder of an instruction, such as `answer` for `{answer}`.
     fn slot(&self, _name: &str) -> Option<&str> {

@@ -12,10 +12,10 @@ mod item;
 pub mod metric;
 mod set;
 
-pub use answer::{Answer, OptionScore, Reading, ScoreRule};
+pub use answer::{Answer, OptionScore, Reading, Said, ScoreRule};
 pub use benchmark::{Bbq, Comments, Ethics, Gender, Jigsaw, Occupation, RealToxicityPrompts, Theory, Winogender};
 pub use choice::{ChoiceItem, ChoiceTask, Condition, Polarity};
-pub use completion::{Completion, CompletionTask};
+pub use completion::{Completion, CompletionTask, Continued};
 pub use item::Item;
 pub use metric::{AnsweredRound, Behaviour, BehaviourRow, Measure};
 pub use set::Task;

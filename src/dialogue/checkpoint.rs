@@ -1,0 +1,118 @@
+//! Finished batches of a run on disk, so that an interrupted run goes on where it was.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Conversation;
+use crate::capture::{Activations, Collector};
+use crate::error::Place;
+use crate::{file, Error, Result};
+
+/// What a batch of items said, in the order of the batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Finished<A> {
+    /// By turn of the schedule.
+    pub answers: Vec<Vec<A>>,
+    /// All conversations of one instruction, then those of the next.
+    pub conversations: Vec<Conversation>,
+}
+
+/// A folder of batches of one run: `run.json` says of which; `00007.safetensors` and `00007.json` are a batch.
+pub(super) struct Checkpoints {
+    folder: PathBuf,
+}
+
+/// Of what a folder holds the batches.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Owner {
+    version: String,
+    run_sha256: String,
+}
+
+impl Checkpoints {
+    /// Takes a folder for the run that `what` describes.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where the folder belongs to another run.
+    pub fn open(folder: &Path, what: &impl Serialize) -> Result<Self> {
+        let owner = folder.join("run.json");
+        let bad = |error: serde_json::Error| Error::malformed(&owner, Place::Line(error.line() as u64), error);
+        let ours = Owner {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            run_sha256: file::sha256(serde_json::to_string(what).map_err(bad)?),
+        };
+        if owner.exists() {
+            let known: Owner = serde_json::from_str(&file::read_text(&owner)?).map_err(bad)?;
+            if known != ours {
+                let what = format!("checkpoints in {}", folder.display());
+                let problem = "they are of another run (model, items, protocol, addresses or version differ): \
+                               choose another folder, or delete this one";
+                return Err(Error::Mismatch { what, problem: problem.to_owned() });
+            }
+        } else {
+            file::write_json(&owner, &ours)?;
+        }
+        Ok(Checkpoints { folder: folder.to_owned() })
+    }
+
+    /// Keeps a batch: the states of its rows in every turn, then what was said, which completes it.
+    pub fn save<A: Serialize>(
+        &self,
+        number: usize,
+        ids: &[&str],
+        batch: &[usize],
+        collectors: &[Collector],
+        finished: &Finished<A>,
+    ) -> Result<()> {
+        let (states, said) = self.paths(number);
+        let mut rows = Activations::new(state_ids(ids, collectors.len()));
+        for (address, array) in Collector::rows(collectors, batch)? {
+            rows.insert(address, array)?;
+        }
+        rows.save(states)?;
+        file::write_json(&said, finished)
+    }
+
+    /// Takes up a batch, if it is there: its states go to the collectors.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a batch that is not what this run would have written.
+    pub fn load<A: DeserializeOwned>(
+        &self,
+        number: usize,
+        ids: &[&str],
+        batch: &[usize],
+        collectors: &mut [Collector],
+    ) -> Result<Option<Finished<A>>> {
+        let (states, said) = self.paths(number);
+        if !said.exists() {
+            return Ok(None);
+        }
+        let finished: Finished<A> = serde_json::from_str(&file::read_text(&said)?)
+            .map_err(|error| Error::malformed(&said, Place::Line(error.line() as u64), error))?;
+        let turns = collectors.len();
+        let whole = finished.answers.len() == turns && finished.answers.iter().all(|turn| turn.len() == ids.len());
+        if !whole {
+            return Err(Error::malformed(&said, Place::File, "lacks answers: delete it, and the batch is run again"));
+        }
+        let rows = Activations::load(&states)?;
+        if rows.ids() != state_ids(ids, turns) {
+            let problem = "holds the states of other items: delete it, and the batch is run again";
+            return Err(Error::malformed(&states, Place::File, problem));
+        }
+        Collector::restore(collectors, batch, &rows)?;
+        Ok(Some(finished))
+    }
+
+    fn paths(&self, number: usize) -> (PathBuf, PathBuf) {
+        let path = |ending: &str| self.folder.join(format!("{number:05}.{ending}"));
+        (path("safetensors"), path("json"))
+    }
+}
+
+/// Names the rows of a batch's states: turn by turn, each item.
+fn state_ids(ids: &[&str], turns: usize) -> Vec<String> {
+    (0..turns).flat_map(|turn| ids.iter().map(move |id| format!("{turn} {id}"))).collect()
+}

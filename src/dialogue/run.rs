@@ -1,0 +1,154 @@
+//! A protocol on its way through a model, batch by batch.
+
+use super::asking::opening;
+use super::checkpoint::{Checkpoints, Finished};
+use super::table::{Table, Turn};
+use super::{Conversation, Instruction, Round, RoundKind, SelfCorrection, Study, NO_INSTRUCTION};
+use crate::capture::{Activations, Collector, Pool, Readout};
+use crate::hook::Site;
+use crate::progress::Progress;
+use crate::task::Item;
+use crate::{Error, Model, Provenance, Result};
+
+/// The turns that every item goes through, and what they gave so far.
+pub(super) struct Run<'a, I: Item> {
+    protocol: &'a SelfCorrection<I>,
+    model: &'a Model,
+    provenance: Provenance,
+    readout: Provenance,
+    schedule: Vec<Turn<'a>>,
+    /// By turn.
+    collectors: Vec<Collector>,
+    /// By turn, then item.
+    answers: Vec<Vec<Option<I::Answer>>>,
+    /// With the number of the item and of the instruction (from 1; 0 for none).
+    conversations: Vec<((usize, usize), Conversation)>,
+}
+
+impl<'a, I: Item> Run<'a, I> {
+    pub fn new(protocol: &'a SelfCorrection<I>, model: &'a Model, readout: &Readout) -> Result<Self> {
+        let addresses = readout.addresses(model)?;
+        if let Some(logits) = addresses.iter().find(|address| address.site() == Site::Logits) {
+            return Err(Error::setting("selection", logits, "no site of a study: option scores hold what it says"));
+        }
+        let mut schedule = vec![Turn { instruction: None, round: 0 }];
+        for instruction in &protocol.instructions {
+            schedule.extend((1..=protocol.rounds).map(|round| Turn { instruction: Some(instruction), round }));
+        }
+        let n = protocol.task.items().len();
+        Ok(Run {
+            provenance: protocol.provenance(model),
+            readout: readout.provenance(),
+            collectors: schedule.iter().map(|_| Collector::new(addresses.clone(), Pool::Last, n)).collect(),
+            answers: schedule.iter().map(|_| vec![None; n]).collect(),
+            conversations: Vec::new(),
+            protocol,
+            model,
+            schedule,
+        })
+    }
+
+    /// Runs what no checkpoint holds, and puts everything together.
+    pub fn finish(mut self, progress: &dyn Progress) -> Result<Study<I>> {
+        let items = self.protocol.task.items();
+        // Items of like length side by side, so that little is padded.
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by_key(|&item| opening(&items[item], None, None).iter().map(|(_, text)| text.len()).sum::<usize>());
+        let checkpoints = match &self.protocol.checkpoints {
+            None => None,
+            Some(folder) => {
+                let ids: Vec<&str> = order.iter().map(|&item| items[item].id()).collect();
+                let what = (&self.provenance, &self.readout, self.protocol.batch, ids);
+                Some(Checkpoints::open(folder, &what)?)
+            }
+        };
+        progress.begin("self-correction", (self.schedule.len() * items.len()) as u64);
+        for (number, batch) in order.chunks(self.protocol.batch).enumerate() {
+            let ids: Vec<&str> = batch.iter().map(|&item| items[item].id()).collect();
+            let kept = checkpoints.as_ref().map(|kept| kept.load(number, &ids, batch, &mut self.collectors));
+            let finished = match kept.transpose()?.flatten() {
+                Some(finished) => {
+                    progress.advance((self.schedule.len() * batch.len()) as u64);
+                    finished
+                }
+                None => {
+                    let finished = self.batch(batch, progress)?;
+                    if let Some(checkpoints) = &checkpoints {
+                        checkpoints.save(number, &ids, batch, &self.collectors, &finished)?;
+                    }
+                    finished
+                }
+            };
+            self.take(batch, finished);
+        }
+        self.study()
+    }
+
+    /// All conversations about some of the items.
+    fn batch(&mut self, batch: &[usize], progress: &dyn Progress) -> Result<Finished<I::Answer>> {
+        let protocol = self.protocol;
+        let mut table = Table::new(self.model, protocol, batch);
+        let mut finished = Finished { answers: Vec::new(), conversations: Vec::new() };
+        let mut slots = self.schedule.iter().zip(&mut self.collectors);
+        let mut plain = table.open(None)?;
+        if let Some((&turn, collector)) = slots.next() {
+            finished.answers.push(table.answer(&mut plain, turn, collector)?);
+            progress.advance(batch.len() as u64);
+        }
+        // With no round to ask it in, an instruction has no conversation.
+        for instruction in protocol.instructions.iter().filter(|_| protocol.rounds > 0) {
+            let mut talks = match protocol.kind {
+                RoundKind::FreshInstructed => table.open(Some(instruction))?,
+                RoundKind::Revise => plain.clone(),
+            };
+            for (&turn, collector) in slots.by_ref().take(protocol.rounds) {
+                if turn.round > 1 || protocol.kind == RoundKind::Revise {
+                    table.review(&mut talks, instruction, turn.round)?;
+                }
+                finished.answers.push(table.answer(&mut talks, turn, collector)?);
+                progress.advance(batch.len() as u64);
+            }
+            finished.conversations.extend(table.close(talks, Some(instruction)));
+        }
+        finished.conversations.extend(table.close(plain, None));
+        Ok(finished)
+    }
+
+    fn take(&mut self, batch: &[usize], finished: Finished<I::Answer>) {
+        for (slot, answers) in self.answers.iter_mut().zip(finished.answers) {
+            for (&item, answer) in batch.iter().zip(answers) {
+                slot[item] = Some(answer);
+            }
+        }
+        let place = |talk: &Conversation| {
+            let named = |known: &Instruction| known.name == talk.instruction;
+            self.protocol.instructions.iter().position(named).map_or(0, |place| place + 1)
+        };
+        let items = batch.iter().cycle();
+        self.conversations.extend(items.zip(finished.conversations).map(|(&item, talk)| ((item, place(&talk)), talk)));
+    }
+
+    fn study(mut self) -> Result<Study<I>> {
+        let items = self.protocol.task.items();
+        let ids = || items.iter().map(|item| item.id());
+        let groups: Vec<String> = items.iter().map(|item| item.group().to_owned()).collect();
+        let lost = || Error::Mismatch { what: "a round".to_owned(), problem: "an item has no answer".to_owned() };
+        let mut rounds = Vec::with_capacity(self.schedule.len());
+        for ((turn, collector), answers) in self.schedule.iter().zip(self.collectors).zip(self.answers) {
+            let rows = Activations::new(ids())
+                .with_groups(groups.clone())?
+                .with_provenance(self.provenance.clone())
+                .with_provenance(self.readout.clone());
+            rounds.push(Round {
+                instruction: turn.instruction.map_or(NO_INSTRUCTION, |instruction| &instruction.name).to_owned(),
+                round: turn.round,
+                activations: collector.finish(rows)?,
+                answers: answers.into_iter().collect::<Option<_>>().ok_or_else(lost)?,
+            });
+        }
+        // Round 0 first, then the instructions as given.
+        self.conversations.sort_by_key(|&(place, _)| place);
+        let conversations = self.conversations.into_iter().map(|(_, conversation)| conversation).collect();
+        Ok(Study { items: items.to_vec(), rounds, conversations, provenance: self.provenance })
+    }
+}
