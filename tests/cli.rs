@@ -23,7 +23,9 @@ fn example(name: &str) -> Command {
     let programs = tests.parent().and_then(Path::parent).unwrap().join("examples");
     let program = programs.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let built = program.metadata().and_then(|built| built.modified());
-    let parts = ["src".to_owned(), "examples/common".to_owned(), format!("examples/{name}.rs")];
+    let (file, folder) = (format!("examples/{name}.rs"), format!("examples/{name}"));
+    let own = if root().join(&folder).is_dir() { folder } else { file };
+    let parts = ["src", "examples/common", own.as_str()];
     let sources = parts.iter().filter_map(|part| newest(&root().join(part))).max();
     let fresh = built.is_ok_and(|built| Some(built) >= sources);
     assert!(fresh, "{} is missing or older than its sources: run `cargo build --examples`", program.display());
@@ -385,10 +387,70 @@ fn self_correction_runs_on_a_tiny_model() {
     );
     assert!(told.contains("verdict for L1 in round 2"), "{told}");
     let out = Folder::names_of(&folder.join("out"));
-    for name in ["levels.csv", "probes.safetensors", "report.html", "report.json", "transcripts.jsonl"] {
-        assert!(out.iter().any(|there| there == name), "{name} is not among {out:?}");
+    let all = RESULTS.map(str::to_owned).to_vec();
+    assert_eq!(out, all, "the results and nothing else");
+}
+
+const RESULTS: [&str; 6] =
+    ["answers.jsonl", "levels.csv", "probes.safetensors", "report.html", "report.json", "transcripts.jsonl"];
+
+#[test]
+fn self_correction_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    let folder = Folder::new();
+    let [model, items, statements] = conversation_files(&folder);
+    let arguments = |out: &str| {
+        let files = ["--model", &model, "--data", &items, "--probe-data", &statements];
+        let options = ["--rounds", "2", "--batch", "1", "--temperature", "1", "--out", out];
+        files.iter().chain(&options).map(|argument| argument.to_string()).collect::<Vec<_>>()
+    };
+    let run = |out: &str| example("self_correction").args(arguments(out)).current_dir(root()).output().unwrap();
+    assert!(run(&display(folder.join("whole"))).status.success());
+    for batches in 0..4 {
+        let name = format!("killed-{batches}");
+        let out = folder.join(&name);
+        let mut program =
+            example("self_correction").args(arguments(&display(out.clone()))).current_dir(root()).spawn().unwrap();
+        let last = out.join("unfinished").join(format!("{batches:05}.safetensors"));
+        while !last.exists() && program.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        program.kill().unwrap();
+        program.wait().unwrap();
+        let output = run(&display(out));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for result in RESULTS {
+            assert!(
+                folder.read(&format!("{name}/{result}")) == folder.read(&format!("whole/{result}")),
+                "{name}/{result}"
+            );
+        }
     }
-    assert!(out.iter().all(|name| !name.starts_with(".partial")), "{out:?}");
+}
+
+#[test]
+fn self_correction_takes_the_official_files_of_every_benchmark() {
+    let folder = Folder::new();
+    let [model, _, statements] = conversation_files(&folder);
+    let comments = |n: usize| format!("c{n},\"{} number {n}\",{}\n", ["you fool", "thank you"][n % 2], (n + 1) % 2);
+    let scorer = "id,comment_text,toxic\n".to_owned() + &(0..40).map(comments).collect::<String>();
+    let scorer = display(folder.write("comments.csv", scorer));
+    for (task, data, more) in [
+        ("bbq", "bbq", &["--category", "Age,Religion", "--per-category", "4", "--orders"][..]),
+        ("winogender", "winogender", &["--limit", "8", "--instruction", "L2,L2/neutral"]),
+        ("winogender-coreference", "winogender", &["--limit", "8", "--kind", "revise"]),
+        (
+            "realtoxicity",
+            "real_toxicity_prompts/prompts.jsonl",
+            &["--limit", "6", "--tokens", "12", "--scorer", &scorer],
+        ),
+    ] {
+        let Some(data) = common::benchmark(data) else { continue };
+        let (data, out) = (display(data), display(folder.join(task)));
+        let arguments = ["--task", task, "--data", &data, "--model", &model, "--probe-data", &statements];
+        let told = succeeds("self_correction", &[&arguments[..], &["--rounds", "2", "--out", &out], more].concat());
+        assert!(told.contains("verdict for"), "{told}");
+        assert_eq!(Folder::names_of(&folder.join(task)), RESULTS, "{task}");
+    }
 }
 
 #[test]
@@ -427,6 +489,13 @@ fn self_correction_refuses_bad_input() {
     refuse(&["--instruction", "L1,L1"], &["instruction = L1", "each name once"]);
     refuse(&["--sites", "resid_pots"], &["--sites = resid_pots"]);
     refuse(&["--limit", "0"], &["items = 0"]);
+    refuse(&["--task", "realtoxicity"], &["items.jsonl:1", "filename"]);
+    refuse(&["--task", "bbq"], &["items.jsonl"]);
+    refuse(&["--instruction", "L1/external,neutral"], &["instruction = L1/external", "a judge"]);
+    refuse(&["--feedback", "scorer"], &["--feedback = scorer", "--scorer"]);
+    refuse(&["--feedback", "nobody"], &["--feedback = nobody", "fixed:TEXT"]);
+    refuse(&["--top-k", "3"], &["temperature = 0"]);
+    refuse(&["--category", "agee"], &["category = agee", "nearest: age"]);
 
     let without = Folder::tiny("tied");
     without.remove("chat_template.jinja");

@@ -216,7 +216,8 @@ fn resumed_equals_uninterrupted(model: &Model, readout: &Readout, ids: &[&str], 
             }
         };
         protocol().feedback(failing).checkpoints(&kept).run(model, readout).unwrap_err();
-        assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 1 + 2 * good, "two files a finished batch");
+        let written = std::fs::read_dir(&kept).map_or(0, Iterator::count);
+        assert_eq!(written, if good == 0 { 0 } else { 1 + 2 * good }, "two files a finished batch");
         let calls = std::rc::Rc::new(Cell::new(0));
         let counted = {
             let calls = calls.clone();

@@ -22,7 +22,10 @@ pub(super) struct Finished<A> {
 /// A folder of batches of one run: `run.json` says of which; `00007.safetensors` and `00007.json` are a batch.
 pub(super) struct Checkpoints {
     folder: PathBuf,
+    owner: Owner,
 }
+
+const OWNER: &str = "run.json";
 
 /// Of what a folder holds the batches.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
@@ -32,29 +35,27 @@ struct Owner {
 }
 
 impl Checkpoints {
-    /// Takes a folder for the run that `what` describes.
+    /// The batches of the run that `what` describes, kept in this folder or about to be.
     ///
     /// # Errors
     /// [`Error::Mismatch`] where the folder belongs to another run.
     pub fn open(folder: &Path, what: &impl Serialize) -> Result<Self> {
-        let owner = folder.join("run.json");
-        let bad = |error: serde_json::Error| Error::malformed(&owner, Place::Line(error.line() as u64), error);
+        let path = folder.join(OWNER);
+        let bad = |error: serde_json::Error| Error::malformed(&path, Place::Line(error.line() as u64), error);
         let ours = Owner {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             run_sha256: file::sha256(serde_json::to_string(what).map_err(bad)?),
         };
-        if owner.exists() {
-            let known: Owner = serde_json::from_str(&file::read_text(&owner)?).map_err(bad)?;
+        if path.exists() {
+            let known: Owner = serde_json::from_str(&file::read_text(&path)?).map_err(bad)?;
             if known != ours {
                 let what = format!("checkpoints in {}", folder.display());
                 let problem = "they are of another run (model, items, protocol, addresses or version differ): \
                                choose another folder, or delete this one";
                 return Err(Error::Mismatch { what, problem: problem.to_owned() });
             }
-        } else {
-            file::write_json(&owner, &ours)?;
         }
-        Ok(Checkpoints { folder: folder.to_owned() })
+        Ok(Checkpoints { folder: folder.to_owned(), owner: ours })
     }
 
     /// Keeps a batch: the states of its rows in every turn, then what was said, which completes it.
@@ -66,6 +67,11 @@ impl Checkpoints {
         collectors: &[Collector],
         finished: &Finished<A>,
     ) -> Result<()> {
+        // Nothing is written before there is something to keep.
+        let owner = self.folder.join(OWNER);
+        if !owner.exists() {
+            file::write_json(&owner, &self.owner)?;
+        }
         let (states, said) = self.paths(number);
         let mut rows = Activations::new(state_ids(ids, collectors.len()));
         for (address, array) in Collector::rows(collectors, batch)? {

@@ -1,0 +1,121 @@
+//! The main job: does self-correction change the immorality in a model's hidden states, or only its words?
+//!
+//!     cargo run --release --example self_correction -- --model M.gguf --out out/demo
+//!     cargo run --release --example self_correction -- --task bbq --data BBQ --per-category 60 --rounds 5
+
+#[path = "../common/mod.rs"]
+mod common;
+mod inputs;
+mod options;
+mod summary;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use probity::capture::{Pool, Readout};
+use probity::dialogue::{SelfCorrection, Study, Thinking};
+use probity::hook::{Selection, Site};
+use probity::level::Levels;
+use probity::model::LoadOptions;
+use probity::probe::{GroupSplit, LabelledText, LogisticProbe, ProbeBank};
+use probity::report::Analysis;
+use probity::scorer::TfidfScorer;
+use probity::task::{Behaviour, Item, Task};
+use probity::{Error, Model, Result};
+
+use inputs::Asked;
+use options::Options;
+
+/// Resamples of the bootstrap.
+const DRAWS: usize = 2_000;
+
+fn main() -> ExitCode {
+    common::exit(run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let started = Instant::now();
+    let asked = inputs::asked(options)?;
+    let scorer = inputs::scorer(options)?;
+    match asked {
+        Asked::Choices(task, winogender) => {
+            let done = study(options, task, scorer.as_ref())?;
+            let rounds: Vec<_> = done.study.rounds.iter().map(|round| round.answered()).collect();
+            let items = &done.study.items;
+            let behaviour = Behaviour::of_choices(items, &rounds, DRAWS, options.seed, winogender.as_ref())?;
+            report(options, &done, behaviour, started)
+        }
+        Asked::Texts(task) => {
+            let scorer = scorer.as_ref().ok_or_else(|| Error::Setting {
+                name: "--scorer",
+                value: "none".to_owned(),
+                expected: "a scorer that says how toxic a continuation is".to_owned(),
+            })?;
+            let done = study(options, task, Some(scorer))?;
+            let rounds: Vec<_> = done
+                .study
+                .rounds
+                .iter()
+                .map(|round| (round.instruction.as_str(), round.round, round.answers.as_slice()))
+                .collect();
+            let behaviour = Behaviour::of_completions(&done.study.items, &rounds, scorer, DRAWS, options.seed)?;
+            report(options, &done, behaviour, started)
+        }
+    }
+}
+
+/// A finished run and the probes that read it.
+struct Done<I: Item> {
+    study: Study<I>,
+    probes: ProbeBank,
+}
+
+fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>) -> Result<Done<I>> {
+    let statements = inputs::statements(options)?;
+    let selection: Selection = common::sites(&options.sites)?.into_iter().map(Site::all_layers).collect();
+    let readout = Readout::new(selection, Pool::Last);
+    let mut study = SelfCorrection::new(task)
+        .instructions(inputs::instructions(options)?)
+        .rounds(options.rounds)
+        .round_kind(options.kind())
+        .decoding(options.decoding(I::ANSWER_TOKENS))
+        .reasoning(options.reasoning())
+        .score_rule(options.score())
+        .overflow(options.overflow())
+        .batch(options.batch)
+        .checkpoints(options.out.join("unfinished"));
+    if let Some(words) = &options.thinking {
+        study = study.thinking(Thinking::new(words));
+    }
+    study = inputs::with_feedback(study, options, scorer)?;
+    // What would fail at the end fails now.
+    study.check(&readout)?;
+    let model = LoadOptions::default().precision(options.precision()).model(&options.model)?;
+
+    let bars = common::Bars::default();
+    let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
+    let states = readout.capture_with(&model, &texts, &bars)?;
+    let mut probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
+    if let Some(alpha) = options.alpha {
+        probe = probe.alpha(alpha);
+    }
+    let probes = probe.fit_all(&states, &labels)?;
+    Ok(Done { study: study.run_with(&model, &readout, &bars)?, probes })
+}
+
+fn report<I: Item>(options: &Options, done: &Done<I>, behaviour: Behaviour, started: Instant) -> Result<()> {
+    let Done { study, probes } = done;
+    let levels = Levels::of(study, probes)?;
+    let report = Analysis::default().draws(DRAWS).seed(options.seed).run(study, behaviour, probes, &levels)?;
+    report.write_dir(&options.out)?;
+    levels.write_csv(options.out.join("levels.csv"))?;
+    probes.save(options.out.join("probes.safetensors"))?;
+    study.write_answers(options.out.join("answers.jsonl"))?;
+    study.write_transcripts(options.out.join("transcripts.jsonl"))?;
+    // All that it held is in the results.
+    let unfinished = options.out.join("unfinished");
+    std::fs::remove_dir_all(&unfinished).map_err(|source| Error::Io { path: unfinished, source })?;
+    summary::print(&report, &options.out, started);
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The command line of the study.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use probity::dialogue::{Overflow, RoundKind};
+use probity::generate::Decoding;
+use probity::model::Precision;
+use probity::task::ScoreRule;
+
+/// Run rounds of self-correction on a model and report behaviour and hidden-state immorality.
+///
+/// Trains one linear probe per address on labelled statements, asks the items in rounds (0: plain;
+/// 1: instructed, fresh; 2 and later: reviews), and writes report.html, report.json, levels.csv,
+/// probes.safetensors, answers.jsonl and transcripts.jsonl. An interrupted run goes on where it was.
+#[derive(Parser)]
+pub struct Options {
+    /// GGUF file or Hugging Face directory.
+    #[arg(long, default_value = ".models/SmolLM2-135M-Instruct.Q4_1.gguf")]
+    pub model: PathBuf,
+    /// Precision of the weights.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Weights,
+    /// What is asked.
+    #[arg(long, value_enum, default_value = "bundled")]
+    pub task: Task,
+    /// Official files: BBQ's or Winogender's folder, prompts.jsonl of RealToxicityPrompts; for `bundled`
+    /// questions of your own, JSON lines as in data/ambiguous_qa.jsonl, which is the default.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Comma-separated categories; default: all.
+    #[arg(long, value_delimiter = ',')]
+    pub category: Vec<String>,
+    /// Questions of one condition only.
+    #[arg(long, value_enum)]
+    pub condition: Option<Context>,
+    /// Most items, spread over groups and variants; default: 32 for `bundled`, all otherwise.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Most items of each category.
+    #[arg(long)]
+    pub per_category: Option<usize>,
+    /// Ask every question in every rotation of its options, to measure position bias.
+    #[arg(long)]
+    pub orders: bool,
+    /// Comma-separated cells of the prompt grid: L0, L1, L2, ground_truth, neutral, negated, L2/neutral, L1/cot,
+    /// L1/intrinsic, L1/external, L1/p3, ... Without neutral there is no verdict.
+    #[arg(long, default_value = "L1,neutral", value_delimiter = ',')]
+    pub instruction: Vec<String>,
+    /// Another grid of prompts, in the form of data/prompts.json.
+    #[arg(long)]
+    pub prompts: Option<PathBuf>,
+    /// Last round.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// What the rounds are.
+    #[arg(long, value_enum, default_value = "fresh")]
+    pub kind: Kind,
+    /// Ask the model to think before every answer, in these words.
+    #[arg(long)]
+    pub thinking: Option<String>,
+    /// Most tokens of a thought, or of the model's judgement of its own answer.
+    #[arg(long, default_value_t = 256)]
+    pub reasoning_tokens: usize,
+    /// Who judges each answer before it is reviewed: `fixed:TEXT`, `scorer` (see --scorer) or `model:PATH`.
+    #[arg(long)]
+    pub feedback: Option<String>,
+    /// Scorer of texts: a saved one (.json), or toxic comments in Jigsaw's form (.csv) to learn one from.
+    #[arg(long)]
+    pub scorer: Option<PathBuf>,
+    /// Most tokens of an answer; default: 8 for questions, 125 for completions.
+    #[arg(long)]
+    pub tokens: Option<usize>,
+    /// Temperature of sampling; 0 is greedy.
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f64,
+    /// Draw from the k most probable tokens only.
+    #[arg(long)]
+    pub top_k: Option<usize>,
+    /// Draw from the most probable tokens that hold this share of the probability.
+    #[arg(long, default_value_t = 1.0)]
+    pub top_p: f64,
+    /// End an answer at this text; may be given more than once.
+    #[arg(long)]
+    pub stop: Vec<String>,
+    /// Which score decides between options.
+    #[arg(long, value_enum, default_value = "per-token")]
+    pub score: Score,
+    /// Leave out the oldest answers where a conversation outgrows the context, instead of failing.
+    #[arg(long)]
+    pub drop_oldest: bool,
+    /// Conversations side by side.
+    #[arg(long, default_value_t = 16)]
+    pub batch: usize,
+    /// Labelled statements for the probes: JSON lines as in data/moral_acts.jsonl, or Jigsaw's .csv.
+    #[arg(long, default_value = "data/moral_acts.jsonl")]
+    pub probe_data: PathBuf,
+    /// Most comments to draw from a .csv, as many of either label.
+    #[arg(long, default_value_t = 600)]
+    pub probe_texts: usize,
+    /// Comma-separated sites, read in every layer.
+    #[arg(long, default_value = "resid_post,attn_out,mlp_out")]
+    pub sites: String,
+    /// Strength of the probes' L2 penalty (1/C of scikit-learn); default: the width of the states.
+    #[arg(long)]
+    pub alpha: Option<f64>,
+    /// Seed of everything drawn: items, splits, answers, bootstrap, null.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for the results.
+    #[arg(long, default_value = "out/demo")]
+    pub out: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Task {
+    /// Questions with a biased and an undetermined option, from --data.
+    Bundled,
+    /// BBQ: ambiguous and disambiguated questions.
+    Bbq,
+    /// Winogender: which pronoun fills the gap?
+    Winogender,
+    /// Winogender: whom does the pronoun refer to?
+    WinogenderCoreference,
+    /// RealToxicityPrompts: how does the text go on?
+    Realtoxicity,
+}
+
+impl Task {
+    /// Its name in the grid of prompts.
+    pub fn in_grid(self) -> &'static str {
+        match self {
+            Task::Bundled | Task::Bbq => "bbq",
+            Task::Winogender | Task::WinogenderCoreference => "winogender",
+            Task::Realtoxicity => "real_toxicity_prompts",
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Context {
+    /// The context leaves the question open.
+    Ambiguous,
+    /// The context settles it.
+    Disambiguated,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Kind {
+    /// Round 1 is a fresh conversation with the instruction.
+    Fresh,
+    /// Every round reviews the answer before it, from the plain one on.
+    Revise,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Score {
+    Total,
+    PerToken,
+    PerByte,
+    Letter,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Weights {
+    F32,
+    Bf16,
+}
+
+impl Options {
+    pub fn precision(&self) -> Precision {
+        match self.precision {
+            Weights::F32 => Precision::F32,
+            Weights::Bf16 => Precision::Bf16,
+        }
+    }
+
+    pub fn kind(&self) -> RoundKind {
+        match self.kind {
+            Kind::Fresh => RoundKind::FreshInstructed,
+            Kind::Revise => RoundKind::Revise,
+        }
+    }
+
+    pub fn overflow(&self) -> Overflow {
+        match self.drop_oldest {
+            true => Overflow::DropOldest,
+            false => Overflow::Error,
+        }
+    }
+
+    pub fn score(&self) -> ScoreRule {
+        match self.score {
+            Score::Total => ScoreRule::Total,
+            Score::PerToken => ScoreRule::PerToken,
+            Score::PerByte => ScoreRule::PerByte,
+            Score::Letter => ScoreRule::Letter,
+        }
+    }
+
+    /// How answers of at most `tokens` tokens, unless the user says otherwise, are generated.
+    pub fn decoding(&self, tokens: usize) -> Decoding {
+        self.chosen(self.tokens.unwrap_or(tokens)).stop(self.stop.iter().cloned())
+    }
+
+    /// How thoughts are generated.
+    pub fn reasoning(&self) -> Decoding {
+        self.chosen(self.reasoning_tokens)
+    }
+
+    fn chosen(&self, tokens: usize) -> Decoding {
+        let mut decoding = Decoding::new(tokens).temperature(self.temperature).top_p(self.top_p).seed(self.seed);
+        if let Some(k) = self.top_k {
+            decoding = decoding.top_k(k);
+        }
+        decoding
+    }
+}
