@@ -91,14 +91,7 @@ impl StatementDirection {
             let (centre, spread) = super::bank::centre_and_spread(&projections);
             let decisions: Vec<f64> = projections.iter().map(|projection| projection - centre).collect();
             let evaluation = Evaluation::new(&decisions, labels.labels(), false, &resamples)?;
-            let fit = FitReport {
-                n_train: statements,
-                objective: None,
-                gradient_norm: None,
-                relative_gap: None,
-                solver_runs: 0,
-                converged: true,
-            };
+            let fit = FitReport::direct(statements);
             let weights = direction.unit().to_owned();
             let Standardiser { mean, scale, .. } = Standardiser::fit(rows);
             let affine = [-centre, centre, spread];

@@ -53,14 +53,7 @@ impl Estimator for MeanDifferenceProbe {
         let weights = &standardiser.scale * (&immoral - &moral);
         let midpoint = &standardiser.mean + &standardiser.scale * (immoral + moral) / 2.0;
         let intercept = -weights.dot(&midpoint);
-        let fit = FitReport {
-            n_train: labels.len(),
-            objective: None,
-            gradient_norm: None,
-            relative_gap: None,
-            solver_runs: 0,
-            converged: true,
-        };
+        let fit = FitReport::direct(labels.len());
         Ok(Linear { weights, intercept, fit })
     }
 }

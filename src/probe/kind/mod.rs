@@ -263,6 +263,13 @@ pub struct FitReport {
     pub converged: bool,
 }
 
+impl FitReport {
+    /// Of a rule that follows from its rows directly, without iterations.
+    pub fn direct(n_train: usize) -> Self {
+        FitReport { n_train, objective: None, gradient_norm: None, relative_gap: None, solver_runs: 0, converged: true }
+    }
+}
+
 /// A kind of linear probe. Splitting, evaluation and files are the same for every kind: see
 /// [`ProbeBank::fit`](super::ProbeBank::fit).
 pub trait Estimator: Sync {

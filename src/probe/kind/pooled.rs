@@ -73,14 +73,7 @@ impl Shrinkage {
         let (weights, intercept) = (weights / &scale, &midpoint);
         let intercept = -weights.dot(intercept);
         let (weights, intercept) = standardiser.to_raw(&weights, intercept);
-        let fit = FitReport {
-            n_train: labels.len(),
-            objective: None,
-            gradient_norm: None,
-            relative_gap: None,
-            solver_runs: 0,
-            converged: true,
-        };
+        let fit = FitReport::direct(labels.len());
         Ok(Pooled { weights, intercept, counts: [counts[1], counts[0]], fit })
     }
 
