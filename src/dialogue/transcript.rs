@@ -101,6 +101,16 @@ impl Transcript {
         message.and_then(|message| message.content.get(passage.span.start..passage.span.end)).unwrap_or_default()
     }
 
+    /// The conversation up to where the answer of `round` begins; `None` where no turn of the user is of that round.
+    pub fn before_answer(&self, round: usize) -> Option<Transcript> {
+        let asked = |passage: &&Passage| {
+            passage.round == round && self.messages.get(passage.turn).is_some_and(|turn| turn.role == Role::User)
+        };
+        let last = self.passages.iter().filter(asked).map(|passage| passage.turn).max()?;
+        let passages = self.passages.iter().filter(|passage| passage.turn <= last).cloned().collect();
+        Some(Transcript { messages: self.messages.get(..=last)?.to_vec(), passages })
+    }
+
     /// The conversation as the model reads it, by its own chat template, up to where its next answer begins, and
     /// where each named part lies among the tokens.
     ///

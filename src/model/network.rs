@@ -48,6 +48,17 @@ pub trait Network: Send + fmt::Debug {
         None
     }
 
+    /// What `part`, `[n, d]`, of the last residual stream `whole`, `[n, d]`, becomes behind the final norm, whose scale is
+    /// that of `whole`: the parts of a sum add up to its norm, less the norm's bias. `None` for a network that does
+    /// not say.
+    ///
+    /// # Errors
+    /// For tensors of another width.
+    fn final_norm_of_part(&self, part: &Tensor, whole: &Tensor) -> Result<Option<Tensor>> {
+        let _ = (part, whole);
+        Ok(None)
+    }
+
     /// The configuration, if the network is this crate's [`Decoder`].
     fn config(&self) -> Option<&DecoderConfig> {
         None
@@ -83,6 +94,10 @@ impl Network for Decoder {
 
     fn cache_holds_up_to(&self) -> Option<usize> {
         Decoder::config(self).rotation_changes_after()
+    }
+
+    fn final_norm_of_part(&self, part: &Tensor, whole: &Tensor) -> Result<Option<Tensor>> {
+        self.final_norm.forward_part(part, whole).map(Some)
     }
 
     fn config(&self) -> Option<&DecoderConfig> {
