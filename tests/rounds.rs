@@ -9,12 +9,12 @@ use std::sync::LazyLock;
 
 use common::{max_abs, max_difference, smollm, tiny};
 use probity::capture::{Pool, Readout};
-use probity::dialogue::{Conversation, Instruction, SelfCorrection, Study, Thinking, Transcript, NO_INSTRUCTION};
+use probity::dialogue::{Conversation, Instruction, Part, SelfCorrection, Study, Thinking, Transcript, NO_INSTRUCTION};
 use probity::generate::{Decoding, Session};
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::model::LogitsFor;
 use probity::task::ChoiceTask;
-use probity::text::{PadSide, Role, TokenBatch};
+use probity::text::{PadSide, Role, Text, TokenBatch};
 use probity::{Error, Model};
 use tch::Kind;
 
@@ -59,15 +59,6 @@ fn conversation<'s>(study: &'s Study, item: &str, instruction: &str) -> &'s Conv
     study.conversations.iter().find(|talk| talk.item == item && talk.instruction == instruction).unwrap()
 }
 
-/// The conversation up to where the answer of `round` begins.
-fn until_answer(talk: &Transcript, round: usize) -> Transcript {
-    let mut part = Transcript::new();
-    for message in &talk.messages()[..2 * round.max(1) - 1] {
-        part.say(message.role, message.content.clone());
-    }
-    part
-}
-
 #[test]
 fn conversations_have_the_turns_of_the_protocol() {
     let Some(study) = &*STUDY else { return };
@@ -104,7 +95,7 @@ fn history_reaches_the_model_once() {
     let Some(study) = &*STUDY else { return };
     let Some(model) = smollm() else { return };
     let talk = &conversation(study, "middle", "L1").transcript;
-    let text = model.template().unwrap().render(until_answer(talk, 3).messages(), true).unwrap();
+    let text = model.template().unwrap().render(talk.before_answer(3).unwrap().messages(), true).unwrap();
     assert_eq!(text.matches("shared a lift").count(), 1);
     assert_eq!(text.matches("<|im_start|>assistant").count(), 3, "two answers and the one to come");
     for message in &talk.messages()[..5] {
@@ -119,7 +110,7 @@ fn states_scores_and_answers_are_those_of_the_stored_conversations_alone() {
     let mut checked = 0;
     for round in study.rounds.iter().filter(|round| round.instruction != "neutral") {
         for (row, item) in study.items.iter().enumerate().filter(|(_, item)| item.id != "middle") {
-            let talk = until_answer(&conversation(study, &item.id, &round.instruction).transcript, round.round);
+            let talk = conversation(study, &item.id, &round.instruction).transcript.before_answer(round.round).unwrap();
             let prompt = talk.prompt(&model).unwrap().ids;
             let batch = TokenBatch::new(&[&prompt], PadSide::Right).unwrap();
             let alone: RefCell<BTreeMap<Address, Vec<f32>>> = RefCell::default();
@@ -222,5 +213,45 @@ fn protocols_that_cannot_be_run_are_refused() {
     ] {
         let error = protocol.run(&model, readout).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn parts_of_conversations_have_the_states_that_their_tokens_have() {
+    let Some(model) = smollm() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let study =
+        SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(2).run(&model, &readout()).unwrap();
+    let at = Site::ResidPost.at(4);
+    let parts = study.read_parts(&model, at, &()).unwrap();
+    let find = |instruction: &str, round: usize, part: Part| {
+        parts.iter().find(|found| (found.instruction.as_str(), found.round, found.part) == (instruction, round, part))
+    };
+    assert!(find("L1", 2, Part::Question).is_none(), "the question came up in round 1");
+    assert!(find(NO_INSTRUCTION, 0, Part::Instruction).is_none());
+    for (instruction, round, part) in
+        [(NO_INSTRUCTION, 0, Part::Question), ("L1", 1, Part::Instruction), ("neutral", 2, Part::Answer)]
+    {
+        let found = &find(instruction, round, part).unwrap().activations;
+        assert_eq!(found.ids().len(), study.items.len());
+        for (row, id) in found.ids().iter().enumerate() {
+            // What the conversation was in that round, by itself: later turns change nothing.
+            let talk = &conversation(&study, id, instruction).transcript;
+            let then = if part == Part::Answer { talk.clone() } else { talk.before_answer(round).unwrap() };
+            let prompt = then.closed(&model).unwrap();
+            let placed = prompt.of(part, round).next().unwrap();
+            let states = Readout::new(at, Pool::None)
+                .capture(
+                    &model,
+                    &[Text { rendered: true, span: Some(placed.span), ..Text::new("x", prompt.text.clone()) }],
+                )
+                .unwrap();
+            let mean = states.at(at).unwrap().mean_axis(ndarray::Axis(0)).unwrap();
+            let ours = found.at(at).unwrap().row(row).to_vec();
+            assert!(
+                max_difference(&ours, mean.as_slice().unwrap()) < 1e-4 * max_abs(&ours),
+                "{instruction} {round} {id}"
+            );
+        }
     }
 }

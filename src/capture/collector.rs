@@ -24,9 +24,10 @@ impl Collector {
         Collector { addresses, pool, outputs }
     }
 
-    /// Hooks that pool each batch row over its `columns` and put the results at the row numbers `targets`.
-    pub fn hooks(&mut self, columns: Vec<Range<usize>>, targets: Vec<usize>) -> Hooks<'_> {
-        let shared = std::rc::Rc::new((columns, targets));
+    /// Hooks that pool over spans, each the number of a batch row and a range of its columns, and put the results at the
+    /// row numbers `targets`.
+    pub fn hooks(&mut self, spans: Vec<(usize, Range<usize>)>, targets: Vec<usize>) -> Hooks<'_> {
+        let shared = std::rc::Rc::new((spans, targets));
         let pool = self.pool;
         let mut hooks = Hooks::new();
         for (&address, output) in self.addresses.iter().zip(&mut self.outputs) {

@@ -35,9 +35,10 @@ impl Pool {
         [Pool::Last, Pool::Mean, Pool::None].into_iter().find(|pool| pool.name() == name)
     }
 
-    /// Reduces `[b, t, d]` (or `[b, t, h, e]`, which is flattened) over the token range of each row:
-    /// `[b, d]`, or `[total tokens, d]` row after row. The result is f32, on the CPU, and shares no storage.
-    pub(crate) fn reduce(self, states: &Tensor, spans: &[Range<usize>]) -> Result<Tensor> {
+    /// Reduces `[b, t, d]` (or `[b, t, h, e]`, which is flattened) over spans, each the number of a row and a range of
+    /// its tokens: `[spans, d]`, or `[total tokens, d]` span after span. The result is f32, on the CPU, and shares no
+    /// storage.
+    pub(crate) fn reduce(self, states: &Tensor, spans: &[(usize, Range<usize>)]) -> Result<Tensor> {
         let size = states.size();
         let &[batch, tokens, ..] = size.as_slice() else { return Err(not_by_token(&size)) };
         let states = states.f_reshape([batch, tokens, -1])?;
@@ -46,23 +47,35 @@ impl Pool {
         let pooled = match self {
             Pool::Last | Pool::None => {
                 let mut rows = Vec::new();
-                for (row, span) in spans.iter().enumerate() {
+                for (row, span) in spans {
                     let first = if self == Pool::Last { span.end.saturating_sub(1) } else { span.start };
-                    rows.extend((first..span.end).map(|token| row as i64 * tokens + token as i64));
+                    rows.extend((first..span.end).map(|token| *row as i64 * tokens + token as i64));
                 }
                 let rows = Tensor::f_from_slice(&rows)?.f_to_device(device)?;
                 states.f_view([batch * tokens, width])?.f_index_select(0, &rows)?.f_to_kind(Kind::Float)?
             }
             Pool::Mean => {
-                let mut weights = vec![0f32; (batch * tokens) as usize];
-                for (row, span) in spans.iter().enumerate() {
-                    let start = row * tokens as usize;
-                    if let Some(cells) = weights.get_mut(start + span.start..start + span.end) {
-                        cells.fill(1.0 / span.len() as f32);
+                // One product where every row has one span, as it mostly is; else the rows' spans one by one.
+                let plain = spans.len() as i64 == batch && spans.iter().enumerate().all(|(at, (row, _))| at == *row);
+                let states = states.f_to_kind(Kind::Float)?;
+                if plain {
+                    let mut weights = vec![0f32; (batch * tokens) as usize];
+                    for (row, span) in spans {
+                        let start = row * tokens as usize;
+                        if let Some(cells) = weights.get_mut(start + span.start..start + span.end) {
+                            cells.fill(1.0 / span.len() as f32);
+                        }
                     }
+                    let weights = Tensor::f_from_slice(&weights)?.f_view([batch, 1, tokens])?.f_to_device(device)?;
+                    weights.f_bmm(&states)?.f_squeeze_dim(1)?
+                } else {
+                    let mean = |(row, span): &(usize, Range<usize>)| {
+                        let rows =
+                            states.f_select(0, *row as i64)?.f_narrow(0, span.start as i64, span.len() as i64)?;
+                        Ok(rows.f_mean_dim(&[0i64][..], false, Kind::Float)?)
+                    };
+                    Tensor::f_stack(&spans.iter().map(mean).collect::<Result<Vec<_>>>()?, 0)?
                 }
-                let weights = Tensor::f_from_slice(&weights)?.f_view([batch, 1, tokens])?.f_to_device(device)?;
-                weights.f_bmm(&states.f_to_kind(Kind::Float)?)?.f_squeeze_dim(1)?
             }
         };
         Ok(pooled.f_to_device(Device::Cpu)?)

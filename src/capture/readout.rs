@@ -1,6 +1,7 @@
 //! What to read, and reading it from plain texts.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::collector::Collector;
@@ -68,7 +69,8 @@ impl Readout {
         }
     }
 
-    /// Reads all texts. Rows come in the order of the texts, whatever the batching.
+    /// Reads all texts. Rows come in the order of the texts, whatever the batching. Texts with the same tokens are run
+    /// once, so that several spans of a text cost no more than one.
     ///
     /// # Errors
     /// [`Error::TextLength`] for a text that is empty or longer than the context, before anything is run;
@@ -102,8 +104,9 @@ impl Readout {
         progress.begin("reading hidden states", texts.len() as u64);
         let start = prefix.map(|prefix| Start::read(model, prefix)).transpose()?;
         let skipped = prefix.map_or(0, <[u32]>::len);
-        for batch in batches(&encoded, self.batch_tokens) {
-            let ids: Vec<&[u32]> = batch.iter().map(|&text| &encoded[text].ids[skipped..]).collect();
+        let distinct = distinct(&encoded);
+        for batch in batches(&encoded, &distinct, self.batch_tokens) {
+            let ids: Vec<&[u32]> = batch.iter().map(|texts| &encoded[texts[0]].ids[skipped..]).collect();
             tracing::debug!(texts = batch.len(), shared = skipped, "reading a batch");
             let (input, mut cache) = match &start {
                 Some(start) => {
@@ -112,16 +115,17 @@ impl Readout {
                 }
                 None => (TokenBatch::new(&ids, self.pad)?, None),
             };
-            let column = |(&text, row): (&usize, &Range<usize>)| {
+            let column = |text: usize, row: usize| {
                 // Only a span's unread beginning can lie in the shared part.
-                let at = |token: usize| row.start + token.saturating_sub(skipped);
-                at(spans[text].start)..at(spans[text].end)
+                let at = |token: usize| input.rows[row].start + token.saturating_sub(skipped);
+                (row, at(spans[text].start)..at(spans[text].end))
             };
-            let columns = batch.iter().zip(&input.rows).map(column).collect();
-            let targets = batch.iter().flat_map(|&text| offsets[text]..offsets[text + 1]).collect();
+            let texts = || batch.iter().enumerate().flat_map(|(row, texts)| texts.iter().map(move |&text| (text, row)));
+            let columns = texts().map(|(text, row)| column(text, row)).collect();
+            let targets = texts().flat_map(|(text, _)| offsets[text]..offsets[text + 1]).collect();
             let mut hooks = collector.hooks(columns, targets);
             model.network().forward(&input, cache.as_mut(), &mut hooks, LogitsFor::None)?;
-            progress.advance(batch.len() as u64);
+            progress.advance(texts().count() as u64);
         }
 
         let mut activations = Activations::new(texts.iter().map(|text| text.id.clone()))
@@ -239,18 +243,35 @@ fn span(text: &Text, encoded: &Encoded) -> Result<Range<usize>> {
     Ok(tokens)
 }
 
-/// Texts of like length together, so that little is padded: text numbers, longest batch first.
-fn batches(encoded: &[Encoded], budget: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..encoded.len()).collect();
-    order.sort_by_key(|&text| std::cmp::Reverse(encoded[text].ids.len()));
-    let mut batches: Vec<Vec<usize>> = Vec::new();
+/// Numbers of texts with the same tokens, together.
+fn distinct(encoded: &[Encoded]) -> Vec<Vec<usize>> {
+    let mut places: HashMap<&[u32], usize> = HashMap::new();
+    let mut distinct: Vec<Vec<usize>> = Vec::new();
+    for (text, tokens) in encoded.iter().enumerate() {
+        match places.entry(&tokens.ids) {
+            Entry::Occupied(place) => distinct[*place.get()].push(text),
+            Entry::Vacant(place) => {
+                place.insert(distinct.len());
+                distinct.push(vec![text]);
+            }
+        }
+    }
+    distinct
+}
+
+/// Texts of like length together, so that little is padded; longest batch first.
+fn batches<'d>(encoded: &[Encoded], distinct: &'d [Vec<usize>], budget: usize) -> Vec<Vec<&'d [usize]>> {
+    let length = |texts: &[usize]| texts.first().map_or(0, |&text| encoded[text].ids.len());
+    let mut order: Vec<&[usize]> = distinct.iter().map(Vec::as_slice).collect();
+    order.sort_by_key(|texts| std::cmp::Reverse(length(texts)));
+    let mut batches: Vec<Vec<&[usize]>> = Vec::new();
     let mut widest = 0;
-    for text in order {
+    for texts in order {
         match batches.last_mut() {
-            Some(batch) if (batch.len() + 1) * widest <= budget => batch.push(text),
+            Some(batch) if (batch.len() + 1) * widest <= budget => batch.push(texts),
             _ => {
-                widest = encoded[text].ids.len();
-                batches.push(vec![text]);
+                widest = length(texts);
+                batches.push(vec![texts]);
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::capture::Collector;
 use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::hook::Hooks;
 use crate::task::{Item, OptionScore, Said};
-use crate::text::Role;
+use crate::text::{Role, TokenBatch};
 use crate::{Error, Model, Result};
 
 /// Conversations about some of the items, around one session: what a turn shares with what the session has
@@ -107,7 +107,8 @@ impl<'m, I: Item> Table<'m, I> {
         let room: Vec<usize> = options.iter().map(|options| longest(options).max(decoding.max_tokens())).collect();
         let (prompts, dropped) = self.prompts(talks, &room)?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-        self.session.read(&prompts, |batch| collector.hooks(batch.rows.clone(), self.rows.to_vec()))?;
+        let spans = |batch: &TokenBatch| batch.rows.iter().cloned().enumerate().collect();
+        self.session.read(&prompts, |batch| collector.hooks(spans(batch), self.rows.to_vec()))?;
         let scores = self.scores(&options)?;
         let generated = self.session.generate_with(decoding, &self.keys(turn, "answer"), |_| Hooks::new())?;
 
