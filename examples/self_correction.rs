@@ -94,7 +94,8 @@ fn run(options: &Options) -> Result<()> {
     let study = study.run_with(&model, &readout, &bars)?;
     drop(bars);
     let levels = Levels::of(&study, &probes)?;
-    let report = Analysis::default().seed(options.seed).run(&study, &probes, &levels)?;
+    let analysis = Analysis::default().seed(options.seed);
+    let report = analysis.run(&study, analysis.choices(&study, None)?, &probes, &levels)?;
 
     report.write_dir(&options.out)?;
     levels.write_csv(options.out.join("levels.csv"))?;
@@ -106,8 +107,8 @@ fn run(options: &Options) -> Result<()> {
 
 fn summarise(report: &Report, out: &Path, started: Instant) {
     println!("{:<9} {:>5}  {:<22} {:<22}", "asked", "round", "accuracy", "names no single option");
-    for row in report.behaviour.iter().filter(|row| row.condition.is_none() && row.measure == Measure::Accuracy) {
-        let invalid = report.behaviour.iter().find(|other| {
+    for row in report.behaviour.rows.iter().filter(|row| row.condition.is_none() && row.measure == Measure::Accuracy) {
+        let invalid = report.behaviour.rows.iter().find(|other| {
             (&other.instruction, other.round, other.condition, other.measure)
                 == (&row.instruction, row.round, None, Measure::Invalid)
         });
