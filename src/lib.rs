@@ -23,8 +23,9 @@
 //!     .rounds(3)
 //!     .run(&model, &readout)?;
 //! let levels = Levels::of(&study, &probes)?;
-//! let report = Analysis::default().seed(7).run(&study, &probes, &levels)?;
-//! report.write_dir("out")?; // report.html, report.json
+//! let analysis = Analysis::default().seed(7);
+//! let behaviour = analysis.choices(&study, None)?;
+//! analysis.run(&study, behaviour, &probes, &levels)?.write_dir("out")?; // report.html, report.json
 //! # Ok(())
 //! # }
 //! ```

@@ -9,11 +9,13 @@ use probity::generate::{Continuation, End};
 use probity::scorer::TextScorer;
 use probity::stats::{fisher_interval, mcnemar_exact, wilson, ClusterBootstrap};
 use probity::task::metric::{
-    majority_vote, oracle_stop, Abstention, AnswerFlow, BiasScores, Convergence, Edit, EditKind, Edits, GainByRank,
-    PronounScores, RiskCoverage, SelfDistinguish, Side, State, ToxicityScores, Trial,
+    majority_vote, oracle_stop, Abstention, AnswerFlow, BiasScores, Chosen, Convergence, Edit, EditKind, Edits,
+    GainByRank, Measured, OracleStop, PositionBias, PronounScores, RiskCoverage, SelfDistinguish, Side, State,
+    ToxicityScores, Trial,
 };
 use probity::task::{
-    Answer, Bbq, ChoiceItem, ChoiceTask, Condition, Occupation, OptionScore, Polarity, Said, Winogender,
+    Answer, AnsweredRound, Bbq, ChoiceItem, ChoiceTask, Completion, Condition, Continued, Measurement, Occupation,
+    OptionScore, Polarity, Said, Winogender,
 };
 use probity::Result;
 use serde_json::Value;
@@ -33,6 +35,7 @@ fn item(id: &str, label: usize, biased: usize, unknown: usize) -> ChoiceItem {
         label,
         biased: Some(biased),
         unknown: Some(unknown),
+        rotation: None,
     }
 }
 
@@ -279,6 +282,8 @@ fn convergence_votes_and_the_oracle_by_hand() {
     let items: Vec<ChoiceItem> = ["a", "b", "c", "d", "e"].iter().map(|id| item(id, 1, 0, 2)).collect();
     assert_eq!(oracle_stop(&items, &rounds).unwrap(), [Some(1), Some(1), Some(1), Some(1), NOBODY]);
     assert!(oracle_stop(&items, &[]).is_err());
+    let stop = OracleStop::of(&items, &rounds, &resamples(&items)).unwrap();
+    assert_eq!((stop.accuracy.estimate, stop.last.estimate, stop.lost.estimate), (0.8, 0.4, 0.4));
 
     let samples = [vec![Some(0), Some(1), Some(1), Some(0)], vec![NOBODY, Some(2), NOBODY, Some(1)], vec![NOBODY; 4]];
     assert_eq!(majority_vote(&samples, 3).unwrap(), [Some(1), Some(2), NOBODY]);
@@ -369,4 +374,219 @@ fn telling_apart_by_hand() {
     assert_eq!(found.accuracy_if_consistent.unwrap().interval.estimate, 0.5);
     // 0.5, 1, 0.5, 1
     assert_eq!(found.first.unwrap().interval.estimate, 0.75);
+}
+
+#[test]
+fn rotations_keep_their_marks() {
+    let two = ChoiceItem { options: vec!["yes".into(), "no".into()], unknown: None, ..item("b", 0, 1, 2) };
+    let task = ChoiceTask::new("two", vec![item("a", 1, 0, 2), two]).unwrap();
+    let turned = task.clone().rotations().unwrap();
+    assert_eq!((turned.items().len(), turned.sha256()), (5, task.sha256()));
+    let ids: Vec<&str> = turned.items().iter().map(|item| item.id.as_str()).collect();
+    assert_eq!(ids, ["a", "a/order1", "a/order2", "b", "b/order1"]);
+    let orders: Vec<(usize, Option<usize>, Option<usize>, &str)> =
+        turned.items().iter().map(|item| (item.label, item.biased, item.unknown, item.options[0].as_str())).collect();
+    let expected = [
+        (1, Some(0), Some(2), "the first one"),
+        (0, Some(2), Some(1), "the second one"),
+        (2, Some(1), Some(0), "not known"),
+        (0, Some(1), None, "yes"),
+        (1, Some(0), None, "no"),
+    ];
+    assert_eq!(orders, expected);
+    for (copy, original) in turned.items().iter().zip([0, 0, 0, 1, 1].map(|at| &task.items()[at])) {
+        let rotation = copy.rotation.as_ref().unwrap();
+        assert_eq!((&rotation.of, &copy.group), (&original.id, &original.group));
+        assert_eq!(copy.options[copy.label], original.options[original.label]);
+        let again: ChoiceItem = serde_json::from_str(&serde_json::to_string(copy).unwrap()).unwrap();
+        assert_eq!(again, *copy);
+    }
+    assert_eq!(turned.clone().rotations().unwrap(), turned, "copies are not copied again");
+    let clash = ChoiceTask::new("clash", vec![item("a", 1, 0, 2), item("a/order1", 1, 0, 2)]).unwrap();
+    assert!(clash.rotations().unwrap_err().to_string().contains("a/order1"));
+    let plain: Value = serde_json::to_value(item("a", 1, 0, 2)).unwrap();
+    assert!(plain.get("rotation").is_none() && serde_json::from_value::<ChoiceItem>(plain).unwrap().rotation.is_none());
+}
+
+#[test]
+fn position_bias_by_hand() {
+    let task = ChoiceTask::new("two", vec![item("a", 1, 0, 2), item("b", 0, 1, 2)]).unwrap().rotations().unwrap();
+    let items = task.items();
+    // "a": the second option in every order (places 1, 0, 2). "b": always the first place.
+    let chosen = [Some(1), Some(0), Some(2), Some(0), Some(0), Some(0)];
+    let found = PositionBias::of(items, &chosen, &resamples(items)).unwrap();
+    let shares: Vec<f64> = found.positions.iter().map(|place| place.share.unwrap().interval.estimate).collect();
+    [4.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0].iter().zip(shares).for_each(|(expected, found)| close(found, *expected));
+    assert!(found.positions.iter().all(|place| place.expected == Some(1.0 / 3.0) && place.right_here == 2));
+    // Right options: "a" at 1, 0, 2 (all met), "b" at 0, 2, 1 (met at 0 alone).
+    let right: Vec<f64> = found.positions.iter().map(|place| place.accuracy.unwrap().interval.estimate).collect();
+    assert_eq!(right, [1.0, 0.5, 0.5]);
+    assert_eq!((found.rotated, found.consistent.unwrap().interval.estimate), (2, 0.5));
+    // An answer that names nothing is at no place, and what it belongs to is not consistent.
+    let found =
+        PositionBias::of(items, &[NOBODY, Some(0), Some(2), Some(0), Some(0), Some(0)], &resamples(items)).unwrap();
+    assert_eq!((found.positions[0].answers, found.consistent.unwrap().interval.estimate), (5, 0.0));
+    close(found.positions[0].share.unwrap().interval.estimate, 0.8);
+    // Nothing can be said of consistency where an order is missing, or without rotations.
+    let part = PositionBias::of(&items[..2], &chosen[..2], &resamples(&items[..2])).unwrap();
+    assert_eq!((part.rotated, part.consistent), (0, None));
+    let silent = PositionBias::of(&items[..1], &[NOBODY], &resamples(&items[..1])).unwrap();
+    assert!(silent.positions[0].share.is_none() && silent.positions[0].expected.is_none());
+    // Items of two and of four options: place 3 exists for one of them.
+    let four = ChoiceItem { options: ["a", "b", "c", "d"].map(str::to_owned).to_vec(), ..item("c", 3, 0, 2) };
+    let two = ChoiceItem { options: vec!["yes".into(), "no".into()], unknown: None, ..item("d", 0, 1, 2) };
+    let mixed = [four, two];
+    let found = PositionBias::of(&mixed, &[Some(3), Some(0)], &resamples(&mixed)).unwrap();
+    assert_eq!((found.positions[0].answers, found.positions[0].expected), (2, Some(0.375)));
+    assert_eq!((found.positions[3].answers, found.positions[3].expected), (1, Some(0.25)));
+}
+
+fn find<'r, T>(rows: &'r [Measured<T>], key: (&str, usize), chosen: Option<Chosen>, category: Option<&str>) -> &'r T {
+    let mut found = rows.iter().filter(|row| {
+        (row.instruction.as_str(), row.round) == key && row.chosen == chosen && row.category.as_deref() == category
+    });
+    let row = found.next().unwrap_or_else(|| panic!("no row of {key:?}"));
+    assert!(found.next().is_none(), "two rows of {key:?}");
+    &row.result
+}
+
+/// Answers that choose these options and say nothing.
+fn choosing(items: &[ChoiceItem], options: &[usize]) -> Vec<Answer> {
+    let choose = |(item, &option): (&ChoiceItem, &usize)| {
+        let mut probabilities = [0.2; 3];
+        probabilities[option] = 0.6;
+        answer(item, probabilities)
+    };
+    items.iter().zip(options).map(choose).collect()
+}
+
+#[test]
+fn a_study_of_choices_is_measured_whole() {
+    let mut items = vec![item("a", 1, 0, 2), item("b", 1, 0, 2), item("c", 2, 0, 2), item("d", 2, 0, 2)];
+    for item in &mut items[2..] {
+        item.category = "sex".to_owned();
+    }
+    let answers =
+        [[0, 1, 0, 2], [0, 1, 0, 2], [0, 1, 2, 0], [1, 1, 0, 2], [1, 0, 2, 2]].map(|of| choosing(&items, &of));
+    let conditions = [("none", 0), ("calm", 1), ("calm", 2), ("L1", 1), ("L1", 2)];
+    let rounds: Vec<AnsweredRound<'_>> = conditions
+        .iter()
+        .zip(&answers)
+        .map(|(&(instruction, round), answers)| AnsweredRound { instruction, round, answers })
+        .collect();
+    let measurement = Measurement::default().draws(200).seed(1).controls([("L1".to_owned(), "calm".to_owned())]);
+    let found = measurement.choices(&items, &rounds).unwrap();
+
+    assert_eq!((found.outcome.name.as_str(), found.outcome.series.len()), ("accuracy", 5));
+    assert_eq!(found.outcome.series("L1", 2).unwrap(), [1.0, 0.0, 1.0, 1.0]);
+    let gain = found.outcome.gain(("calm", 2), ("L1", 2), 200, 0).unwrap().unwrap();
+    // (1, 0, 1, 1) minus (0, 1, 1, 0)
+    assert_eq!(gain.estimate, 0.25);
+    assert_eq!(found.outcome.gain(("calm", 3), ("L1", 2), 200, 0).unwrap(), None);
+
+    let scored = Some(Chosen::Scored);
+    let all = find(&found.bias, ("L1", 2), scored, None);
+    // Of two settled items one follows the stereotype: 2 * 1/2 - 1.
+    assert_eq!(all.disambiguated.as_ref().unwrap().score.interval.estimate, 0.0);
+    let by_hand =
+        BiasScores::of(&items, &answers[4].iter().map(|a| Some(a.scored)).collect::<Vec<_>>(), &resamples(&items));
+    assert_eq!(all, &by_hand.unwrap(), "the same draws where the seed is the same");
+    let sex = find(&found.bias, ("none", 0), scored, Some("sex"));
+    assert!(sex.disambiguated.is_none());
+    // (1 - 1/2) (2 * 1/1 - 1)
+    assert_eq!(sex.ambiguous.as_ref().unwrap().score.interval.estimate, 0.5);
+    // Nothing was said, so that no text names an option.
+    let read = find(&found.bias, ("L1", 2), Some(Chosen::Read), None).disambiguated.as_ref().unwrap();
+    assert_eq!((read.non_unknown, read.accuracy.interval.estimate), (0, 0.0));
+    assert_eq!(found.bias.len(), 5 * 2 * 3);
+
+    assert_eq!(find(&found.abstention, ("L1", 2), scored, None).rate.unwrap().interval.estimate, 0.5);
+    // All as sure: the error rate.
+    close(find(&found.risk_coverage, ("none", 0), scored, None).interval.estimate, 0.5);
+    assert_eq!(find(&found.position, ("none", 0), scored, None).positions[0].share.unwrap().interval.estimate, 0.5);
+    let flow = find(&found.flows, ("L1", 2), scored, None);
+    // a and c become right, b is lost, d stays.
+    assert_eq!((flow.gained, flow.lost, flow.changed), (2, 1, 3));
+    assert!(found.flows.iter().all(|row| row.from == Some(0) && row.round == 2));
+    let ranks = find(&found.ranks, ("L1", 2), scored, None);
+    assert_eq!(found.ranks.len(), 1, "the control has no control");
+    // Right at first: b (lost; the control keeps it) and d (kept; the control loses it).
+    assert_eq!((ranks.ranks[0].items, ranks.ranks[0].gain.interval.estimate), (2, 0.0));
+    let settled = find(&found.convergence, ("L1", 2), scored, None);
+    // Rounds 0, 1, 2: a 0 1 1, b 1 1 0, c 0 0 2, d 2 2 2.
+    assert_eq!(settled.rounds, [Some(1), None, None, Some(0)]);
+    let oracle = find(&found.oracle, ("L1", 2), scored, None);
+    assert_eq!((oracle.accuracy.estimate, oracle.last.estimate), (1.0, 0.75));
+    assert!(found.pronouns.is_empty() && found.toxicity.is_empty() && found.edits.is_empty());
+
+    // Nothing is measured that the items or the rounds do not allow.
+    let bare: Vec<ChoiceItem> =
+        items.iter().map(|item| ChoiceItem { condition: None, unknown: None, biased: None, ..item.clone() }).collect();
+    let found = measurement.choices(&bare, &rounds[1..2]).unwrap();
+    assert!(found.bias.is_empty() && found.abstention.is_empty() && found.flows.is_empty());
+    assert!(found.ranks.is_empty() && found.convergence.is_empty());
+    assert_eq!(found.risk_coverage.len(), 1);
+    let short = [AnsweredRound { instruction: "L1", round: 1, answers: &answers[0][..3] }];
+    assert!(measurement.choices(&items, &short).unwrap_err().to_string().contains("L1 round 1"));
+    assert!(measurement.choices(&[], &[]).is_err());
+}
+
+#[test]
+fn a_study_of_texts_is_measured_whole() {
+    let text = |id: &str, group: &str, category: &str| Completion {
+        id: id.into(),
+        group: group.into(),
+        category: category.into(),
+        text: "It was".into(),
+        toxicity: None,
+        challenging: false,
+    };
+    let items = [text("a", "g", "mild"), text("b", "g", "mild"), text("c", "h", "sharp")];
+    let said = |texts: [&str; 3]| -> Vec<Continued> {
+        let continued = |(item, text): (&Completion, &str)| Continued {
+            item: item.id.clone(),
+            text: text.to_owned(),
+            end: End::Length,
+            rationale: None,
+            dropped_turns: 0,
+        };
+        items.iter().zip(texts).map(continued).collect()
+    };
+    let answers = [
+        said(["vile", "fine", "vile"]),
+        said(["a vile day", "fine", "vile"]),
+        said(["a vile day but calm", "fine", "vile"]),
+        said(["a vile day but calm", "fine", "calm"]),
+    ];
+    let rounds: Vec<AnsweredRound<'_, Continued>> = answers
+        .iter()
+        .enumerate()
+        .map(|(round, answers)| AnsweredRound { instruction: if round > 0 { "L1" } else { "none" }, round, answers })
+        .collect();
+    let found = Measurement::default().draws(200).completions(&items, &rounds, &Vile).unwrap();
+    assert_eq!(found.outcome.name, "minus toxicity");
+    assert_eq!(found.outcome.series("L1", 3).unwrap(), [-0.75, -0.25, -0.25]);
+    close(found.outcome.gain(("none", 0), ("L1", 3), 200, 0).unwrap().unwrap().estimate, 0.5 / 3.0);
+    close(find(&found.toxicity, ("none", 0), None, None).toxic.estimate, 2.0 / 3.0);
+    assert_eq!(find(&found.toxicity, ("L1", 3), None, Some("mild")).mean.estimate, 0.5);
+    assert_eq!(find(&found.toxicity, ("L1", 3), None, Some("sharp")).prompts, 1);
+    let steps: Vec<(Option<usize>, usize)> = found.edits.iter().map(|row| (row.from, row.round)).collect();
+    assert_eq!(steps, [(Some(0), 1), (Some(1), 2), (Some(2), 3), (Some(1), 3)]);
+    close(found.edits[1].result.appended.estimate, 1.0 / 3.0);
+    assert_eq!(found.edits[3].result.append_only.unwrap().interval.estimate, 0.5);
+    assert_eq!(found.edits[3].result.removed_toxicity.unwrap().interval.estimate, 0.75);
+    assert!(found.rows.is_empty() && found.bias.is_empty() && !found.is_empty());
+
+    /// Says more than there is to say.
+    struct Loud;
+    impl TextScorer for Loud {
+        fn name(&self) -> &str {
+            "loud"
+        }
+        fn score(&self, texts: &[&str]) -> Result<Vec<f64>> {
+            Ok(vec![2.0; texts.len()])
+        }
+    }
+    let error = Measurement::default().completions(&items, &rounds, &Loud).unwrap_err();
+    assert!(error.to_string().contains("0 to 1"), "{error}");
 }

@@ -60,6 +60,7 @@ fn questions() -> Vec<ChoiceItem> {
         label: if row.is_multiple_of(2) { 2 } else { 0 },
         biased: Some(1),
         unknown: Some(2),
+        rotation: None,
     };
     (0..ITEMS).map(item).collect()
 }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use common::{max_abs, max_difference, smollm, tiny};
 use probity::capture::{Pool, Readout};
-use probity::dialogue::{Conversation, Instruction, Part, SelfCorrection, Study, Thinking, Transcript, NO_INSTRUCTION};
+use probity::dialogue::{Conversation, Instruction, Part, SelfCorrection, Study, Thinking, NO_INSTRUCTION};
 use probity::generate::{Decoding, Session};
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::model::LogitsFor;

@@ -116,6 +116,67 @@ pub struct PromptCell {
     pub paraphrase: usize,
 }
 
+impl PromptCell {
+    /// Names of the neutral instructions that the one of this name may be compared with, the nearest first: its own
+    /// cell; L1 in place of its specificity; the first wording; its benchmark's plain one; `neutral`. `None` for an
+    /// instruction that is itself neutral. A part that names nothing stands for a benchmark of one's own; of a
+    /// name that is no cell at all only `neutral` is near.
+    ///
+    /// ```
+    /// use probity::dialogue::PromptCell;
+    /// let near = PromptCell::neutral("winogender/L2/cot").unwrap();
+    /// assert_eq!(near, ["winogender/L2/neutral/cot", "winogender/neutral/cot", "winogender/neutral", "neutral"]);
+    /// assert_eq!(PromptCell::neutral("L2/neutral"), None);
+    /// ```
+    pub fn neutral(name: &str) -> Option<Vec<String>> {
+        let plain = PromptCell { stance: Stance::Neutral, ..PromptCell::default() };
+        let mut unknown = Vec::new();
+        let mut cell = PromptCell::default();
+        for part in name.split('/') {
+            if !cell.take(part) {
+                unknown.push(part);
+            }
+        }
+        if cell.stance == Stance::Neutral {
+            return None;
+        }
+        match unknown.as_slice() {
+            [] => {}
+            [benchmark] => cell.benchmark = (*benchmark).to_owned(),
+            _ => return Some(vec![plain.to_string()]),
+        }
+        cell.stance = Stance::Neutral;
+        let l1 = PromptCell { specificity: plain.specificity, ..cell.clone() };
+        let first = PromptCell { paraphrase: 0, ..l1.clone() };
+        let own = PromptCell { benchmark: cell.benchmark.clone(), ..plain.clone() };
+        let mut names: Vec<String> = Vec::new();
+        for name in [cell, l1, first, own, plain].map(|cell| cell.to_string()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Some(names)
+    }
+
+    /// Takes up a part of a name, other than the benchmark; tells whether it knows it.
+    fn take(&mut self, part: &str) -> bool {
+        if let Some(&level) = Specificity::ALL.iter().find(|level| level.name() == part) {
+            self.specificity = level;
+        } else if let Some(&stance) = Stance::ALL.iter().find(|stance| stance.name() == part) {
+            self.stance = stance;
+        } else if let Some(&source) = FeedbackSource::ALL.iter().find(|source| source.name() == part) {
+            self.feedback = source;
+        } else if part == "cot" {
+            self.chain_of_thought = true;
+        } else if let Some(number) = part.strip_prefix('p').and_then(|number| number.parse().ok()) {
+            self.paraphrase = number;
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
 impl Default for PromptCell {
     fn default() -> Self {
         PromptCell {
@@ -267,17 +328,10 @@ impl PromptGrid {
     pub fn parse(&self, text: &str) -> Result<PromptCell> {
         let mut cell = PromptCell::default();
         for part in text.split('/') {
-            if let Some(&level) = Specificity::ALL.iter().find(|level| level.name() == part) {
-                cell.specificity = level;
-            } else if let Some(&stance) = Stance::ALL.iter().find(|stance| stance.name() == part) {
-                cell.stance = stance;
-            } else if let Some(&source) = FeedbackSource::ALL.iter().find(|source| source.name() == part) {
-                cell.feedback = source;
-            } else if part == "cot" {
-                cell.chain_of_thought = true;
-            } else if let Some(number) = part.strip_prefix('p').and_then(|number| number.parse().ok()) {
-                cell.paraphrase = number;
-            } else if self.benchmarks.contains_key(part) {
+            if cell.take(part) {
+                continue;
+            }
+            if self.benchmarks.contains_key(part) {
                 cell.benchmark = part.to_owned();
             } else {
                 let known = Specificity::ALL.iter().map(|level| level.name());

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::levels::MeanState;
-use super::{Levels, Metric, NullSummary, NEUTRAL};
+use super::{Levels, Metric, NullSummary};
 use crate::hook::Address;
 use crate::stats::{check_level, percentile_interval, random_directions, ClusterBootstrap, Interval, MAX_DRAWS};
 use crate::{Error, Result};
@@ -23,12 +23,12 @@ pub struct Comparison {
     null_draws: usize,
     level: f64,
     seed: u64,
-    neutral: String,
+    neutral: Option<String>,
 }
 
 impl Default for Comparison {
     fn default() -> Self {
-        Comparison { draws: 2_000, null_draws: 1_000, level: 0.95, seed: 0, neutral: NEUTRAL.to_owned() }
+        Comparison { draws: 2_000, null_draws: 1_000, level: 0.95, seed: 0, neutral: None }
     }
 }
 
@@ -127,9 +127,9 @@ impl Comparison {
         self
     }
 
-    /// Sets the name of the neutral instruction, default [`NEUTRAL`].
+    /// Sets the name of the neutral instruction, one for all. Default: for each the nearest, [`Levels::neutral_of`].
     pub fn neutral(mut self, instruction: impl Into<String>) -> Self {
-        self.neutral = instruction.into();
+        self.neutral = Some(instruction.into());
         self
     }
 
@@ -174,9 +174,11 @@ impl Comparison {
         let instructed = levels.conditions.iter().enumerate().filter(|(_, condition)| condition.round > 0);
         instructed
             .flat_map(|(index, condition)| {
-                let neutral = (condition.instruction != self.neutral)
-                    .then(|| levels.condition(&self.neutral, condition.round))
-                    .flatten();
+                let neutral = match &self.neutral {
+                    Some(name) => Some(name.as_str()).filter(|&name| name != condition.instruction),
+                    None => levels.neutral_of(&condition.instruction, condition.round),
+                };
+                let neutral = neutral.and_then(|name| levels.condition(name, condition.round));
                 let pair =
                     move |base: Option<usize>, against| base.map(|base| Pair { condition: index, base, against });
                 [pair(plain, Against::Round0), pair(neutral, Against::Neutral)].into_iter().flatten()

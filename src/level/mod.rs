@@ -52,5 +52,18 @@ pub use null::NullSummary;
 pub use score::RoundStates;
 pub use verdict::{Verdict, VerdictKind, VerdictRule};
 
-/// Name of the instruction that controls for being asked again: as long, without a moral word.
+use crate::dialogue::PromptCell;
+
+/// Name of the plainest instruction that controls for being asked again: as long, without a moral word. An instruction
+/// is compared with the nearest of that kind: [`Levels::neutral_of`].
 pub const NEUTRAL: &str = "neutral";
+
+impl Levels {
+    /// The neutral instruction that an instruction is compared with in a round: the nearest by
+    /// [`PromptCell::neutral`] that has this round. `None` for one that is neutral itself, or where there is none.
+    pub fn neutral_of(&self, instruction: &str, round: usize) -> Option<&str> {
+        let near = PromptCell::neutral(instruction)?;
+        let found = near.iter().find_map(|name| self.condition(name, round))?;
+        self.conditions.get(found).map(|condition| condition.instruction.as_str())
+    }
+}

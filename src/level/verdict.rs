@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::change::check_null_draws;
 use super::checks::{behavioural_gain, check, index_of, mean, probe_valid, stacked, unknown, Check, MIN_GROUPS};
 use super::null::rotation_null;
-use super::{Levels, Metric, NEUTRAL};
+use super::{Levels, Metric};
+use crate::dialogue::PromptCell;
 use crate::hook::Address;
 use crate::probe::{Probe, ProbeBank};
 use crate::stats::{percentile_interval, quantile, ClusterBootstrap, Interval};
@@ -42,6 +43,8 @@ pub struct Verdict {
     pub instruction: String,
     /// Its last round, where it was judged.
     pub round: usize,
+    /// The neutral instruction that it was compared with; `None` if there was none in that round.
+    pub neutral: Option<String>,
     /// The addresses whose probes are valid, over which levels are averaged.
     pub addresses: Vec<Address>,
     /// The five checks, in the order of [`VerdictRule`].
@@ -83,12 +86,12 @@ pub struct VerdictRule {
     draws: usize,
     null_draws: usize,
     seed: u64,
-    neutral: String,
+    neutral: Option<String>,
 }
 
 impl Default for VerdictRule {
     fn default() -> Self {
-        VerdictRule { margin: 0.2, draws: 2_000, null_draws: 1_000, seed: 0, neutral: NEUTRAL.to_owned() }
+        VerdictRule { margin: 0.2, draws: 2_000, null_draws: 1_000, seed: 0, neutral: None }
     }
 }
 
@@ -118,9 +121,9 @@ impl VerdictRule {
         self
     }
 
-    /// Sets the name of the neutral instruction, default [`NEUTRAL`].
+    /// Sets the name of the neutral instruction, one for all. Default: for each the nearest, [`Levels::neutral_of`].
     pub fn neutral(mut self, instruction: impl Into<String>) -> Self {
-        self.neutral = instruction.into();
+        self.neutral = Some(instruction.into());
         self
     }
 
@@ -128,8 +131,8 @@ impl VerdictRule {
     /// neutral, more = better; without it only "insufficient evidence" is possible.
     ///
     /// # Errors
-    /// [`Error::Setting`], also for an instruction without a round 1 or later; [`Error::Mismatch`] if the
-    /// levels were not scored with this bank.
+    /// [`Error::Setting`], also for an instruction that is neutral itself or has no round 1 or later;
+    /// [`Error::Mismatch`] if the levels were not scored with this bank.
     pub fn judge(
         &self,
         levels: &Levels,
@@ -143,20 +146,32 @@ impl VerdictRule {
         check_null_draws(self.null_draws)?;
         let conditions = levels.conditions().iter();
         let round = conditions.filter(|c| c.instruction == instruction && c.round > 0).map(|c| c.round).max();
-        let Some(round) = round.filter(|_| instruction != self.neutral) else {
-            let problem = format!("an instruction other than {:?} that has a round 1 or later", self.neutral);
-            return Err(Error::setting("instruction", instruction, problem));
+        let is_neutral = match &self.neutral {
+            Some(name) => name == instruction,
+            None => PromptCell::neutral(instruction).is_none(),
         };
+        let Some(round) = round.filter(|_| !is_neutral) else {
+            let expected = "an instruction that is not neutral itself and has a round 1 or later";
+            return Err(Error::setting("instruction", instruction, expected));
+        };
+        let neutral = self.neutral.as_deref().or_else(|| levels.neutral_of(instruction, round));
         let (probe_valid, valid) = probe_valid(bank);
         let mut checks = vec![probe_valid, behavioural_gain(behaviour)];
-        let pair = levels.condition(instruction, round).zip(levels.condition(&self.neutral, round));
+        let base = neutral.and_then(|name| levels.condition(name, round));
+        let pair = levels.condition(instruction, round).zip(base);
         let unusable = match pair {
-            None => Some(format!("the instruction {:?} has no round {round}", self.neutral)),
+            None => Some(match neutral {
+                Some(name) => format!("the instruction {name:?} has no round {round}"),
+                None => format!("no neutral instruction has a round {round}"),
+            }),
             Some(_) if valid.is_empty() => Some("no probe is valid".to_owned()),
             Some(_) => None,
         };
         match (unusable, pair) {
-            (None, Some(pair)) => checks.extend(self.internal_checks(levels, &valid, pair)?),
+            (None, Some(pair)) => {
+                let neutral = neutral.unwrap_or_default();
+                checks.extend(self.internal_checks(levels, &valid, pair, neutral)?);
+            }
             (why, _) => {
                 let names = ["internal_reduction", "beyond_random_directions", "equivalence"];
                 checks.extend(names.map(|name| check(name, None, why.clone().unwrap_or_default(), None)));
@@ -166,13 +181,20 @@ impl VerdictRule {
             kind: conclude(&checks),
             instruction: instruction.to_owned(),
             round,
+            neutral: base.and(neutral).map(str::to_owned),
             addresses: valid.iter().map(|probe| probe.address()).collect(),
             checks,
         })
     }
 
     /// Checks 3, 4 and 5.
-    fn internal_checks(&self, levels: &Levels, valid: &[&Probe], pair: (usize, usize)) -> Result<[Check; 3]> {
+    fn internal_checks(
+        &self,
+        levels: &Levels,
+        valid: &[&Probe],
+        pair: (usize, usize),
+        neutral: &str,
+    ) -> Result<[Check; 3]> {
         let standardised = self.layer_means(levels, valid, pair, Metric::Standardised)?;
         let cosine = mean(&self.layer_means(levels, valid, pair, Metric::Cosine)?);
         let resamples = ClusterBootstrap::new(levels.groups(), self.draws, self.seed)?;
@@ -182,8 +204,7 @@ impl VerdictRule {
             (percentile_interval(estimate, &mut draws, 0.95), percentile_interval(estimate, &mut draws, 0.90));
         let enough = resamples.clusters() >= MIN_GROUPS;
         let what = format!(
-            "instruction minus {:?}, mean of {} items in {} groups over {} addresses",
-            self.neutral,
+            "instruction minus {neutral:?}, mean of {} items in {} groups over {} addresses",
             levels.items().len(),
             resamples.clusters(),
             valid.len()

@@ -5,16 +5,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dialogue::{Study, NO_INSTRUCTION};
+use crate::dialogue::{PromptCell, Study, NO_INSTRUCTION};
 use crate::error::Place;
-use crate::level::{ChangeRow, Comparison, LevelRow, Levels, Verdict, VerdictRule, NEUTRAL};
+use crate::level::{ChangeRow, Comparison, LevelRow, Levels, Verdict, VerdictRule};
 use crate::probe::{ProbeBank, ProbeRow};
+use crate::scorer::TextScorer;
 use crate::stats::Interval;
-use crate::task::{AnsweredRound, Behaviour, BehaviourRow, Measure};
+use crate::task::{AnsweredRound, Behaviour, Completion, Item, Measurement, Winogender};
 use crate::{file, Error, Provenance, Result};
 
 /// Name and version of the report's form.
-pub const SCHEMA: &str = "probity-report-1";
+pub const SCHEMA: &str = "probity-report-2";
 
 /// How a study is analysed.
 ///
@@ -23,8 +24,9 @@ pub const SCHEMA: &str = "probity-report-1";
 /// # let (study, probes): (probity::dialogue::Study, probity::probe::ProbeBank) = unimplemented!();
 /// use probity::report::Analysis;
 /// let levels = probity::level::Levels::of(&study, &probes)?;
-/// let report = Analysis::default().seed(7).run(&study, &probes, &levels)?;
-/// report.write_dir("out")?;
+/// let analysis = Analysis::default().seed(7);
+/// let behaviour = analysis.choices(&study, None)?;
+/// analysis.run(&study, behaviour, &probes, &levels)?.write_dir("out")?;
 /// # Ok(())
 /// # }
 /// ```
@@ -85,8 +87,8 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// Held-out results of the probes, by address.
     pub probes: Vec<ProbeRow>,
-    /// Behaviour by instruction, round and kind of item.
-    pub behaviour: Vec<BehaviourRow>,
+    /// Behaviour by instruction and round.
+    pub behaviour: Behaviour,
     /// Mean levels.
     pub levels: Vec<LevelRow>,
     /// Mean changes against round 0 and against the neutral instruction.
@@ -118,24 +120,67 @@ impl Analysis {
         self
     }
 
-    /// Analyses a study.
+    /// Measures the answers of a study of questions with options; `winogender` gives the occupations that go with its
+    /// pronouns. To be handed to [`Analysis::run`].
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range; [`Error::Mismatch`] if levels and probes do not belong
-    /// together.
-    pub fn run(&self, study: &Study, probes: &ProbeBank, levels: &Levels) -> Result<Report> {
+    /// As [`Measurement::choices`].
+    pub fn choices(&self, study: &Study, winogender: Option<&Winogender>) -> Result<Behaviour> {
+        let mut measurement = self.measurement(study);
+        if let Some(winogender) = winogender {
+            measurement = measurement.winogender(winogender);
+        }
+        let answered: Vec<AnsweredRound<'_>> = study.rounds.iter().map(|round| round.answered()).collect();
+        measurement.choices(&study.items, &answered)
+    }
+
+    /// Measures the continuations of a study of texts, by a scorer that is no probe of the study.
+    ///
+    /// # Errors
+    /// As [`Measurement::completions`].
+    pub fn completions(&self, study: &Study<Completion>, scorer: &dyn TextScorer) -> Result<Behaviour> {
+        let rounds = study.rounds.iter();
+        let continued: Vec<AnsweredRound<'_, _>> = rounds
+            .map(|round| AnsweredRound { instruction: &round.instruction, round: round.round, answers: &round.answers })
+            .collect();
+        self.measurement(study).completions(&study.items, &continued, scorer)
+    }
+
+    /// With each instruction's neutral counterpart in its last round.
+    fn measurement<'a, I: Item>(&self, study: &Study<I>) -> Measurement<'a> {
+        let controls = study.rounds.iter().filter(|round| round.round > 0).filter_map(|round| {
+            let near = PromptCell::neutral(&round.instruction)?;
+            let neutral = near.into_iter().find(|name| study.round(name, round.round).is_some())?;
+            Some((round.instruction.clone(), neutral))
+        });
+        Measurement::default().draws(self.draws).seed(self.seed).controls(controls)
+    }
+
+    /// Analyses a study of any kind of item, whose answers were measured by [`Analysis::choices`],
+    /// [`Analysis::completions`] or a [`Measurement`]. Without behaviour ([`Behaviour::default`]) no verdict but
+    /// "insufficient evidence" is possible.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range; [`Error::Mismatch`] if levels, probes and behaviour do not
+    /// belong together.
+    pub fn run<I: Item>(
+        &self,
+        study: &Study<I>,
+        behaviour: Behaviour,
+        probes: &ProbeBank,
+        levels: &Levels,
+    ) -> Result<Report> {
+        check_items(&behaviour, levels)?;
         let comparison = Comparison::default().draws(self.draws).null_draws(self.null_draws).seed(self.seed);
         let changes = comparison.run(levels)?;
-        let answered: Vec<AnsweredRound<'_>> = study.rounds.iter().map(|round| round.answered()).collect();
-        let behaviour = Behaviour::measure(&study.items, &answered, self.draws, self.seed)?;
         let rule =
             VerdictRule::default().margin(self.margin).draws(self.draws).null_draws(self.null_draws).seed(self.seed);
         let mut seen = HashSet::new();
-        let verdicts = answered
-            .iter()
-            .map(|round| round.instruction)
-            .filter(|&name| name != NO_INSTRUCTION && name != NEUTRAL && seen.insert(name))
-            .map(|name| rule.judge(levels, probes, name, self.gain(study, &answered, name)?))
+        let instructions = levels.conditions().iter().filter(|condition| condition.round > 0);
+        let verdicts = instructions
+            .map(|condition| condition.instruction.as_str())
+            .filter(|&name| name != NO_INSTRUCTION && PromptCell::neutral(name).is_some() && seen.insert(name))
+            .map(|name| rule.judge(levels, probes, name, self.gain(&behaviour, levels, name)?))
             .collect::<Result<Vec<_>>>()?;
         let mut provenance = study.provenance.clone();
         provenance.extend(probes.provenance().iter().map(|(key, value)| (format!("probe.{key}"), value.clone())));
@@ -162,24 +207,36 @@ impl Analysis {
             },
             verdicts,
             probes: probes.rows(),
-            behaviour: behaviour.rows,
+            behaviour,
             levels: changes.levels,
             changes: changes.changes,
         })
     }
 
-    /// Gain in accuracy over the neutral instruction in the last round of both.
-    fn gain(&self, study: &Study, answered: &[AnsweredRound<'_>], name: &str) -> Result<Option<Interval>> {
-        let last =
-            |name: &str| answered.iter().filter(|round| round.instruction == name).max_by_key(|round| round.round);
-        match (last(NEUTRAL), last(name)) {
-            (Some(neutral), Some(instructed)) if neutral.round == instructed.round => {
-                let items = &study.items;
-                Behaviour::change(items, neutral, instructed, Measure::Accuracy, self.draws, self.seed).map(Some)
-            }
-            _ => Ok(None),
+    /// Gain in behaviour over the neutral counterpart in the instruction's last round.
+    fn gain(&self, behaviour: &Behaviour, levels: &Levels, name: &str) -> Result<Option<Interval>> {
+        let rounds = levels.conditions().iter().filter(|condition| condition.instruction == name);
+        let Some(last) = rounds.map(|condition| condition.round).max() else { return Ok(None) };
+        match levels.neutral_of(name, last) {
+            Some(neutral) => behaviour.outcome.gain((neutral, last), (name, last), self.draws, self.seed),
+            None => Ok(None),
         }
     }
+}
+
+/// Behaviour and states must be of the same items, or a verdict would compare what does not belong together.
+fn check_items(behaviour: &Behaviour, levels: &Levels) -> Result<()> {
+    let (outcome, items) = (&behaviour.outcome, levels.items());
+    let problem = if behaviour.is_empty() {
+        return Ok(());
+    } else if outcome.items.len() != items.len() {
+        format!("it is of {} items, the levels are of {}", outcome.items.len(), items.len())
+    } else if let Some((found, expected)) = outcome.items.iter().zip(items).find(|(found, item)| found != item) {
+        format!("it has item {found:?} where the levels have {expected:?}")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Mismatch { what: "behaviour".into(), problem })
 }
 
 impl Report {

@@ -232,6 +232,7 @@ mod tests {
             label: 2,
             biased: Some(0),
             unknown: Some(2),
+            rotation: None,
         }
     }
 

@@ -1,11 +1,12 @@
 //! Questions with options, some of which may be marked as biased or undetermined (as in BBQ, arXiv 2110.08193).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::set::Builder;
 use super::{Answer, Item, Said, Task};
-use crate::Result;
+use crate::{Error, Result};
 
 /// Whether the context settles the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,6 +26,15 @@ pub enum Polarity {
     Negative,
     /// It asks for the opposite.
     NonNegative,
+}
+
+/// An item's place among the copies of one item that differ in the order of their options.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rotation {
+    /// Id of the item as it was.
+    pub of: String,
+    /// By how many places its options were moved to the front, those before them going to the end.
+    pub by: usize,
 }
 
 /// One question with its options. In files, what is optional here may be left out.
@@ -58,6 +68,28 @@ pub struct ChoiceItem {
     /// Index of the undetermined option.
     #[serde(default)]
     pub unknown: Option<usize>,
+    /// Which order of another item's options this is; [`ChoiceTask::rotations`] makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+}
+
+impl ChoiceItem {
+    /// The item with its options moved by so many places to the front, fewer than there are.
+    fn rotated(&self, by: usize) -> ChoiceItem {
+        let count = self.options.len();
+        let mut item = self.clone();
+        item.options.rotate_left(by);
+        let moved = |option: usize| (option + count - by) % count;
+        (item.label, item.biased, item.unknown) = (moved(item.label), item.biased.map(moved), item.unknown.map(moved));
+        item.rotation = Some(Rotation { of: self.id.clone(), by });
+        item
+    }
+
+    /// The place that an option had before the options were rotated.
+    pub(super) fn original(&self, option: usize) -> usize {
+        let by = self.rotation.as_ref().map_or(0, |rotation| rotation.by);
+        (option + by) % self.options.len().max(1)
+    }
 }
 
 impl Item for ChoiceItem {
@@ -126,7 +158,8 @@ impl Item for ChoiceItem {
         if distinct.len() != count {
             return Some("two options are the same".to_owned());
         }
-        [("label", Some(self.label)), ("biased", self.biased), ("unknown", self.unknown)]
+        let by = self.rotation.as_ref().map(|rotation| rotation.by);
+        [("label", Some(self.label)), ("biased", self.biased), ("unknown", self.unknown), ("rotation.by", by)]
             .into_iter()
             .find_map(|(name, index)| index.filter(|&index| index >= count).map(|index| (name, index)))
             .map(|(name, index)| format!("{name} = {index} is outside the {count} options"))
@@ -150,4 +183,49 @@ impl ChoiceTask {
     pub fn disambiguated(self) -> Self {
         self.filter(|item| item.condition == Some(Condition::Disambiguated))
     }
+
+    /// Every item with its options in every cyclic order, one after the other: k copies for k options, of which the
+    /// first is the item as it was. Right, biased and undetermined option move along, so that over the copies each
+    /// stands in each place once. Copies share their group and are resampled together; each knows its order
+    /// ([`ChoiceItem::rotation`]) and has an id of its own. Items that are such copies already stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where another item has the id that a copy would have.
+    pub fn rotations(self) -> Result<Self> {
+        let mut builder = Builder::default();
+        for item in self.items() {
+            let copies = if item.rotation.is_some() { 0..0 } else { 0..item.options.len() };
+            let mut copies: Vec<ChoiceItem> = copies.map(|by| item.rotated(by)).collect();
+            for (by, copy) in copies.iter_mut().enumerate().skip(1) {
+                copy.id = format!("{}/order{by}", item.id);
+            }
+            for copy in if copies.is_empty() { vec![item.clone()] } else { copies } {
+                let id = copy.id.clone();
+                builder.add(copy).map_err(|problem| Error::setting("items", format!("{id:?}"), problem))?;
+            }
+        }
+        Ok(builder.finish(self.name(), self.sha256().to_owned()))
+    }
+}
+
+/// Rows of the k copies of each item that was asked with its options in all their k orders.
+pub(super) fn complete_rotations(items: &[ChoiceItem]) -> Vec<Vec<usize>> {
+    let mut index: HashMap<&str, usize> = HashMap::new();
+    let mut copies: Vec<Vec<usize>> = Vec::new();
+    for (row, item) in items.iter().enumerate() {
+        if let Some(rotation) = &item.rotation {
+            let at = *index.entry(&rotation.of).or_insert(copies.len());
+            match copies.get_mut(at) {
+                Some(rows) => rows.push(row),
+                None => copies.push(vec![row]),
+            }
+        }
+    }
+    copies.retain(|rows| {
+        let orders: HashSet<usize> =
+            rows.iter().filter_map(|&row| items.get(row)?.rotation.as_ref()).map(|rotation| rotation.by).collect();
+        let options = rows.first().and_then(|&row| items.get(row)).map_or(0, |item| item.options.len());
+        orders.len() == options && rows.len() == options
+    });
+    copies
 }

@@ -14,8 +14,8 @@ mod set;
 
 pub use answer::{Answer, OptionScore, Reading, Said, ScoreRule};
 pub use benchmark::{Bbq, Comments, Ethics, Gender, Jigsaw, Occupation, RealToxicityPrompts, Theory, Winogender};
-pub use choice::{ChoiceItem, ChoiceTask, Condition, Polarity};
+pub use choice::{ChoiceItem, ChoiceTask, Condition, Polarity, Rotation};
 pub use completion::{Completion, CompletionTask, Continued};
 pub use item::Item;
-pub use metric::{AnsweredRound, Behaviour, BehaviourRow, Measure};
+pub use metric::{AnsweredRound, Behaviour, BehaviourRow, Measure, Measurement};
 pub use set::Task;

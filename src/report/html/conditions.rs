@@ -1,7 +1,7 @@
 //! Which instructions and rounds there are, and the colour that each keeps throughout the page.
 
-use crate::dialogue::NO_INSTRUCTION;
-use crate::level::{Against, NEUTRAL};
+use crate::dialogue::{PromptCell, NO_INSTRUCTION};
+use crate::level::Against;
 use crate::report::Report;
 
 /// An instruction with its rounds in ascending order.
@@ -25,7 +25,7 @@ impl Instructed {
     }
 
     pub fn is_neutral(&self) -> bool {
-        self.name == NEUTRAL
+        PromptCell::neutral(&self.name).is_none()
     }
 }
 
@@ -33,7 +33,7 @@ impl Instructed {
 pub(super) fn instructed(report: &Report) -> Vec<Instructed> {
     let levels = report.levels.iter().map(|row| (&row.instruction, row.round));
     let changes = report.changes.iter().map(|row| (&row.instruction, row.round));
-    let behaviour = report.behaviour.iter().map(|row| (&row.instruction, row.round));
+    let behaviour = report.behaviour.outcome.series.iter().map(|row| (&row.instruction, row.round));
     let mut found: Vec<Instructed> = Vec::new();
     for (name, round) in levels.chain(changes).chain(behaviour) {
         match found.iter_mut().find(|entry| entry.name == *name) {

@@ -116,7 +116,7 @@ fn changes(report: &Report) -> String {
                 .copied()
                 .filter(|row| Place::of(row.address) == place && row.instruction == entry.name)
                 .collect();
-            charts.push_str(&change_chart(place, entry, &here).draw());
+            charts.push_str(&change_chart(report, place, entry, &here).draw());
         }
     }
     if charts.is_empty() {
@@ -151,7 +151,7 @@ fn scale_note(rows: &[&ChangeRow]) -> String {
     }
 }
 
-fn change_chart(place: Place, entry: &Instructed, rows: &[&ChangeRow]) -> LineChart {
+fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&ChangeRow]) -> LineChart {
     let of_round = |round: usize| rows.iter().filter(move |row| row.round == round);
     let series = entry.rounds.iter().filter_map(|&round| {
         let of = format!("{} round {round}, change of cosine", entry.name);
@@ -182,7 +182,9 @@ fn change_chart(place: Place, entry: &Instructed, rows: &[&ChangeRow]) -> LineCh
         .filter_map(|row| Some((row.address.layer()? as f64, row.null?.low, row.null?.high)))
         .collect();
     let against = rows.first().map(|row| row.against);
-    let minus = if against == Some(Against::Neutral) { "neutral" } else { "round 0" };
+    let neutral = report.verdicts.iter().find(|verdict| verdict.instruction == entry.name);
+    let neutral = neutral.and_then(|verdict| verdict.neutral.as_deref()).unwrap_or("neutral");
+    let minus = if against == Some(Against::Neutral) { neutral } else { "round 0" };
     let null = Area { label: "random directions, 95\u{a0}%".to_owned(), bounds };
     LineChart {
         title: format!("{} minus {minus} at {}", entry.name, place.name()),

@@ -15,6 +15,7 @@ body{margin:0 auto;max-width:1020px;padding:28px 20px 60px;background:var(--pape
 font:16px/1.5 Charter,'Bitstream Charter','Source Serif 4',Cambria,Georgia,'Liberation Serif',serif}
 h1{font-size:1.75rem;line-height:1.2;margin:.1em 0 .25em;font-weight:600;letter-spacing:-.01em;text-wrap:balance}
 h2{font-size:1.2rem;line-height:1.3;margin:2.4em 0 .6em;font-weight:600;border-top:1px solid var(--rule);padding-top:.7em}
+h3{font-size:1rem;line-height:1.3;margin:1.8em 0 .1em;font-weight:600}
 p{margin:.5em 0}
 figcaption{max-width:72ch}
 .lead{max-width:84ch}
@@ -105,7 +106,7 @@ summary{cursor:pointer;font-size:.85rem;color:var(--soft)}
 @media screen and (max-width:760px){body{padding:18px 14px 40px}h1{font-size:1.45rem}.lead{font-size:1.02rem}
 .verdict{padding:8px 12px 4px}
 .checks li{grid-template-columns:52px 1fr;row-gap:4px;align-items:start;padding:7px 0}.checks .number,.checks .plot{grid-column:2}}
-@media print{body{max-width:none;padding:0;font-size:10.5pt}h2{break-after:avoid;page-break-after:avoid}
+@media print{body{max-width:none;padding:0;font-size:10.5pt}h2,h3,caption{break-after:avoid;page-break-after:avoid}
 figcaption,tr{break-inside:avoid;page-break-inside:avoid}figcaption{break-before:avoid}
 .scroll,.panels.maps{overflow:visible}table{font-size:7.5pt}th,td{padding-left:9px}
 svg,.verdict{print-color-adjust:exact;-webkit-print-color-adjust:exact}

@@ -181,6 +181,7 @@ impl Row {
             label: self.label,
             biased,
             unknown: Some(unknown),
+            rotation: None,
         })
     }
 }

@@ -139,6 +139,7 @@ impl Ethics {
                 label: if turned { 1 - label } else { label },
                 biased: None,
                 unknown: None,
+                rotation: None,
             };
             let id = item.id.clone();
             builder.add(item).map_err(|problem| Error::setting("row", id, problem))?;

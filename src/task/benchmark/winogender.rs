@@ -174,6 +174,7 @@ fn coreference_item(id: &str, sentence: &str, schema: &Schema, gender: Gender) -
         label: usize::from(schema.of_participant),
         biased: None,
         unknown: None,
+        rotation: None,
     })
 }
 
@@ -203,6 +204,7 @@ fn pronoun_item(number: usize, schema: &Schema, forms: [&String; 3], women: f64)
         label: neutral,
         biased: place(if women > 50.0 { Gender::Female } else { Gender::Male }),
         unknown: Some(neutral),
+        rotation: None,
     })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A metric takes items, what was chosen, and the resamples of a [`ClusterBootstrap`] over the items' groups, so
 //! that metrics of one study share their draws. What was chosen is an option's index, or `None` where an answer
-//! names no single option: [`AnsweredRound::scored`] and [`AnsweredRound::read`] give both kinds.
+//! names no single option: [`AnsweredRound::scored`] and [`AnsweredRound::read`] give both kinds. [`Measurement`]
+//! takes all of them that apply over the rounds of a study.
 
 mod abstention;
 mod behaviour;
@@ -11,6 +12,7 @@ mod convergence;
 mod distinguish;
 mod edit;
 mod flow;
+mod position;
 mod pronoun;
 mod rank;
 mod risk_coverage;
@@ -18,17 +20,18 @@ mod toxicity;
 mod vote;
 
 pub use abstention::Abstention;
-pub use behaviour::{AnsweredRound, Behaviour, BehaviourRow, Measure};
+pub use behaviour::{AnsweredRound, Behaviour, BehaviourRow, Chosen, Measure, Measured, Measurement, Outcome};
 pub use bias::{BiasScore, BiasScores};
 pub use convergence::Convergence;
 pub use distinguish::{SelfDistinguish, Side, Trial};
 pub use edit::{Edit, EditKind, Edits};
 pub use flow::{AnswerFlow, State};
+pub use position::{Position, PositionBias};
 pub use pronoun::{Correlation, PronounScores};
 pub use rank::{GainByRank, RankGain};
 pub use risk_coverage::RiskCoverage;
 pub use toxicity::ToxicityScores;
-pub use vote::{majority_vote, oracle_stop};
+pub use vote::{majority_vote, oracle_stop, OracleStop};
 
 use super::ChoiceItem;
 use crate::stats::{ClusterBootstrap, Resampled};

@@ -1,6 +1,9 @@
 //! Two yardsticks for self-correction (arXiv 2310.01798): a vote that costs as much, and stopping by an oracle.
 
-use super::{check_rows, right};
+use serde::{Deserialize, Serialize};
+
+use super::{check_rows, indicator, right};
+use crate::stats::{ClusterBootstrap, Interval};
 use crate::task::ChoiceItem;
 use crate::{Error, Result};
 
@@ -57,4 +60,31 @@ pub fn oracle_stop(items: &[ChoiceItem], rounds: &[Vec<Option<usize>>]) -> Resul
         }
     };
     Ok(items.iter().zip(last).enumerate().map(stop).collect())
+}
+
+/// What an oracle that stops the rounds would gain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OracleStop {
+    /// Share of items that are right in some round.
+    pub accuracy: Interval,
+    /// Share of items that are right in the last round.
+    pub last: Interval,
+    /// The first minus the second: what self-correction found and lost again.
+    pub lost: Interval,
+}
+
+impl OracleStop {
+    /// From the options chosen in each round, `[r][n]` ([`oracle_stop`]).
+    ///
+    /// # Errors
+    /// As [`oracle_stop`]; [`Error::RowCount`] unless the resamples describe the items.
+    pub fn of(items: &[ChoiceItem], rounds: &[Vec<Option<usize>>], resamples: &ClusterBootstrap) -> Result<Self> {
+        let stopped = oracle_stop(items, rounds)?;
+        let shares = |chosen: &[Option<usize>]| -> Vec<f64> {
+            items.iter().zip(chosen).map(|(item, &chosen)| indicator(right(item, chosen))).collect()
+        };
+        let (best, last) = (shares(&stopped), shares(rounds.last().map_or(&[], Vec::as_slice)));
+        let lost: Vec<f64> = best.iter().zip(&last).map(|(best, last)| best - last).collect();
+        Ok(OracleStop { accuracy: resamples.mean(&best)?, last: resamples.mean(&last)?, lost: resamples.mean(&lost)? })
+    }
 }

@@ -1,0 +1,174 @@
+//! What the answers do from round to round.
+
+mod choices;
+mod completions;
+mod table;
+
+use self::table::{block, cell, Table};
+use super::conditions::{instructed, Instructed};
+use super::text::{count, interval};
+use crate::report::svg::{LineChart, Point, Series, Style};
+use crate::report::Report;
+use crate::stats::Interval;
+use crate::task::metric::{BiasScore, BiasScores, Chosen, Measured};
+use crate::task::{Behaviour, BehaviourRow, Condition, Measure};
+
+const MEASURES: [(Measure, &str); 6] = [
+    (Measure::Accuracy, "accuracy"),
+    (Measure::AccuracyRead, "accuracy, as read"),
+    (Measure::Invalid, "invalid"),
+    (Measure::Unknown, "undetermined"),
+    (Measure::Biased, "biased"),
+    (Measure::RightProbability, "p(right)"),
+];
+
+pub(super) fn section(report: &Report) -> String {
+    let behaviour = &report.behaviour;
+    if behaviour.is_empty() {
+        return String::new();
+    }
+    let instructions = instructed(report);
+    let charts: String = charts(behaviour).iter().map(|plot| chart(&instructions, plot).draw()).collect();
+    let about = if behaviour.rows.is_empty() {
+        "Toxicity is that of the continuation alone, by a scorer that is no probe."
+    } else {
+        "Accuracy takes the most probable option; “as read” asks that the generated text names the right option and no other."
+    };
+    format!(
+        "<section id=\"behaviour\"><h2>Behaviour by round</h2><figure class=\"panels\">{charts}<figcaption>All items, \
+         with pointwise 95\u{a0}% intervals over item groups. {about} Every instruction starts from the plain question, round \
+         0.</figcaption></figure>{}{}{}</section>",
+        shares(behaviour, &instructions),
+        choices::blocks(behaviour),
+        completions::blocks(behaviour)
+    )
+}
+
+/// What is drawn over the rounds.
+struct Plot<'a> {
+    title: &'static str,
+    y_name: &'static str,
+    y_range: Option<(f64, f64)>,
+    value: Box<dyn Fn(&str, usize) -> Option<Interval> + 'a>,
+}
+
+fn charts(behaviour: &Behaviour) -> Vec<Plot<'_>> {
+    let mut plots = Vec::new();
+    for (measure, title) in [
+        (Measure::Accuracy, "Accuracy by option scores"),
+        (Measure::AccuracyRead, "Accuracy as read from the text"),
+        (Measure::Invalid, "Answers that name no single option"),
+    ] {
+        let value = move |name: &str, round| find(behaviour, (name, round), None, measure).map(|row| row.value);
+        plots.push(Plot { title, y_name: "share of items", y_range: Some((0.0, 1.0)), value: Box::new(value) });
+    }
+    let bias = |side: fn(&BiasScores) -> Option<&BiasScore>| {
+        move |name: &str, round| {
+            let row = table::whole(&behaviour.bias, Some(Chosen::Scored)).find(|row| is(row, name, round))?;
+            side(&row.result).map(|score| score.score.interval)
+        }
+    };
+    for (title, value) in [
+        ("Bias s_AMB, context open", bias(|scores| scores.ambiguous.as_ref())),
+        ("Bias s_DIS, context settles it", bias(|scores| scores.disambiguated.as_ref())),
+    ] {
+        plots.push(Plot { title, y_name: "bias score", y_range: Some((-1.0, 1.0)), value: Box::new(value) });
+    }
+    let toxicity = |name: &str, round: usize| {
+        table::whole(&behaviour.toxicity, None).find(|row| is(row, name, round)).map(|row| &row.result)
+    };
+    let mean = move |name: &str, round| toxicity(name, round).map(|scores| scores.mean);
+    plots.push(Plot { title: "Mean toxicity", y_name: "toxicity", y_range: None, value: Box::new(mean) });
+    let toxic = move |name: &str, round| toxicity(name, round).map(|scores| scores.toxic);
+    plots.push(Plot {
+        title: "Continuations with a toxicity of 0.5 or more",
+        y_name: "share of prompts",
+        y_range: None,
+        value: Box::new(toxic),
+    });
+    plots
+}
+
+fn is<T>(row: &Measured<T>, instruction: &str, round: usize) -> bool {
+    row.instruction == instruction && row.round == round
+}
+
+fn find<'a>(
+    behaviour: &'a Behaviour,
+    (instruction, round): (&str, usize),
+    condition: Option<Condition>,
+    measure: Measure,
+) -> Option<&'a BehaviourRow> {
+    behaviour.rows.iter().find(|row| {
+        row.instruction == instruction && row.round == round && row.condition == condition && row.measure == measure
+    })
+}
+
+fn chart(instructions: &[Instructed], plot: &Plot<'_>) -> LineChart {
+    let plain = instructions.iter().find(|entry| entry.is_plain());
+    let others = instructions.iter().filter(|entry| !entry.is_plain());
+    let shown: Vec<&Instructed> = match plain {
+        // The plain question comes last: its point lies on top of where the lines begin.
+        Some(plain) => others.chain([plain]).collect(),
+        None => others.collect(),
+    };
+    let lines = shown.iter().filter(|entry| !entry.is_plain()).count();
+    let middle = lines.saturating_sub(1) as f64 / 2.0;
+    let series = shown.iter().enumerate().filter_map(|(index, entry)| {
+        let start = plain.filter(|_| !entry.is_plain()).map(|plain| (plain.name.as_str(), 0));
+        let own = entry.rounds.iter().map(|&round| (entry.name.as_str(), round));
+        let points: Vec<Point> = start
+            .into_iter()
+            .chain(own)
+            .filter_map(|key| {
+                let value = (plot.value)(key.0, key.1)?;
+                // A little apart, so that bars of the same round do not cover each other.
+                let shift = if key.1 == 0 { 0.0 } else { 0.06 * (index as f64 - middle) };
+                let title = format!("{} round {}: {}", key.0, key.1, interval(&value));
+                let [y, low, high] = [value.estimate, value.low, value.high];
+                Some(Point { x: key.1 as f64 + shift, y, low, high, title })
+            })
+            .collect();
+        (!points.is_empty()).then(|| Series {
+            label: Some(entry.name.clone()),
+            colour: entry.colour.clone(),
+            shape: entry.shape,
+            style: Style::Bars,
+            points,
+        })
+    });
+    LineChart {
+        title: plot.title.to_owned(),
+        x_name: "round".to_owned(),
+        y_name: plot.y_name.to_owned(),
+        y_range: plot.y_range,
+        series: series.collect(),
+        ..LineChart::default()
+    }
+}
+
+fn shares(behaviour: &Behaviour, instructions: &[Instructed]) -> String {
+    let mut table = Table::new(
+        "Shares of items with 95\u{a0}% intervals; p(right) is the mean probability of the right option. Ambiguous: the context \
+         leaves the question open, and the undetermined option is right.",
+        MEASURES.map(|(_, name)| name),
+    );
+    for (condition, name) in
+        [(None, "all"), (Some(Condition::Ambiguous), "ambiguous"), (Some(Condition::Disambiguated), "disambiguated")]
+    {
+        let of_kind: Vec<&BehaviourRow> = behaviour.rows.iter().filter(|row| row.condition == condition).collect();
+        let Some(first) = of_kind.first() else { continue };
+        table.part(&format!("{name} ({} items)", count(first.items)));
+        for entry in instructions {
+            for &round in &entry.rounds {
+                if !of_kind.iter().any(|row| row.instruction == entry.name && row.round == round) {
+                    continue;
+                }
+                let value = |measure| find(behaviour, (&entry.name, round), condition, measure).map(|row| &row.value);
+                let cells = MEASURES.map(|(measure, _)| cell(value(measure)));
+                table.row(&format!("{} r{round}", entry.name), cells);
+            }
+        }
+    }
+    block("Answers", &[table.draw()])
+}

@@ -1,0 +1,96 @@
+//! Whether the place of an option decides.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_rows, indicator, mean_where, right};
+use crate::stats::{ClusterBootstrap, Resampled};
+use crate::task::choice::complete_rotations;
+use crate::task::ChoiceItem;
+use crate::Result;
+
+/// The answers at one place among the options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// The place, from 0.
+    pub position: usize,
+    /// Answers that name one option, to items with an option at this place.
+    pub answers: usize,
+    /// Share of those that name the option at this place.
+    pub share: Option<Resampled>,
+    /// What that share is without position bias, if each option stands in each place equally often: the mean of
+    /// 1/k over those items with k options.
+    pub expected: Option<f64>,
+    /// Items whose right option stands here.
+    pub right_here: usize,
+    /// Share of right answers to those; `None` without any.
+    pub accuracy: Option<Resampled>,
+}
+
+/// Position bias. Ask every item in every order ([`ChoiceTask::rotations`](crate::task::ChoiceTask::rotations)): else
+/// the place is mixed up with what stands there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PositionBias {
+    /// Every place that some item has an option at.
+    pub positions: Vec<Position>,
+    /// Items that were asked in all their orders.
+    pub rotated: usize,
+    /// Share of those for which the same option is chosen in every order. Chance by places alone is 0, and a model
+    /// that knows what it wants has 1. `None` without such items.
+    pub consistent: Option<Resampled>,
+}
+
+impl PositionBias {
+    /// From the options chosen for items, `[n]`; an answer that names no single option is at no place, wrong, and
+    /// not consistent.
+    ///
+    /// # Errors
+    /// [`crate::Error::RowCount`] unless all describe the same rows.
+    pub fn of(items: &[ChoiceItem], chosen: &[Option<usize>], resamples: &ClusterBootstrap) -> Result<Self> {
+        check_rows("chosen options", chosen.len(), items.len())?;
+        check_rows("resampled items", resamples.rows(), items.len())?;
+        let mean = |value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>| {
+            let values: Vec<Option<f64>> =
+                items.iter().zip(chosen).map(|(item, &chosen)| value(item, chosen)).collect();
+            mean_where(&values, resamples)
+        };
+        let places = items.iter().map(|item| item.options.len()).max().unwrap_or(0);
+        let positions = (0..places).map(|position| {
+            let there = |item: &ChoiceItem| position < item.options.len();
+            let answered: Vec<&ChoiceItem> = items
+                .iter()
+                .zip(chosen)
+                .filter(|(item, chosen)| there(item) && chosen.is_some())
+                .map(|(item, _)| item)
+                .collect();
+            let expected: f64 = answered.iter().map(|item| 1.0 / item.options.len() as f64).sum();
+            Position {
+                position,
+                answers: answered.len(),
+                share: mean(&|item, chosen| chosen.filter(|_| there(item)).map(|chosen| indicator(chosen == position))),
+                expected: (!answered.is_empty()).then(|| expected / answered.len() as f64),
+                right_here: items.iter().filter(|item| item.label == position).count(),
+                accuracy: mean(&|item, chosen| (item.label == position).then(|| indicator(right(item, chosen)))),
+            }
+        });
+        let copies = complete_rotations(items);
+        let same = |rows: &Vec<usize>| {
+            let mut meant = rows.iter().map(|&row| {
+                let option = chosen.get(row).copied().flatten()?;
+                items.get(row).map(|item| item.original(option))
+            });
+            let first = meant.next().flatten();
+            first.is_some() && meant.all(|option| option == first)
+        };
+        // The copies share their group: one row can stand for all of them.
+        let consistent: HashMap<usize, f64> =
+            copies.iter().filter_map(|rows| Some((*rows.first()?, indicator(same(rows))))).collect();
+        let consistent: Vec<Option<f64>> = (0..items.len()).map(|row| consistent.get(&row).copied()).collect();
+        Ok(PositionBias {
+            positions: positions.collect(),
+            rotated: copies.len(),
+            consistent: mean_where(&consistent, resamples),
+        })
+    }
+}
