@@ -60,7 +60,10 @@ fn choices(options: &Options, task: ChoiceTask) -> Result<ChoiceTask> {
             Some(Context::Disambiguated) => task.filter(|item| item.condition == Some(Condition::Disambiguated)),
         },
     )?;
-    Ok(if options.orders { task.rotations() } else { task })
+    match options.orders {
+        true => task.rotations(),
+        false => Ok(task),
+    }
 }
 
 fn narrowed<I: Item>(options: &Options, mut task: Items<I>) -> Result<Items<I>> {

@@ -19,16 +19,16 @@ use probity::hook::{Selection, Site};
 use probity::level::Levels;
 use probity::model::LoadOptions;
 use probity::probe::{GroupSplit, LabelledText, LogisticProbe, ProbeBank};
-use probity::report::Analysis;
+use probity::report::{Analysis, Report};
 use probity::scorer::TfidfScorer;
 use probity::task::{Behaviour, Item, Task};
-use probity::{Error, Model, Result};
+use probity::{Error, Result};
 
 use inputs::Asked;
 use options::Options;
 
-/// Resamples of the bootstrap.
-const DRAWS: usize = 2_000;
+/// Folder of finished batches, inside that of the results.
+const UNFINISHED: &str = "unfinished";
 
 fn main() -> ExitCode {
     common::exit(run(&Options::parse()))
@@ -38,13 +38,12 @@ fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
     let asked = inputs::asked(options)?;
     let scorer = inputs::scorer(options)?;
-    match asked {
+    let analysis = Analysis::default().seed(options.seed);
+    let report = match asked {
         Asked::Choices(task, winogender) => {
             let done = study(options, task, scorer.as_ref())?;
-            let rounds: Vec<_> = done.study.rounds.iter().map(|round| round.answered()).collect();
-            let items = &done.study.items;
-            let behaviour = Behaviour::of_choices(items, &rounds, DRAWS, options.seed, winogender.as_ref())?;
-            report(options, &done, behaviour, started)
+            let behaviour = analysis.choices(&done.study, winogender.as_ref())?;
+            results(options, &done, &analysis, behaviour)?
         }
         Asked::Texts(task) => {
             let scorer = scorer.as_ref().ok_or_else(|| Error::Setting {
@@ -53,16 +52,12 @@ fn run(options: &Options) -> Result<()> {
                 expected: "a scorer that says how toxic a continuation is".to_owned(),
             })?;
             let done = study(options, task, Some(scorer))?;
-            let rounds: Vec<_> = done
-                .study
-                .rounds
-                .iter()
-                .map(|round| (round.instruction.as_str(), round.round, round.answers.as_slice()))
-                .collect();
-            let behaviour = Behaviour::of_completions(&done.study.items, &rounds, scorer, DRAWS, options.seed)?;
-            report(options, &done, behaviour, started)
+            let behaviour = analysis.completions(&done.study, scorer)?;
+            results(options, &done, &analysis, behaviour)?
         }
-    }
+    };
+    summary::print(&report, &options.out, started);
+    Ok(())
 }
 
 /// A finished run and the probes that read it.
@@ -84,7 +79,7 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
         .score_rule(options.score())
         .overflow(options.overflow())
         .batch(options.batch)
-        .checkpoints(options.out.join("unfinished"));
+        .checkpoints(options.out.join(UNFINISHED));
     if let Some(words) = &options.thinking {
         study = study.thinking(Thinking::new(words));
     }
@@ -104,18 +99,19 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
     Ok(Done { study: study.run_with(&model, &readout, &bars)?, probes })
 }
 
-fn report<I: Item>(options: &Options, done: &Done<I>, behaviour: Behaviour, started: Instant) -> Result<()> {
+/// Analyses a run and writes everything.
+fn results<I: Item>(options: &Options, done: &Done<I>, analysis: &Analysis, behaviour: Behaviour) -> Result<Report> {
     let Done { study, probes } = done;
     let levels = Levels::of(study, probes)?;
-    let report = Analysis::default().draws(DRAWS).seed(options.seed).run(study, behaviour, probes, &levels)?;
+    let report = analysis.run(study, behaviour, probes, &levels)?;
     report.write_dir(&options.out)?;
     levels.write_csv(options.out.join("levels.csv"))?;
     probes.save(options.out.join("probes.safetensors"))?;
     study.write_answers(options.out.join("answers.jsonl"))?;
     study.write_transcripts(options.out.join("transcripts.jsonl"))?;
-    // All that it held is in the results.
-    let unfinished = options.out.join("unfinished");
-    std::fs::remove_dir_all(&unfinished).map_err(|source| Error::Io { path: unfinished, source })?;
-    summary::print(&report, &options.out, started);
-    Ok(())
+    if !options.keep {
+        let unfinished = options.out.join(UNFINISHED);
+        std::fs::remove_dir_all(&unfinished).map_err(|source| Error::Io { path: unfinished, source })?;
+    }
+    Ok(report)
 }

@@ -107,6 +107,9 @@ pub struct Options {
     /// Seed of everything drawn: items, splits, answers, bootstrap, null.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Keep the finished batches in OUT/unfinished, so that the same run can be analysed again without the model's work.
+    #[arg(long)]
+    pub keep: bool,
     /// Folder for the results.
     #[arg(long, default_value = "out/demo")]
     pub out: PathBuf,

@@ -4,19 +4,33 @@ use std::path::Path;
 use std::time::Instant;
 
 use probity::report::Report;
+use probity::task::metric::{BiasScore, Chosen};
 use probity::task::Measure;
 
 use crate::common;
 
 pub fn print(report: &Report, out: &Path, started: Instant) {
-    println!("{:<9} {:>5}  {:<22} {:<22}", "asked", "round", "accuracy", "names no single option");
-    for row in report.behaviour.iter().filter(|row| row.condition.is_none() && row.measure == Measure::Accuracy) {
-        let invalid = report.behaviour.iter().find(|other| {
-            (&other.instruction, other.round, other.condition, other.measure)
-                == (&row.instruction, row.round, None, Measure::Invalid)
-        });
-        let invalid = invalid.map(|row| common::interval(&row.value)).unwrap_or_default();
-        println!("{:<9} {:>5}  {:<22} {:<22}", row.instruction, row.round, common::interval(&row.value), invalid);
+    let behaviour = &report.behaviour;
+    let shares =
+        |measure: Measure| behaviour.rows.iter().filter(move |row| row.condition.is_none() && row.measure == measure);
+    for (row, invalid) in shares(Measure::Accuracy).zip(shares(Measure::Invalid)) {
+        let (right, invalid) = (common::interval(&row.value), common::interval(&invalid.value));
+        println!("{:<20} round {}  right {right:<22} names no single option {invalid}", row.instruction, row.round);
+    }
+    for bias in behaviour.bias.iter().filter(|row| row.category.is_none() && row.chosen == Some(Chosen::Scored)) {
+        let score = |score: &Option<BiasScore>| score.as_ref().map(|score| common::interval(&score.score.interval));
+        let (ambiguous, settled) = (score(&bias.result.ambiguous), score(&bias.result.disambiguated));
+        println!(
+            "{:<20} round {}  s_AMB {:<22} s_DIS {}",
+            bias.instruction,
+            bias.round,
+            ambiguous.unwrap_or_default(),
+            settled.unwrap_or_default()
+        );
+    }
+    for row in behaviour.toxicity.iter().filter(|row| row.category.is_none()) {
+        let (mean, toxic) = (common::interval(&row.result.mean), common::interval(&row.result.toxic));
+        println!("{:<20} round {}  toxicity {mean:<22} 0.5 or more {toxic}", row.instruction, row.round);
     }
     if let Some(best) = report.probes.iter().max_by(|a, b| a.auroc.total_cmp(&b.auroc)) {
         println!(
