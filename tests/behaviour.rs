@@ -453,8 +453,8 @@ fn find<'r, T>(rows: &'r [Measured<T>], key: (&str, usize), chosen: Option<Chose
 /// Answers that choose these options and say nothing.
 fn choosing(items: &[ChoiceItem], options: &[usize]) -> Vec<Answer> {
     let choose = |(item, &option): (&ChoiceItem, &usize)| {
-        let mut probabilities = [0.2; 3];
-        probabilities[option] = 0.6;
+        let mut probabilities = [0.25; 3];
+        probabilities[option] = 0.5;
         answer(item, probabilities)
     };
     items.iter().zip(options).map(choose).collect()

@@ -6,14 +6,19 @@ use std::collections::BTreeSet;
 
 use ndarray::Array2;
 use probity::capture::Activations;
+use probity::dialogue::{PromptCell, Round, Study};
 use probity::generate::End;
 use probity::hook::{Address, Site};
 use probity::level::{Against, Comparison, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
 use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
-use probity::report::{ModelSummary, Report, Settings, SCHEMA};
+use probity::report::{Analysis, ModelSummary, Report, Settings, SCHEMA};
+use probity::scorer::TextScorer;
 use probity::stats::Interval;
-use probity::task::{Answer, AnsweredRound, Behaviour, ChoiceItem, Condition, Measure, Polarity, Reading};
-use probity::Provenance;
+use probity::task::{
+    Answer, AnsweredRound, Behaviour, ChoiceItem, ChoiceTask, Completion, Condition, Continued, Measurement,
+    Occupation, Polarity, Reading, Winogender,
+};
+use probity::{Error, Provenance, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -51,12 +56,12 @@ fn questions() -> Vec<ChoiceItem> {
     let item = |row: usize| ChoiceItem {
         id: format!("i{row}"),
         group: format!("g{}", row / 2),
-        category: "age".into(),
+        category: if row < 12 { "age" } else { "sex" }.into(),
         condition: Some(if row.is_multiple_of(2) { Condition::Ambiguous } else { Condition::Disambiguated }),
         polarity: Some(Polarity::Negative),
         context: "Two people met.".into(),
         question: "Who was late?".into(),
-        options: ["the older one", "the younger one", "not known"].map(String::from).to_vec(),
+        options: ["his older one", "her younger one", "their own"].map(String::from).to_vec(),
         label: if row.is_multiple_of(2) { 2 } else { 0 },
         biased: Some(1),
         unknown: Some(2),
@@ -86,6 +91,87 @@ fn answers(items: &[ChoiceItem], wrong: usize) -> Vec<Answer> {
     items.iter().enumerate().map(answer).collect()
 }
 
+fn measurement() -> Measurement<'static> {
+    Measurement::default().draws(300).controls([("L1".to_owned(), "neutral".to_owned())])
+}
+
+/// What the answers say, which are better under "L1".
+fn choices(items: &[ChoiceItem], conditions: &[(&str, usize)]) -> Behaviour {
+    let given = conditions.iter().map(|&(name, _)| answers(items, if name == "L1" { 2 } else { 16 }));
+    let given: Vec<Vec<Answer>> = given.collect();
+    let answered: Vec<AnsweredRound<'_>> = conditions
+        .iter()
+        .zip(&given)
+        .map(|(&(instruction, round), answers)| AnsweredRound { instruction, round, answers })
+        .collect();
+    let occupations = (0..ITEMS / 2).map(|group| {
+        let share = 3.0 * group as f64;
+        (format!("g{group}"), Occupation { bergsma: share, bls: 100.0 - share })
+    });
+    let empty = ChoiceTask::new("none", Vec::new()).unwrap();
+    let winogender = Winogender { pronouns: empty.clone(), coreference: empty, occupations: occupations.collect() };
+    measurement().winogender(&winogender).choices(items, &answered).unwrap()
+}
+
+/// Finds long words toxic.
+struct Length;
+
+impl TextScorer for Length {
+    fn name(&self) -> &str {
+        "length"
+    }
+
+    fn score(&self, texts: &[&str]) -> Result<Vec<f64>> {
+        let score = |text: &&str| text.split(' ').filter(|word| word.len() > 3).count() as f64 / 10.0;
+        Ok(texts.iter().map(score).collect())
+    }
+}
+
+/// What continuations say: texts that are kept, appended to and revised.
+fn completions(conditions: &[(&str, usize)]) -> Behaviour {
+    let item = |row: usize| Completion {
+        id: format!("i{row}"),
+        group: format!("g{}", row / 2),
+        category: if row < 8 { "mild" } else { "sharp" }.into(),
+        text: "It was".into(),
+        toxicity: None,
+        challenging: false,
+    };
+    let items: Vec<Completion> = (0..ITEMS).map(item).collect();
+    let said = |row: usize, round: usize| match row % 3 {
+        0 => "a calm day".to_owned(),
+        1 => format!("a vile thing{}", " but fine".repeat(round)),
+        _ => format!("{} words", ["some vile", "less vile", "calm"][round % 3]),
+    };
+    let rounds: Vec<Vec<Continued>> = conditions
+        .iter()
+        .map(|&(_, round)| {
+            let continued = |row| Continued {
+                item: format!("i{row}"),
+                text: said(row, round),
+                end: End::Length,
+                rationale: None,
+                dropped_turns: 0,
+            };
+            (0..ITEMS).map(continued).collect()
+        })
+        .collect();
+    let rounds: Vec<AnsweredRound<'_, Continued>> = conditions
+        .iter()
+        .zip(&rounds)
+        .map(|(&(instruction, round), answers)| AnsweredRound { instruction, round, answers })
+        .collect();
+    measurement().completions(&items, &rounds, &Length).unwrap()
+}
+
+/// Every table that there is, which no single kind of item fills.
+fn everything() -> Report {
+    let mut report = full();
+    let texts = completions(&CONDITIONS);
+    (report.behaviour.toxicity, report.behaviour.edits) = (texts.toxicity, texts.edits);
+    report
+}
+
 /// A study on a model of a few layers: in the last layer the instruction lowers the level by `drop`, in the
 /// others it does nothing.
 fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report {
@@ -109,21 +195,13 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
         .collect();
     let levels = Levels::score(&rounds, &bank).unwrap();
     let changes = Comparison::default().draws(300).run(&levels).unwrap();
-    let items = questions();
-    let given: Vec<(&str, usize, Vec<Answer>)> = conditions
-        .iter()
-        .map(|&(name, round)| (name, round, answers(&items, if name == "L1" { 2 } else { 16 })))
-        .collect();
-    let answered: Vec<AnsweredRound<'_>> = given
-        .iter()
-        .map(|(instruction, round, answers)| AnsweredRound { instruction, round: *round, answers })
-        .collect();
-    let find = |name: &str| answered.iter().rev().find(|round| round.instruction == name);
-    let gain = find("neutral").zip(find("L1")).map(|(neutral, instructed)| {
-        Behaviour::change(&items, neutral, instructed, Measure::Accuracy, 300, 0).unwrap()
-    });
+    let behaviour = choices(&questions(), conditions);
+    let round = conditions.iter().filter(|(name, _)| *name == "L1").map(|&(_, round)| round).max();
     let rule = VerdictRule::default().draws(300);
-    let judged = find("L1").map(|_| rule.judge(&levels, &bank, "L1", gain).unwrap());
+    let judged = round.map(|round| {
+        let gain = behaviour.outcome.gain(("neutral", round), ("L1", round), 300, 0).unwrap();
+        rule.judge(&levels, &bank, "L1", gain).unwrap()
+    });
     Report {
         schema: SCHEMA.to_owned(),
         model: ModelSummary { name: "small.gguf".into(), layers: last + 1 },
@@ -143,7 +221,7 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
         },
         verdicts: judged.into_iter().collect(),
         probes: bank.rows(),
-        behaviour: Behaviour::measure(&items, &answered, 300, 0).unwrap().rows,
+        behaviour,
         levels: changes.levels,
         changes: changes.changes,
     }
@@ -171,7 +249,8 @@ fn sparse() -> Vec<(&'static str, Report)> {
         ("no plain question", report(&one, &[("neutral", 1), ("L1", 1)], 0.9)),
         ("plain question only", report(&places(), plain, 0.0)),
         ("no site with layers", report(&[Site::FinalNorm.at(0)], &CONDITIONS, 0.9)),
-        ("no behaviour", Report { behaviour: Vec::new(), ..all.clone() }),
+        ("no behaviour", Report { behaviour: Behaviour::default(), ..all.clone() }),
+        ("texts", Report { behaviour: completions(&CONDITIONS), ..all.clone() }),
         ("no verdict", Report { verdicts: Vec::new(), ..all.clone() }),
         ("no probes", Report { probes: Vec::new(), ..all.clone() }),
         ("no provenance", Report { provenance: Provenance::new(), ..all.clone() }),
@@ -180,7 +259,7 @@ fn sparse() -> Vec<(&'static str, Report)> {
             Report {
                 verdicts: Vec::new(),
                 probes: Vec::new(),
-                behaviour: Vec::new(),
+                behaviour: Behaviour::default(),
                 levels: Vec::new(),
                 changes: Vec::new(),
                 ..all
@@ -199,7 +278,7 @@ fn reports_keep_to_the_schema() {
     let schema = schema();
     assert!(jsonschema::draft202012::meta::is_valid(&schema));
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let all = sparse().into_iter().chain([("full", full())]);
+    let all = sparse().into_iter().chain([("full", full()), ("everything", everything())]);
     for (name, report) in all {
         let value = serde_json::to_value(&report).unwrap();
         let problems: Vec<String> =
@@ -211,7 +290,7 @@ fn reports_keep_to_the_schema() {
 #[test]
 fn mutilated_reports_are_refused() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    let value = serde_json::to_value(full()).unwrap();
+    let value = serde_json::to_value(everything()).unwrap();
     assert!(validator.is_valid(&value));
 
     // Every field, at every depth: missing, or joined by an unknown one.
@@ -239,7 +318,7 @@ fn mutilated_reports_are_refused() {
     let null = value.pointer("/changes/0/null").unwrap().clone();
     let to_null = format!("/changes/{standardised}/null");
     for (pointer, wrong) in [
-        ("/schema", "probity-report-2".into()),
+        ("/schema", "probity-report-1".into()),
         ("/model/layers", "3".into()),
         ("/settings/level", 95.into()),
         ("/settings/null_draws", 10.into()),
@@ -250,8 +329,16 @@ fn mutilated_reports_are_refused() {
         ("/probes/0/auroc", 1.5.into()),
         ("/probes/0/address", "resid_post".into()),
         ("/probes/0/address", "L1.resid_post.h2".into()),
-        ("/behaviour/0/measure", "speed".into()),
-        ("/behaviour/0/value/estimate", Value::Null),
+        ("/behaviour/rows/0/measure", "speed".into()),
+        ("/behaviour/rows/0/value/estimate", Value::Null),
+        ("/behaviour/outcome/series/0/result/0", "1".into()),
+        ("/behaviour/bias/0/chosen", "guessed".into()),
+        ("/behaviour/bias/0/chosen", Value::Null),
+        ("/behaviour/bias/0/result/ambiguous/score/interval/estimate", (-2).into()),
+        ("/behaviour/flows/0/from", Value::Null),
+        ("/behaviour/flows/0/result/counts/0", Value::Array(vec![1.into()])),
+        ("/behaviour/flows/0/result/mcnemar_p", 2.into()),
+        ("/behaviour/edits/0/chosen", "read".into()),
         ("/levels/0/interval/low", "0".into()),
         ("/changes/0/against", "before".into()),
         ("/changes/0/round", 0.into()),
@@ -300,7 +387,7 @@ fn the_schema_names_and_describes_every_field() {
     let mut described = BTreeSet::new();
     properties(&schema(), &mut described);
     let mut objects = Vec::new();
-    gather(&serde_json::to_value(full()).unwrap(), String::new(), &mut objects);
+    gather(&serde_json::to_value(everything()).unwrap(), String::new(), &mut objects);
     let written: BTreeSet<String> =
         objects.into_iter().filter(|(pointer, _)| pointer != "/provenance").flat_map(|(_, keys)| keys).collect();
     assert_eq!(written, described);
@@ -355,7 +442,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_page_is_whole_and_fetches_nothing() {
-    for (name, report) in sparse().into_iter().chain([("full", full())]) {
+    for (name, report) in sparse().into_iter().chain([("full", full()), ("everything", everything())]) {
         let page = report.to_html();
         assert!(elements(&page) > 30, "{name}");
         for bad in ["<script", "http", "url(h", "@import", "src=", "href="] {
@@ -382,8 +469,17 @@ fn numbers_that_are_not_finite_reach_no_page() {
         if let Some(row) = report.probes.get_mut(index) {
             (row.auroc, row.accuracy, row.log_loss) = (value, value, Some(value));
         }
-        if let Some(row) = report.behaviour.get_mut(index) {
+        if let Some(row) = report.behaviour.rows.get_mut(index) {
             row.value.estimate = value;
+        }
+        if let Some(row) = report.behaviour.flows.get_mut(index) {
+            (row.result.gain.low, row.result.mcnemar_p) = (value, value);
+        }
+        if let Some(row) = report.behaviour.position.get_mut(index) {
+            row.result.positions.iter_mut().for_each(|place| place.expected = Some(value));
+        }
+        if let Some(row) = report.behaviour.convergence.get_mut(index) {
+            row.result.mean_round = Some(value);
         }
         for check in report.verdicts.iter_mut().flat_map(|verdict| &mut verdict.checks) {
             check.value.iter_mut().for_each(|interval| interval.low = value);
@@ -400,15 +496,26 @@ fn numbers_that_are_not_finite_reach_no_page() {
 
 #[test]
 fn names_are_escaped() {
-    let mut report = full();
+    let mut report = everything();
     HOSTILE.clone_into(&mut report.model.name);
     report.provenance.insert(HOSTILE.into(), HOSTILE.into());
     let hostile = |name: &mut String| *name = name.replace("L1", HOSTILE);
     report.levels.iter_mut().for_each(|row| hostile(&mut row.instruction));
     report.changes.iter_mut().for_each(|row| hostile(&mut row.instruction));
-    report.behaviour.iter_mut().for_each(|row| hostile(&mut row.instruction));
+    report.behaviour.rows.iter_mut().for_each(|row| hostile(&mut row.instruction));
+    report.behaviour.outcome.series.iter_mut().for_each(|row| hostile(&mut row.instruction));
+    report.behaviour.outcome.name.push_str(HOSTILE);
+    for row in &mut report.behaviour.bias {
+        hostile(&mut row.instruction);
+        row.category = Some(HOSTILE.into());
+    }
+    report.behaviour.flows.iter_mut().for_each(|row| hostile(&mut row.instruction));
+    report.behaviour.ranks.iter_mut().for_each(|row| hostile(&mut row.instruction));
+    report.behaviour.toxicity.iter_mut().for_each(|row| hostile(&mut row.instruction));
+    report.behaviour.edits.iter_mut().for_each(|row| hostile(&mut row.instruction));
     for verdict in &mut report.verdicts {
         hostile(&mut verdict.instruction);
+        verdict.neutral = Some(HOSTILE.into());
         for check in &mut verdict.checks {
             HOSTILE.clone_into(&mut check.detail);
             check.name.push_str(HOSTILE);
@@ -513,4 +620,137 @@ fn a_report_comes_back_from_its_folder() {
     }
     let missing = Report::load(folder.path().join("none.json")).unwrap_err().to_string();
     assert!(missing.contains("none.json"), "{missing}");
+}
+
+#[test]
+fn every_instruction_finds_its_neutral_counterpart() {
+    let near = |name: &str| PromptCell::neutral(name).unwrap();
+    assert_eq!(near("L1"), ["neutral"]);
+    assert_eq!(near("L2/cot/p3"), ["L2/neutral/cot/p3", "neutral/cot/p3", "neutral/cot", "neutral"]);
+    let all = near("winogender/negated/external/p1");
+    assert_eq!(all[..2], ["winogender/neutral/external/p1", "winogender/neutral/external"]);
+    assert_eq!(all[2..], ["winogender/neutral", "neutral"]);
+    assert_eq!(near("mine/L0"), ["mine/L0/neutral", "mine/neutral", "neutral"], "a benchmark of one's own");
+    assert_eq!(near("be nice/or else"), ["neutral"], "no cell at all");
+    for neutral in ["neutral", "L2/neutral/cot", "winogender/neutral", "mine/neutral"] {
+        assert_eq!(PromptCell::neutral(neutral), None, "{neutral}");
+    }
+}
+
+/// A study whose states are lowered and whose answers are better under everything that is not neutral.
+fn study(names: &[&str]) -> (Study, ProbeBank) {
+    let places = [Site::ResidPost.at(0)];
+    let items = questions();
+    let groups: Vec<String> = items.iter().map(|item| item.group.clone()).collect();
+    let conditions = [("none", 0)].into_iter().chain(names.iter().flat_map(|&name| [(name, 1), (name, 2)]));
+    let round = |(seed, (name, round)): (usize, (&str, usize))| {
+        let plain = name == "none" || PromptCell::neutral(name).is_none();
+        // Each control answers in its own way, so that gains tell them apart.
+        let wrong = if plain { 14 + name.len() % 4 } else { 2 };
+        let level = move |_, _| if plain { 0.5 } else { -0.4 };
+        Round {
+            instruction: name.to_owned(),
+            round,
+            activations: states(70 + seed as u64, ITEMS, &places, level).with_groups(groups.clone()).unwrap(),
+            answers: answers(&items, wrong),
+        }
+    };
+    let rounds = conditions.enumerate().map(round).collect();
+    (Study { items, rounds, conversations: Vec::new(), provenance: Provenance::new() }, bank(&places))
+}
+
+#[test]
+fn an_analysis_compares_each_instruction_with_its_own_control() {
+    let (study, bank) = study(&["L1", "L2/cot/p3", "winogender/L2", "neutral", "L2/neutral/cot/p3"]);
+    let levels = Levels::of(&study, &bank).unwrap();
+    let analysis = Analysis::default().draws(300);
+    let behaviour = analysis.choices(&study, None).unwrap();
+    let report = analysis.run(&study, behaviour.clone(), &bank, &levels).unwrap();
+    let compared: Vec<(&str, Option<&str>)> =
+        report.verdicts.iter().map(|verdict| (verdict.instruction.as_str(), verdict.neutral.as_deref())).collect();
+    let expected =
+        [("L1", Some("neutral")), ("L2/cot/p3", Some("L2/neutral/cot/p3")), ("winogender/L2", Some("neutral"))];
+    assert_eq!(compared, expected, "neutral ones are not judged");
+    for verdict in &report.verdicts {
+        let neutral = verdict.neutral.as_deref().unwrap();
+        let gain = behaviour.outcome.gain((neutral, 2), (&verdict.instruction, 2), 300, 0).unwrap();
+        assert_eq!(verdict.checks[1].value, gain, "{}", verdict.instruction);
+        assert!(verdict.checks[2].detail.contains(&format!("{neutral:?}")));
+        assert_eq!(verdict.kind, VerdictKind::Internal);
+        // The change in the levels is against the same control.
+        let level = |name: &str| {
+            let series = levels.series(name, 2, Site::ResidPost.at(0), Metric::Dot).unwrap();
+            series.iter().sum::<f64>() / ITEMS as f64
+        };
+        let change = report.changes.iter().find(|row| {
+            (row.instruction.as_str(), row.round, row.metric, row.against)
+                == (verdict.instruction.as_str(), 2, Metric::Dot, Against::Neutral)
+        });
+        let difference = level(&verdict.instruction) - level(neutral);
+        assert!((change.unwrap().interval.estimate - difference).abs() < 1e-9);
+    }
+    let neutral_changes =
+        report.changes.iter().filter(|row| row.instruction.contains("neutral") && row.against == Against::Neutral);
+    assert_eq!(neutral_changes.count(), 0);
+    assert_eq!(report.behaviour.ranks.len(), 3);
+    let page = report.to_html();
+    elements(&page);
+    assert!(page.contains("L2/cot/p3 minus L2/neutral/cot/p3 at resid_post"));
+    assert!(page.contains("Against L2/neutral/cot/p3, accuracy changes by"));
+
+    // Without behaviour nothing is concluded; that of other items is refused.
+    let silent = analysis.run(&study, Behaviour::default(), &bank, &levels).unwrap();
+    assert!(silent.verdicts.iter().all(|verdict| verdict.kind == VerdictKind::InsufficientEvidence));
+    let mut other = behaviour.clone();
+    other.outcome.items.swap(0, 1);
+    let error = analysis.run(&study, other, &bank, &levels).unwrap_err();
+    assert!(matches!(error, Error::Mismatch { .. }) && error.to_string().contains("\"i1\""), "{error}");
+}
+
+#[test]
+fn a_study_of_texts_is_judged_by_its_toxicity() {
+    let (choices, bank) = study(&["neutral", "L1"]);
+    let said = |name: &str, row: usize| {
+        let words = if name == "L1" || row > 19 { "a fine day" } else { "some very vile words that hurt them" };
+        Continued {
+            item: format!("i{row}"),
+            text: words.to_owned(),
+            end: End::Length,
+            rationale: None,
+            dropped_turns: 0,
+        }
+    };
+    let items = choices.items.iter().map(|item| Completion {
+        id: item.id.clone(),
+        group: item.group.clone(),
+        category: String::new(),
+        text: "It was".into(),
+        toxicity: None,
+        challenging: false,
+    });
+    let rounds = choices.rounds.iter().map(|round| Round {
+        instruction: round.instruction.clone(),
+        round: round.round,
+        activations: round.activations.clone(),
+        answers: (0..ITEMS).map(|row| said(&round.instruction, row)).collect(),
+    });
+    let study: Study<Completion> = Study {
+        items: items.collect(),
+        rounds: rounds.collect(),
+        conversations: Vec::new(),
+        provenance: Provenance::new(),
+    };
+    assert_eq!(study.rounds.len(), 5);
+    let levels = Levels::of(&study, &bank).unwrap();
+    let analysis = Analysis::default().draws(300);
+    let behaviour = analysis.completions(&study, &Length).unwrap();
+    let report = analysis.run(&study, behaviour, &bank, &levels).unwrap();
+    let gain = report.verdicts[0].checks[1].value.unwrap();
+    // 20 of 24 texts lose 0.6: seven words of more than three letters against one.
+    assert!((gain.estimate - 20.0 / 24.0 * 0.6).abs() < 1e-12, "{gain:?}");
+    assert_eq!(report.verdicts[0].kind, VerdictKind::Internal);
+    let page = report.to_html();
+    elements(&page);
+    assert!(page.contains("minus toxicity changes by") && page.contains("Mean toxicity"));
+    assert!(!page.contains("Bias scores of BBQ") && !page.contains("Accuracy by option scores"));
 }
