@@ -1,7 +1,7 @@
 //! Tables of answers to questions with options.
 
 use super::table::{block, by_category, cell, condition, folded, p_value, resampled, whole, Table};
-use crate::report::html::text::{count, number, NONE};
+use crate::report::html::text::{count, counted, number, NONE};
 use crate::stats::Resampled;
 use crate::task::metric::{
     Abstention, AnswerFlow, BiasScore, BiasScores, Chosen, Convergence, GainByRank, Measured, OracleStop, PositionBias,
@@ -145,31 +145,17 @@ fn ranks(rows: &[Measured<GainByRank>]) -> String {
         "By the rank of the right option's probability in round 0: share of right answers in the last round under the instruction \
          and under its neutral counterpart (Wilson's intervals), their difference over item groups, share of answers that \
          changed, and mean change of the right option's probability. What the neutral re-ask gives is regression to the mean.",
-        [
-            "items",
-            "right",
-            "right, neutral",
-            "difference",
-            "changed",
-            "changed, neutral",
-            "change of p(right)",
-            "the same, neutral",
-        ],
+        ["right", "changed", "change of p(right)", "difference in right"],
     );
     for row in whole(rows, Some(Chosen::Scored)) {
         table.part(&condition(row));
         for rank in &row.result.ranks {
-            let cells = [
-                count(rank.items),
-                cell(Some(&rank.instructed)),
-                cell(Some(&rank.neutral)),
-                resampled(Some(&rank.gain)),
-                cell(Some(&rank.flipped)),
-                cell(Some(&rank.flipped_neutral)),
-                resampled(Some(&rank.shift)),
-                resampled(Some(&rank.shift_neutral)),
-            ];
-            table.row(&format!("rank {}", rank.rank), cells);
+            let head = format!("rank {} ({}): instructed", rank.rank, counted(rank.items, "item"));
+            let own = [cell(Some(&rank.instructed)), cell(Some(&rank.flipped)), resampled(Some(&rank.shift))];
+            table.row(&head, own.into_iter().chain([resampled(Some(&rank.gain))]));
+            let own =
+                [cell(Some(&rank.neutral)), cell(Some(&rank.flipped_neutral)), resampled(Some(&rank.shift_neutral))];
+            table.row("neutral", own.into_iter().chain([String::new()]));
         }
     }
     block("Gain by rank of the right option", &[table.draw()])
