@@ -1,13 +1,14 @@
 //! Generating what follows the texts of a session.
 
 use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
 
 use super::sampler::Sampler;
 use super::session::{lost, unread, whole, Session};
 use super::Decoding;
 use crate::hook::Hooks;
 use crate::model::{KvCache, LogitsFor};
-use crate::text::TokenBatch;
+use crate::text::{PadSide, TokenBatch};
 use crate::{Error, Result};
 
 /// Why an answer ended.
@@ -52,8 +53,8 @@ impl Session<'_> {
         Ok(answers.into_iter().map(|answer| answer.tokens).collect())
     }
 
-    /// Continues what was read. Rows that have ended wait for the others. Afterwards the session must
-    /// [`Session::read`] again. Rows that are drawn have their numbers as keys: see [`Session::generate_with`].
+    /// Continues what was read. Rows that have ended leave the batch; what is kept of them stays. Afterwards the
+    /// session must [`Session::read`] again. Rows that are drawn have their numbers as keys: see [`Session::generate_with`].
     ///
     /// # Errors
     /// [`Error::Setting`] before anything was read, for decoding settings outside their range, and where the text must
@@ -65,8 +66,8 @@ impl Session<'_> {
 
     /// [`Session::generate`] with keys and hooks. What is drawn for a row follows from the seed and its key (its
     /// number where there are no keys), so that a row with the same key is continued alike in any batch. `hooks`
-    /// makes the hooks of each step and is given the step's batch, one token a row. (The last token is chosen, not
-    /// run. A row that has ended is still in the batch.)
+    /// makes the hooks of each step and is given the step's batch: one token of each row that has not ended, in any
+    /// order, [`TokenBatch::texts`] says which. (The last token is chosen, not run.)
     ///
     /// # Errors
     /// As [`Session::generate`], and those of the hooks; [`Error::RowCount`] unless there are no keys or one a row.
@@ -87,49 +88,65 @@ impl Session<'_> {
             Row { tokens: Vec::new(), sampler: Sampler::new(decoding, &key), ended: None }
         };
         let mut rows: Vec<Row> = (0..count).map(row).collect();
-        // Taken, and the cache below too: after a failure neither may claim what was not run.
+        // Taken, as the cache is: after a failure neither may claim what was not run.
         let mut next = self.next.take().ok_or_else(unread)?;
+        let mut running = Running::new(std::mem::take(&mut self.cache), count);
         loop {
-            let chosen = choose(decoding, &next, &mut rows)?;
-            for (row, &id) in rows.iter_mut().zip(&chosen).filter(|(row, _)| row.ended.is_none()) {
-                self.take(row, id, decoding, stop)?;
+            let chosen = choose(decoding, &next, &mut rows, running.numbers())?;
+            for (&number, &id) in running.numbers().iter().zip(&chosen) {
+                self.take(&mut rows[number], id, decoding, stop)?;
             }
-            if rows.iter().all(|row| row.ended.is_some()) {
+            let chosen = running.keep(chosen, |number| rows[number].ended.is_none())?;
+            if chosen.is_empty() {
                 break;
             }
-            let ledger = self.cache.ledger();
-            let open = || (0..rows.len()).filter(|&row| rows[row].ended.is_none());
-            self.check_length(open().map(|row| ledger.tokens(row).count() + 1))?;
-            // A row that has ended is fed on and on, always in the place of its last token, so that it does not
-            // grow; what it makes of it is not used.
-            let fed: Vec<[u32; 1]> = chosen.iter().map(|&id| [id]).collect();
-            let fed: Vec<&[u32]> = fed.iter().map(|id| id.as_slice()).collect();
-            let mut cache = std::mem::take(&mut self.cache);
-            (0..rows.len()).filter(|&row| rows[row].ended.is_some()).for_each(|row| cache.take_back(row));
-            let grown: Vec<usize> = (0..rows.len()).map(|row| cache.ledger().tokens(row).count() + 1).collect();
-            let rerun = self.must_rerun(cache.ledger(), &grown);
-            let batch = if rerun {
-                let texts = whole(cache.ledger(), &fed);
-                let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-                cache = KvCache::new();
-                cache.continue_with(&texts)?
-            } else {
-                cache.append(&fed)?
-            };
-            let mut hooks = hooks(&batch);
-            if rerun && self.altered && !hooks.replaces() {
-                return Err(lost());
-            }
-            let logits = self.run(&batch, &mut cache, &mut hooks, LogitsFor::Last)?;
-            self.altered = self.altered || hooks.replaces();
-            self.cache = cache;
-            next = logits.ok_or_else(unread)?.f_select(1, 0)?;
+            next = self.step(&mut running, &chosen, &mut hooks)?;
         }
+        self.cache = running.finish()?;
         let finished = rows.into_iter().filter_map(|row| {
             let (text, end) = row.ended?;
             Some(Continuation { tokens: row.tokens, text, end })
         });
         Ok(finished.collect())
+    }
+
+    /// Runs one more token of each row that goes on; logits of the next, `[running, v]`.
+    fn step<'h>(
+        &mut self,
+        running: &mut Running,
+        chosen: &[u32],
+        hooks: &mut impl FnMut(&TokenBatch) -> Hooks<'h>,
+    ) -> Result<Tensor> {
+        let fed: Vec<&[u32]> = chosen.chunks(1).collect();
+        let ledger = running.cache.ledger();
+        let grown = |row: usize| ledger.tokens(row).count() + usize::from(row < fed.len());
+        self.check_length((0..fed.len()).map(grown))?;
+        let lengths: Vec<usize> = (0..ledger.rows()).map(grown).collect();
+        let rerun = self.must_rerun(ledger, &lengths);
+        let mut batch = if !rerun {
+            running.cache.append_first(&fed)?
+        } else if self.model.network().uses_cache() {
+            // Once in the life of a text: rows that have ended are run again with the others.
+            let more: Vec<&[u32]> = (0..ledger.rows()).map(|row| fed.get(row).copied().unwrap_or_default()).collect();
+            let texts = whole(ledger, &more);
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            running.cache = KvCache::new();
+            running.cache.continue_with(&texts)?
+        } else {
+            let texts = whole(ledger, &fed);
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            running.cache.append_first(&fed)?;
+            TokenBatch::new(&texts, PadSide::Right)?
+        };
+        batch.texts = running.order[..batch.rows.len()].to_vec();
+        let mut hooks = hooks(&batch);
+        if rerun && self.altered && !hooks.replaces() {
+            return Err(lost());
+        }
+        let logits = self.run(&batch, &mut running.cache, &mut hooks, LogitsFor::Last)?;
+        self.altered = self.altered || hooks.replaces();
+        let logits = logits.ok_or_else(unread)?.f_select(1, 0)?;
+        Ok(logits.f_narrow(0, 0, fed.len() as i64)?)
     }
 
     /// Adds a token to a row, or ends it.
@@ -155,20 +172,61 @@ impl Session<'_> {
     }
 }
 
-/// The next token of each row from `next`, `[b, v]`; of a row that has ended, some token.
-fn choose(decoding: &Decoding, next: &tch::Tensor, rows: &mut [Row]) -> Result<Vec<u32>> {
+/// The cache while rows end: those that go on stand in its first places, so that only they are run.
+struct Running {
+    cache: KvCache,
+    /// Number of the row in each place.
+    order: Vec<usize>,
+    /// Rows that go on.
+    count: usize,
+}
+
+impl Running {
+    fn new(cache: KvCache, rows: usize) -> Self {
+        Running { cache, order: (0..rows).collect(), count: rows }
+    }
+
+    /// Numbers of the rows that go on, in the order in which they are run.
+    fn numbers(&self) -> &[usize] {
+        &self.order[..self.count]
+    }
+
+    /// Lets only some rows go on; `tokens` has one for each that went on so far, the result for each that still does.
+    fn keep(&mut self, mut tokens: Vec<u32>, goes_on: impl Fn(usize) -> bool) -> Result<Vec<u32>> {
+        for place in (0..self.count).rev().filter(|&place| !goes_on(self.order[place])).collect::<Vec<_>>() {
+            self.count -= 1;
+            self.swap(place, self.count)?;
+            tokens.swap_remove(place);
+        }
+        Ok(tokens)
+    }
+
+    fn swap(&mut self, a: usize, b: usize) -> Result<()> {
+        self.cache.swap(a, b)?;
+        self.order.swap(a, b);
+        Ok(())
+    }
+
+    /// The cache with all rows in their own places again.
+    fn finish(mut self) -> Result<KvCache> {
+        for place in 0..self.order.len() {
+            while self.order[place] != place {
+                self.swap(place, self.order[place])?;
+            }
+        }
+        Ok(self.cache)
+    }
+}
+
+/// The next token of each row that goes on, `numbers`, from `next`, `[running, v]`.
+fn choose(decoding: &Decoding, next: &Tensor, rows: &mut [Row], numbers: &[usize]) -> Result<Vec<u32>> {
     if decoding.is_greedy() {
         let ids = Vec::<i64>::try_from(next.f_argmax(-1, false)?)?;
         return Ok(ids.into_iter().map(|id| id as u32).collect());
     }
-    rows.iter_mut()
-        .enumerate()
-        .map(|(number, row)| match row.ended {
-            Some(_) => Ok(0),
-            None => {
-                let logs = next.f_select(0, number as i64)?.f_to_kind(tch::Kind::Float)?;
-                Ok(row.sampler.draw(decoding, &Vec::<f32>::try_from(logs)?))
-            }
-        })
-        .collect()
+    let draw = |(place, &number): (usize, &usize)| {
+        let logs = next.f_select(0, place as i64)?.f_to_kind(Kind::Float)?;
+        Ok(rows[number].sampler.draw(decoding, &Vec::<f32>::try_from(logs)?))
+    };
+    numbers.iter().enumerate().map(draw).collect()
 }

@@ -46,9 +46,36 @@ impl KvCache {
         self.ledger.append(texts)
     }
 
-    /// Takes back the last token of one row; its slot becomes a gap.
-    pub fn take_back(&mut self, row: usize) {
-        self.ledger.take_back(row);
+    /// [`KvCache::append`] for the first rows only, as many as `texts`: the other rows do not take part in the
+    /// pass.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::append`].
+    pub(crate) fn append_first(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
+        self.ledger.append_first(texts)
+    }
+
+    /// Exchanges two rows.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch).
+    pub(crate) fn swap(&mut self, a: usize, b: usize) -> Result<()> {
+        if a == b {
+            return Ok(());
+        }
+        let slots = self.ledger.slots() as i64;
+        for (keys, values) in self.layers.iter().flatten() {
+            for tensor in [keys, values] {
+                let used = tensor.f_narrow(2, 0, slots.min(tensor.size()[2]))?;
+                let (mut a, mut b) = (used.f_select(0, a as i64)?, used.f_select(0, b as i64)?);
+                let mut kept = a.f_empty_like()?;
+                kept.f_copy_(&a)?;
+                a.f_copy_(&b)?;
+                b.f_copy_(&kept)?;
+            }
+        }
+        self.ledger.swap(a, b);
+        Ok(())
     }
 
     /// Takes back all slots from `slots` on, as after scoring a branch.
@@ -95,11 +122,13 @@ impl KvCache {
             return Ok((keys.shallow_clone(), values.shallow_clone()));
         };
         let past = slots - new;
-        let held = self.layers[layer].take().filter(|(keys, _)| keys.size()[0] == batch);
+        let rows = self.ledger.rows() as i64;
+        let held = self.layers[layer].take().filter(|(keys, _)| keys.size()[0] == rows);
         let room = held.as_ref().map_or(0, |(keys, _)| keys.size()[2]);
         let grown = |old: Option<&Tensor>| -> Result<Tensor> {
             let capacity = (2 * slots).min(config.context as i64).max(slots);
-            let fresh = Tensor::f_empty([batch, heads, capacity, size], (keys.kind(), keys.device()))?;
+            // Zeros, since slots that a row skips are read, with no weight.
+            let fresh = Tensor::f_zeros([rows, heads, capacity, size], (keys.kind(), keys.device()))?;
             if let Some(old) = old.filter(|_| past > 0) {
                 fresh.f_narrow(2, 0, past)?.f_copy_(&old.f_narrow(2, 0, past)?)?;
             }
@@ -109,9 +138,11 @@ impl KvCache {
             Some(pair) if room >= slots => pair,
             held => (grown(held.as_ref().map(|pair| &pair.0))?, grown(held.as_ref().map(|pair| &pair.1))?),
         };
-        all_keys.f_narrow(2, past, new)?.f_copy_(keys)?;
-        all_values.f_narrow(2, past, new)?.f_copy_(values)?;
-        let view = (all_keys.f_narrow(2, 0, slots)?, all_values.f_narrow(2, 0, slots)?);
+        let first = |all: &Tensor| all.f_narrow(0, 0, batch);
+        let (running_keys, running_values) = (first(&all_keys)?, first(&all_values)?);
+        running_keys.f_narrow(2, past, new)?.f_copy_(keys)?;
+        running_values.f_narrow(2, past, new)?.f_copy_(values)?;
+        let view = (running_keys.f_narrow(2, 0, slots)?, running_values.f_narrow(2, 0, slots)?);
         self.layers[layer] = Some((all_keys, all_values));
         Ok(view)
     }

@@ -46,6 +46,9 @@ pub struct TokenBatch {
     pub key_positions: Option<Tensor>,
     /// Where in the t dimension each row's real tokens lie, `[b]`.
     pub rows: Vec<std::ops::Range<usize>>,
+    /// Which of the texts each row is, `[b]`: all of them in order, except that while a
+    /// [`Session`](crate::generate::Session) generates, rows that have ended are gone and others in their places.
+    pub texts: Vec<usize>,
 }
 
 impl TokenBatch {
@@ -66,7 +69,7 @@ impl TokenBatch {
             return Err(Error::TextLength { what: format!("row {row} of a batch"), tokens: 0, context: usize::MAX });
         }
         let past = ledger.slots();
-        ledger.rows.resize_with(texts.len(), Vec::new);
+        ledger.rows.resize_with(ledger.rows.len().max(texts.len()), Vec::new);
         let (mut ids, mut positions, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         for (text, slots) in texts.iter().zip(&mut ledger.rows) {
             let lead = if side == PadSide::Left { width - text.len() } else { 0 };
@@ -79,17 +82,19 @@ impl TokenBatch {
             }
             rows.push(lead..lead + text.len());
         }
+        ledger.rows.iter_mut().skip(texts.len()).for_each(|slots| slots.resize(past + width, None));
         let size = [texts.len() as i64, width as i64];
         let ragged = texts.iter().any(|text| text.len() != width);
         let plain = past == 0 && (side == PadSide::Right || !ragged);
-        let mask = if plain { Mask::Causal } else { Mask::Explicit(ledger.mask(past, width)?) };
-        let key_positions = (past > 0).then(|| ledger.positions()).transpose()?;
+        let mask = if plain { Mask::Causal } else { Mask::Explicit(ledger.mask(texts.len(), past, width)?) };
+        let key_positions = (past > 0).then(|| ledger.positions(texts.len())).transpose()?;
         Ok(TokenBatch {
             ids: Tensor::f_from_slice(&ids)?.f_view(size)?,
             positions: Tensor::f_from_slice(&positions)?.f_view(size)?,
             mask,
             key_positions,
             rows,
+            texts: (0..texts.len()).collect(),
         })
     }
 
@@ -134,13 +139,14 @@ impl TokenBatch {
             mask: self.mask.on(device)?,
             key_positions: self.key_positions.as_ref().map(moved).transpose()?,
             rows: self.rows.clone(),
+            texts: self.texts.clone(),
         })
     }
 }
 
 /// What each slot of a key/value cache holds, row by row.
 ///
-/// All rows have the same number of slots; a slot is a token or a gap (padding, or a token taken back).
+/// All rows have the same number of slots; a slot is a token or a gap (padding, or a token that is no longer held).
 /// Gaps are masked and take no positions, so rows of unequal lengths grow side by side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SlotLedger {
@@ -151,6 +157,11 @@ impl SlotLedger {
     /// Slots of each row, gaps included.
     pub fn slots(&self) -> usize {
         self.rows.first().map_or(0, Vec::len)
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
     }
 
     /// Tokens that a row holds, in order.
@@ -200,10 +211,10 @@ impl SlotLedger {
         Ok(SlotLedger { rows: vec![only.clone(); rows] })
     }
 
-    /// Makes a gap of the slot of a row's last token.
-    pub fn take_back(&mut self, row: usize) {
-        if let Some(slot) = self.rows.get_mut(row).and_then(|slots| slots.iter_mut().rfind(|slot| slot.is_some())) {
-            *slot = None;
+    /// Exchanges two rows.
+    pub(crate) fn swap(&mut self, a: usize, b: usize) {
+        if a.max(b) < self.rows.len() {
+            self.rows.swap(a, b);
         }
     }
 
@@ -224,25 +235,37 @@ impl SlotLedger {
         TokenBatch::layout(texts, PadSide::Right, self)
     }
 
-    /// Logical position of each slot, `[b, s]`; gaps have that of the token before them.
-    fn positions(&self) -> Result<Tensor> {
-        let mut cells = Vec::with_capacity(self.rows.len() * self.slots());
-        for row in &self.rows {
+    /// [`SlotLedger::append`] for the first rows only, as many as `texts`; the others get gaps.
+    ///
+    /// # Errors
+    /// As [`SlotLedger::append`]; [`Error::RowCount`] for more rows than the ledger has.
+    pub(crate) fn append_first(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
+        if texts.len() > self.rows.len() {
+            let what = "tokens to append to the first rows of a cache".to_owned();
+            return Err(Error::RowCount { what, expected: self.rows.len(), found: texts.len() });
+        }
+        TokenBatch::layout(texts, PadSide::Right, self)
+    }
+
+    /// Logical position of each slot of the first rows, `[b, s]`; gaps have that of the token before them.
+    fn positions(&self, rows: usize) -> Result<Tensor> {
+        let mut cells = Vec::with_capacity(rows * self.slots());
+        for row in self.rows.iter().take(rows) {
             let mut tokens = 0i64;
             for slot in row {
                 tokens += i64::from(slot.is_some());
                 cells.push((tokens - 1).max(0));
             }
         }
-        Ok(Tensor::f_from_slice(&cells)?.f_view([self.rows.len() as i64, self.slots() as i64])?)
+        Ok(Tensor::f_from_slice(&cells)?.f_view([rows as i64, self.slots() as i64])?)
     }
 
     /// `[b, 1, t, s]`: each of the last `width` slots sees the tokens up to itself. Padding sees itself, so
-    /// that no row of the softmax is empty.
-    fn mask(&self, past: usize, width: usize) -> Result<Tensor> {
+    /// that no row of the softmax is empty. Of the first rows.
+    fn mask(&self, rows: usize, past: usize, width: usize) -> Result<Tensor> {
         let slots = past + width;
-        let mut cells = Vec::with_capacity(self.rows.len() * width * slots);
-        for row in &self.rows {
+        let mut cells = Vec::with_capacity(rows * width * slots);
+        for row in self.rows.iter().take(rows) {
             for query in past..slots {
                 cells.extend(
                     row.iter()
@@ -251,7 +274,7 @@ impl SlotLedger {
                 );
             }
         }
-        let size = [self.rows.len() as i64, 1, width as i64, slots as i64];
+        let size = [rows as i64, 1, width as i64, slots as i64];
         Ok(Tensor::f_from_slice(&cells)?.f_view(size)?.f_to_kind(Kind::Bool)?)
     }
 }
