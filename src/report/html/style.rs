@@ -107,7 +107,7 @@ summary{cursor:pointer;font-size:.85rem;color:var(--soft)}
 .verdict{padding:8px 12px 4px}
 .checks li{grid-template-columns:52px 1fr;row-gap:4px;align-items:start;padding:7px 0}.checks .number,.checks .plot{grid-column:2}}
 @media print{body{max-width:none;padding:0;font-size:10.5pt}h2,h3,caption{break-after:avoid;page-break-after:avoid}
-figcaption,tr{break-inside:avoid;page-break-inside:avoid}figcaption{break-before:avoid}
+figcaption,caption,tr{break-inside:avoid;page-break-inside:avoid}figcaption{break-before:avoid}
 .scroll,.panels.maps{overflow:visible}table{font-size:7.5pt}th,td{padding-left:9px}
 svg,.verdict{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .panels{grid-template-columns:1fr 1fr;gap:16px 24px}.panels.one{grid-template-columns:1fr}.beside,.prose li{break-inside:avoid;page-break-inside:avoid}

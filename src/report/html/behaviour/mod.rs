@@ -44,12 +44,15 @@ pub(super) fn section(report: &Report) -> String {
     )
 }
 
+/// The value of an instruction in a round.
+type Value<'a> = Box<dyn Fn(&str, usize) -> Option<Interval> + 'a>;
+
 /// What is drawn over the rounds.
 struct Plot<'a> {
     title: &'static str,
     y_name: &'static str,
     y_range: Option<(f64, f64)>,
-    value: Box<dyn Fn(&str, usize) -> Option<Interval> + 'a>,
+    value: Value<'a>,
 }
 
 fn charts(behaviour: &Behaviour) -> Vec<Plot<'_>> {
