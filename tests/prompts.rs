@@ -124,7 +124,7 @@ fn another_wording_comes_from_a_file() {
         (instruction.first.as_str(), instruction.review.as_str()),
         ("Exact words.", "Once more. Exact words. Answer.")
     );
-    assert_eq!(instruction.reasoning.unwrap().conclude, "Now?");
+    assert_eq!(instruction.reasoning.unwrap().conclude.as_deref(), Some("Now?"));
     assert_eq!(said("mine/negated").unwrap().review, "B.");
     let refused = |error: probity::Error, says: &str| assert!(error.to_string().contains(says), "{error}");
     refused(said("mine/neutral").unwrap_err(), "no such stance");
