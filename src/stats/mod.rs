@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod calibration;
+mod change_point;
 mod clustered;
 mod comparison;
 mod distribution;
@@ -12,6 +13,7 @@ mod interval;
 mod metrics;
 mod multiplicity;
 mod null;
+mod permuted;
 mod power;
 mod proportion;
 mod random;
@@ -22,6 +24,7 @@ mod simultaneous;
 pub use bootstrap::ClusterBootstrap;
 pub(crate) use bootstrap::{check_level, MAX_DRAWS};
 pub use calibration::{expected_calibration_error, reliability, Binning, Calibration, ReliabilityBin};
+pub use change_point::{first_run, line_break, step_break, Break};
 pub use clustered::{ClusteredMeans, Equivalence};
 pub use comparison::{auroc_permutation_p, AurocDifference};
 pub use distribution::{normal_cdf, normal_quantile, normal_upper_quantile, student_cdf, student_upper_quantile};
@@ -31,6 +34,7 @@ pub use multiplicity::FalseDiscovery;
 pub use null::{
     covariance_matched_directions, monte_carlo_p, permuted_directions, random_cosine_sd, random_directions,
 };
+pub use permuted::permuted_labels;
 pub use power::{minimum_detectable, power_of_t};
 pub use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson, wilson};
 pub(crate) use random::{normals, rng};
