@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{check_null_draws, Pair};
 use super::null_places::{NullPlace, Nulls, PermutedProbes};
-use super::{Against, Comparison, Condition, Levels, Metric, NEUTRAL};
+use super::{Against, Comparison, Condition, Levels, Metric};
 use crate::hook::Address;
 use crate::stats::{
     check_level, minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans,
@@ -65,7 +65,7 @@ pub struct Inference {
     margin: f64,
     power: f64,
     seed: u64,
-    neutral: String,
+    neutral: Option<String>,
     family: Family,
     false_discovery: FalseDiscovery,
     permuted: Option<PermutedProbes>,
@@ -81,7 +81,7 @@ impl Default for Inference {
             margin: 0.2,
             power: 0.8,
             seed: 0,
-            neutral: NEUTRAL.to_owned(),
+            neutral: None,
             family: Family::Round,
             false_discovery: FalseDiscovery::BenjaminiHochberg,
             permuted: None,
@@ -199,9 +199,9 @@ impl Inference {
         self
     }
 
-    /// Sets the name of the neutral instruction, default [`NEUTRAL`].
+    /// Sets the name of the neutral instruction, one for all. Default: for each the nearest, [`Levels::neutral_of`].
     pub fn neutral(mut self, instruction: impl Into<String>) -> Self {
-        self.neutral = instruction.into();
+        self.neutral = Some(instruction.into());
         self
     }
 
@@ -281,7 +281,11 @@ impl Inference {
     }
 
     pub(super) fn pairs(&self, levels: &Levels) -> Vec<Pair> {
-        Comparison::default().neutral(self.neutral.as_str()).pairs(levels)
+        let comparison = Comparison::default();
+        match &self.neutral {
+            Some(name) => comparison.neutral(name.as_str()).pairs(levels),
+            None => comparison.pairs(levels),
+        }
     }
 
     pub(super) fn band_level(&self) -> f64 {

@@ -41,6 +41,7 @@
 mod change;
 mod checks;
 mod inference;
+mod leak;
 mod levels;
 mod null;
 mod null_places;
@@ -52,6 +53,7 @@ mod window;
 pub use change::{Against, ChangeRow, Changes, Comparison, LevelRow};
 pub use checks::Check;
 pub use inference::{ChangeTest, ChangeTests, Family, Inference};
+pub use leak::LeakScore;
 pub use levels::{Condition, Levels, Metric};
 pub use null::NullSummary;
 pub use null_places::{NullKind, NullPlace, PermutedProbes};
