@@ -247,7 +247,7 @@ fn interval(low: f64, high: f64) -> Interval {
 
 fn passed(world: &World, behaviour: Option<Interval>) -> (VerdictKind, Vec<Option<bool>>) {
     let verdict = VerdictRule::default().judge(&world.levels, &world.bank, "L2", behaviour).unwrap();
-    assert_eq!((verdict.round, verdict.checks.len()), (2, 5));
+    assert_eq!((verdict.round, verdict.checks.len()), (2, 7));
     (verdict.kind, verdict.checks.iter().map(|check| check.passed).collect())
 }
 
@@ -259,7 +259,7 @@ fn the_worlds_are_told_apart() {
         let internal = world(seed, 1.2, 0.3, true);
         let (kind, checks) = passed(&internal, Some(GAIN));
         assert_eq!(kind, VerdictKind::Internal, "{seed}: {checks:?}");
-        assert_eq!(checks, [true, true, true, true, false].map(Some));
+        assert_eq!(checks, [Some(true), Some(true), Some(true), Some(true), Some(false), Some(false), None]);
 
         let superficial = world(100 + seed, 0.0, 0.3, true);
         let (kind, checks) = passed(&superficial, Some(GAIN));
@@ -280,7 +280,7 @@ fn nothing_is_claimed_without_evidence() {
     assert_eq!(passed(&world(201, 1.2, 0.3, true), Some(interval(-0.1, 0.1))).0, VerdictKind::InsufficientEvidence);
     // The probes mean nothing: the internal checks are not run at all.
     let (kind, checks) = passed(&world(202, 0.0, 0.3, false), Some(GAIN));
-    assert_eq!((kind, &checks[2..]), (VerdictKind::InsufficientEvidence, &[None; 3][..]));
+    assert_eq!((kind, &checks[2..]), (VerdictKind::InsufficientEvidence, &[None; 5][..]));
     // Too noisy to say either.
     let (kind, checks) = passed(&world(203, 0.3, 25.0, true), Some(GAIN));
     assert_eq!((kind, checks[4]), (VerdictKind::InsufficientEvidence, Some(false)));

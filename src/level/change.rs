@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::levels::MeanState;
 use super::{Levels, Metric, NullSummary};
 use crate::hook::Address;
-use crate::stats::{check_level, percentile_interval, random_directions, ClusterBootstrap, Interval, MAX_DRAWS};
+use crate::stats::{
+    check_level, percentile_interval, random_cosine_sd, random_directions, ClusterBootstrap, Interval, MAX_DRAWS,
+};
 use crate::{Error, Result};
 
 /// Compares conditions: mean levels, their changes against round 0 and against the neutral instruction.
@@ -55,6 +57,9 @@ pub struct LevelRow {
     pub metric: Metric,
     /// Mean over the items, with its interval.
     pub interval: Interval,
+    /// 1/sqrt(d), the standard deviation of a single state's cosine with a random direction: the scale on which to read
+    /// a level; for cosines.
+    pub random_sd: Option<f64>,
 }
 
 /// The mean change of one condition at one address; below 0 = less immoral.
@@ -96,10 +101,11 @@ pub struct Changes {
 }
 
 /// Indices of two conditions, the second to be subtracted from the first.
-struct Pair {
-    condition: usize,
-    base: usize,
-    against: Against,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pair {
+    pub condition: usize,
+    pub base: usize,
+    pub against: Against,
 }
 
 impl Comparison {
@@ -169,7 +175,7 @@ impl Comparison {
         })
     }
 
-    fn pairs(&self, levels: &Levels) -> Vec<Pair> {
+    pub(super) fn pairs(&self, levels: &Levels) -> Vec<Pair> {
         let plain = levels.conditions.iter().position(|condition| condition.round == 0);
         let instructed = levels.conditions.iter().enumerate().filter(|(_, condition)| condition.round > 0);
         instructed
@@ -201,8 +207,8 @@ impl Comparison {
         let mut means: Vec<Vec<(f64, Vec<f64>)>> = Vec::with_capacity(levels.conditions.len());
         let mut level_rows = Vec::new();
         for (index, condition) in levels.conditions.iter().enumerate() {
-            let mut by_metric = Vec::with_capacity(Metric::ALL.len());
-            for metric in Metric::ALL {
+            let mut by_metric = Vec::with_capacity(levels.metrics.len());
+            for &metric in &levels.metrics {
                 let series = levels.at(index, address, metric).ok_or_else(missing)?;
                 let estimate = series.iter().sum::<f64>() / series.len() as f64;
                 let draws = resamples.means(series)?;
@@ -212,6 +218,7 @@ impl Comparison {
                     address: name,
                     metric,
                     interval: percentile_interval(estimate, &mut draws.clone(), self.level),
+                    random_sd: levels.width(address).filter(|_| metric == Metric::Cosine).map(random_cosine_sd),
                 });
                 by_metric.push((estimate, draws));
             }
@@ -221,7 +228,7 @@ impl Comparison {
         for pair in pairs {
             let sides = (means.get(pair.condition), means.get(pair.base), levels.conditions.get(pair.condition));
             let (Some(after), Some(before), Some(condition)) = sides else { return Err(missing()) };
-            for ((metric, after), before) in Metric::ALL.into_iter().zip(after).zip(before) {
+            for ((&metric, after), before) in levels.metrics.iter().zip(after).zip(before) {
                 let estimate = after.0 - before.0;
                 let mut draws: Vec<f64> = after.1.iter().zip(&before.1).map(|(after, before)| after - before).collect();
                 change_rows.push(ChangeRow {
@@ -250,8 +257,8 @@ fn null_of(
     let vector = |mean: &MeanState| match metric {
         Metric::Cosine => Some(mean.unit.clone()),
         Metric::Dot => Some(mean.raw.clone()),
-        // The training sd belongs to the probe's direction; a random direction has none.
-        Metric::Standardised => None,
+        // Training sd, length and intercept belong to the probe's weights; a random direction has none.
+        Metric::Standardised | Metric::Logit | Metric::Probability => None,
     };
     let mean = |condition: usize| levels.means.get(condition)?.get(address).and_then(vector);
     let difference = mean(pair.condition)? - mean(pair.base)?;

@@ -12,10 +12,11 @@ use crate::{Error, Result};
 /// Groups below which a bootstrap is not trusted to decide.
 pub(super) const MIN_GROUPS: usize = 10;
 
-/// One of the five checks.
+/// One of the seven checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// `probe_valid`, `behavioural_gain`, `internal_reduction`, `beyond_random_directions` or `equivalence`.
+    /// `probe_valid`, `behavioural_gain`, `internal_reduction`, `beyond_random_directions`, `equivalence`, `no_reduction`
+    /// or `beyond_instruction_tokens`.
     pub name: String,
     /// `None` if it could not be run; `detail` says why.
     pub passed: Option<bool>,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use ndarray::{Array1, Array4, ArrayView4};
+use ndarray::{Array1, Array2, Array4, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::hook::Address;
@@ -21,11 +21,18 @@ pub enum Metric {
     /// Dot product in standard deviations of the probe's training projections around their mean: comparable
     /// across layers.
     Standardised,
+    /// The probe's decision, weights . state + intercept: the log-odds of immoral, among texts with the training part's
+    /// share of immoral ones. Only where every probe of the bank is calibrated.
+    Logit,
+    /// The logistic function of the logit, 0 to 1. It is flat where the probe is sure: a change of a sure state shows in
+    /// the logit and not here. Only where every probe of the bank is calibrated.
+    Probability,
 }
 
 impl Metric {
     /// Every metric, in the order of the metric axis.
-    pub const ALL: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::Standardised];
+    pub const ALL: [Metric; 5] =
+        [Metric::Cosine, Metric::Dot, Metric::Standardised, Metric::Logit, Metric::Probability];
 
     /// The metric's name in files.
     pub fn name(self) -> &'static str {
@@ -33,6 +40,8 @@ impl Metric {
             Metric::Cosine => "cosine",
             Metric::Dot => "dot",
             Metric::Standardised => "standardised",
+            Metric::Logit => "logit",
+            Metric::Probability => "probability",
         }
     }
 }
@@ -68,10 +77,15 @@ pub struct Levels {
     pub(super) groups: Vec<String>,
     pub(super) conditions: Vec<Condition>,
     pub(super) addresses: Vec<Address>,
+    pub(super) metrics: Vec<Metric>,
     /// `[conditions, addresses, metrics, items]`, so that one series over the items is contiguous.
     pub(super) values: Array4<f64>,
-    /// By condition, then address.
+    /// By condition, then address; empty for a part of the items.
     pub(super) means: Vec<Vec<MeanState>>,
+    /// States of some items in the first condition by address, `[rows, d]`: what nulls know of how states vary.
+    pub(super) samples: Vec<Array2<f32>>,
+    /// The probes' unit directions by address, `[d]`.
+    pub(super) directions: Vec<Array1<f64>>,
     pub(super) provenance: Provenance,
 }
 
@@ -107,13 +121,17 @@ impl Levels {
         &self.addresses
     }
 
+    /// The metrics: cosine, dot and standardised; logit and probability too where every probe is calibrated.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
     /// What the levels were made from.
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
     }
 
-    /// Every level, `[items, conditions, addresses, metrics]`, with the axes of the accessors above and
-    /// [`Metric::ALL`].
+    /// Every level, `[items, conditions, addresses, metrics]`, with the axes of the accessors above.
     pub fn values(&self) -> ArrayView4<'_, f64> {
         self.values.view().permuted_axes([3, 0, 1, 2])
     }
@@ -141,7 +159,7 @@ impl Levels {
         let rows = self.conditions.iter().enumerate().flat_map(|(c, condition)| {
             let of_address = self.addresses.iter().zip(&sites).enumerate();
             of_address.flat_map(move |(a, (address, site))| {
-                Metric::ALL.into_iter().flat_map(move |metric| {
+                self.metrics.iter().flat_map(move |&metric| {
                     let values = self.at(c, a, metric).unwrap_or_default();
                     self.items.iter().zip(values).map(move |(item, &value)| CsvRow {
                         item,
@@ -158,6 +176,28 @@ impl Levels {
         file::write_csv(path.as_ref(), rows)
     }
 
+    /// Width d of the states at an address, by index.
+    pub(super) fn width(&self, address: usize) -> Option<usize> {
+        self.directions.get(address).map(Array1::len)
+    }
+
+    /// The levels of these items, `[rows]`, by index, without what nulls need.
+    pub(super) fn part(&self, rows: &[usize]) -> Levels {
+        let of = |names: &[String]| rows.iter().filter_map(|&row| names.get(row).cloned()).collect();
+        Levels {
+            items: of(&self.items),
+            groups: of(&self.groups),
+            conditions: self.conditions.clone(),
+            addresses: self.addresses.clone(),
+            metrics: self.metrics.clone(),
+            values: self.values.select(Axis(3), rows),
+            means: Vec::new(),
+            samples: Vec::new(),
+            directions: self.directions.clone(),
+            provenance: self.provenance.clone(),
+        }
+    }
+
     /// Index of a condition.
     pub(super) fn condition(&self, instruction: &str, round: usize) -> Option<usize> {
         self.conditions.iter().position(|c| c.round == round && c.instruction == instruction)
@@ -166,7 +206,8 @@ impl Levels {
     /// The series at these indices.
     pub(super) fn at(&self, condition: usize, address: usize, metric: Metric) -> Option<&[f64]> {
         let n = self.items.len();
-        let series = (condition * self.addresses.len() + address) * Metric::ALL.len() + metric as usize;
+        let metric = self.metrics.iter().position(|&of_axis| of_axis == metric)?;
+        let series = (condition * self.addresses.len() + address) * self.metrics.len() + metric;
         self.values.as_slice()?.get(series * n..(series + 1) * n)
     }
 }

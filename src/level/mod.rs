@@ -40,17 +40,27 @@
 
 mod change;
 mod checks;
+mod inference;
+mod leak;
 mod levels;
 mod null;
+mod null_places;
 mod score;
+mod transition;
 mod verdict;
+mod window;
 
 pub use change::{Against, ChangeRow, Changes, Comparison, LevelRow};
 pub use checks::Check;
+pub use inference::{ChangeTest, ChangeTests, Family, Inference};
+pub use leak::LeakScore;
 pub use levels::{Condition, Levels, Metric};
 pub use null::NullSummary;
+pub use null_places::{NullKind, NullPlace, PermutedProbes};
 pub use score::RoundStates;
+pub use transition::{Onset, Transition, Transitions};
 pub use verdict::{Verdict, VerdictKind, VerdictRule};
+pub use window::{Contrast, Found, Halves, Window, WindowTest};
 
 use crate::dialogue::PromptCell;
 

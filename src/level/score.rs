@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ndarray::{Array1, Array4, ArrayView2};
+use ndarray::{Array1, Array2, Array4, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::levels::MeanState;
@@ -64,17 +64,22 @@ impl Levels {
             check_states(round, first, bank)?;
         }
         let probes: Vec<&Probe> = bank.iter().collect();
+        let calibrated = probes.iter().all(|probe| probe.evaluation.probabilities.is_some());
+        let of_calibrated = |metric: &Metric| calibrated || !matches!(metric, Metric::Logit | Metric::Probability);
+        let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(of_calibrated).collect();
         let jobs: Vec<(&RoundStates<'_>, &Probe)> =
             rounds.iter().flat_map(|round| probes.iter().map(move |&probe| (round, probe))).collect();
-        let scored: Vec<Result<(Vec<f64>, MeanState)>> =
-            jobs.par_iter().map(|(round, probe)| score_one(round.activations.at(probe.address())?, probe)).collect();
-        let (mut values, mut means) = (Vec::with_capacity(jobs.len() * Metric::ALL.len() * n), Vec::new());
+        let scored: Vec<Result<(Vec<f64>, MeanState)>> = jobs
+            .par_iter()
+            .map(|(round, probe)| score_one(round.activations.at(probe.address())?, probe, &metrics))
+            .collect();
+        let (mut values, mut means) = (Vec::with_capacity(jobs.len() * metrics.len() * n), Vec::new());
         for scored in scored {
             let (levels, mean) = scored?;
             values.extend(levels);
             means.push(mean);
         }
-        let shape = (rounds.len(), probes.len(), Metric::ALL.len(), n);
+        let shape = (rounds.len(), probes.len(), metrics.len(), n);
         let values = Array4::from_shape_vec(shape, values)
             .map_err(|error| Error::Mismatch { what: "levels".into(), problem: error.to_string() })?;
         let mut means = means.into_iter();
@@ -91,8 +96,14 @@ impl Levels {
                 .map(|round| Condition { instruction: round.instruction.to_owned(), round: round.round })
                 .collect(),
             addresses: probes.iter().map(|probe| probe.address()).collect(),
+            metrics,
             values,
             means,
+            samples: probes
+                .iter()
+                .map(|probe| sample(first.activations.at(probe.address())?))
+                .collect::<Result<_>>()?,
+            directions: probes.iter().map(|probe| probe.direction.unit().to_owned()).collect(),
             provenance,
         })
     }
@@ -138,8 +149,18 @@ fn check_states(round: &RoundStates<'_>, first: &RoundStates<'_>, bank: &ProbeBa
     states.check_finite()
 }
 
+/// Evenly spaced rows, no more than [`SAMPLE`].
+fn sample(states: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+    let n = states.nrows();
+    let rows: Vec<usize> = (0..n.min(SAMPLE)).map(|row| row * n / n.min(SAMPLE)).collect();
+    Ok(states.select(Axis(0), &rows))
+}
+
+/// Enough states to know the directions along which they vary most, few enough to keep.
+const SAMPLE: usize = 256;
+
 /// The levels of all items by metric, `[metrics, n]` row after row, and the mean states.
-fn score_one(states: ArrayView2<'_, f32>, probe: &Probe) -> Result<(Vec<f64>, MeanState)> {
+fn score_one(states: ArrayView2<'_, f32>, probe: &Probe, metrics: &[Metric]) -> Result<(Vec<f64>, MeanState)> {
     let (n, d) = states.dim();
     check_width(probe.address(), probe.weights.len(), d)?;
     let unit = probe.direction.unit();
@@ -160,7 +181,17 @@ fn score_one(states: ArrayView2<'_, f32>, probe: &Probe) -> Result<(Vec<f64>, Me
         cosines.push(projection * per_length);
         dots.push(projection);
     }
-    let standardised = dots.iter().map(|dot| (dot - probe.centre) / probe.spread);
-    let levels = cosines.iter().chain(&dots).copied().chain(standardised).collect();
+    let length = probe.weights.dot(&probe.weights).sqrt();
+    let logit = |dot: f64| dot * length + probe.intercept;
+    let mut levels = Vec::with_capacity(metrics.len() * n);
+    for metric in metrics {
+        match metric {
+            Metric::Cosine => levels.extend_from_slice(&cosines),
+            Metric::Dot => levels.extend_from_slice(&dots),
+            Metric::Standardised => levels.extend(dots.iter().map(|dot| (dot - probe.centre) / probe.spread)),
+            Metric::Logit => levels.extend(dots.iter().map(|&dot| logit(dot))),
+            Metric::Probability => levels.extend(dots.iter().map(|&dot| 1.0 / (1.0 + (-logit(dot)).exp()))),
+        }
+    }
     Ok((levels, MeanState { raw: raw_sum / n as f64, unit: unit_sum / n as f64 }))
 }

@@ -176,6 +176,11 @@ impl ClusterBootstrap {
         &self.cluster_of_row
     }
 
+    /// How often each cluster was drawn, `[draws, clusters]`, row after row.
+    pub(super) fn multiplicities(&self) -> &[u16] {
+        &self.multiplicities
+    }
+
     /// Sum of the rows' values in each cluster, `[clusters]`.
     fn sums(&self, values: &[f64]) -> Vec<f64> {
         let mut sums = vec![0.0; self.clusters];

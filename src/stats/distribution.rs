@@ -64,6 +64,22 @@ pub fn student_upper_quantile(tail: f64, degrees: f64) -> f64 {
     0.5 * (low + high)
 }
 
+/// Chance that a value of Student's distribution is at most `t`, for any `degrees` of freedom above 0.
+pub fn student_cdf(t: f64, degrees: f64) -> f64 {
+    if t.is_nan() || degrees.is_nan() {
+        return f64::NAN;
+    }
+    if degrees > 1e7 || t.is_infinite() {
+        return normal_cdf(t);
+    }
+    let tail = 0.5 * incomplete_beta(degrees / (degrees + t * t), 0.5 * degrees, 0.5);
+    if t < 0.0 {
+        tail
+    } else {
+        1.0 - tail
+    }
+}
+
 /// 2/sqrt(pi) times the integral of exp(-t^2) from `x` to infinity, for x >= 0: the power series of its
 /// complement (Abramowitz and Stegun 7.1.6) near 0, the continued fraction (7.1.14) further out.
 fn complementary_error(x: f64) -> f64 {
@@ -104,7 +120,7 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
 }
 
 /// ln Gamma(x) for x > 0: Stirling's series (Abramowitz and Stegun 6.1.41), after steps up to where it holds.
-fn ln_gamma(x: f64) -> f64 {
+pub(super) fn ln_gamma(x: f64) -> f64 {
     let (mut x, mut product) = (x, 1.0);
     while x < 15.0 {
         product *= x;

@@ -1,30 +1,46 @@
-//! Statistics on plain numbers: metrics, calibration, clustered bootstrap, comparisons, random-direction nulls.
+//! Statistics on plain numbers: metrics, calibration, clustered bootstrap, tests over many columns, power, nulls.
 //!
 //! Nothing here knows of models, probes or addresses. Everything is `f64`, and everything random takes a
 //! seed and gives the same numbers for it whatever the number of threads.
 
 mod bootstrap;
 mod calibration;
+mod change_point;
+mod clustered;
 mod comparison;
 mod distribution;
 mod interval;
 mod metrics;
+mod multiplicity;
 mod null;
+mod permuted;
+mod power;
 mod proportion;
 mod random;
 mod ranking;
+mod sign_flip;
+mod simultaneous;
 
 pub use bootstrap::ClusterBootstrap;
 pub(crate) use bootstrap::{check_level, MAX_DRAWS};
 pub use calibration::{expected_calibration_error, reliability, Binning, Calibration, ReliabilityBin};
+pub use change_point::{first_run, line_break, step_break, Break};
+pub use clustered::{ClusteredMeans, Equivalence};
 pub use comparison::{auroc_permutation_p, AurocDifference};
-pub use distribution::{normal_cdf, normal_quantile, normal_upper_quantile, student_upper_quantile};
+pub use distribution::{normal_cdf, normal_quantile, normal_upper_quantile, student_cdf, student_upper_quantile};
 pub use interval::{bca_interval, percentile_interval, Interval, IntervalMethod, Resampled};
 pub use metrics::{accuracy, balanced_accuracy, brier, log_loss};
-pub use null::{monte_carlo_p, random_cosine_sd, random_directions};
+pub use multiplicity::FalseDiscovery;
+pub use null::{
+    covariance_matched_directions, monte_carlo_p, permuted_directions, random_cosine_sd, random_directions,
+};
+pub use permuted::permuted_labels;
+pub use power::{minimum_detectable, power_of_t};
 pub use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson, wilson};
 pub(crate) use random::{normals, rng};
 pub use ranking::{auroc, average_precision, Ranking};
+pub use sign_flip::{SignFlipTest, SignFlips};
+pub use simultaneous::{Bands, Studentised};
 
 /// Sum of a_i b_i in f64, over the shorter length. Eight sums run side by side, which lets the compiler use
 /// vector instructions; the order of addition is fixed, so the result is too.
