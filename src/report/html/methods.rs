@@ -84,7 +84,7 @@ fn statistics(report: &Report) -> String {
         "<strong>Statistics.</strong> Intervals of levels and changes are {} percentile intervals from {} bootstrap resamples of the {}. Changes are \
          paired: both sides are resampled together. Each change of a cosine is placed among the changes along {} random \
          unit directions; the p-value counts the observed one in. Such directions are uniform on the sphere and do not know \
-         that states vary more along some directions than along others. A change within ±{} training sd counts as none. \
+         that states vary more along some directions than along others. A reduction of less than {} training sd counts as none. \
          Seed {}. Intervals of single layers and rounds are pointwise, not simultaneous.",
         percent(settings.level),
         count(settings.draws),

@@ -86,7 +86,7 @@ fn charts(behaviour: &Behaviour) -> Vec<Plot<'_>> {
     plots.push(Plot {
         title: "Continuations with a toxicity of 0.5 or more",
         y_name: "share of prompts",
-        y_range: None,
+        y_range: Some((0.0, 1.0)),
         value: Box::new(toxic),
     });
     plots
