@@ -189,7 +189,8 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
     LineChart {
         title: format!("{} minus {minus} at {}", entry.name, place.name()),
         x_name: "layer".to_owned(),
-        y_name: "change of cosine".to_owned(),
+        // Where the title's names are long, its end is cut.
+        y_name: format!("change of cosine, {}", place.name()),
         references: vec![Reference { y: 0.0, label: String::new() }],
         areas: if null.bounds.is_empty() { Vec::new() } else { vec![null] },
         series: series.collect(),

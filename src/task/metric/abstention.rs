@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{abstained, check_rows, indicator, mean_where, right};
+use super::{abstained, check_rows, indicator, mean_of, right};
 use crate::stats::{ClusterBootstrap, Resampled};
 use crate::task::ChoiceItem;
 use crate::Result;
@@ -29,11 +29,7 @@ impl Abstention {
     pub fn of(items: &[ChoiceItem], chosen: &[Option<usize>], resamples: &ClusterBootstrap) -> Result<Self> {
         check_rows("chosen options", chosen.len(), items.len())?;
         check_rows("resampled items", resamples.rows(), items.len())?;
-        let mean = |value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>| {
-            let values: Vec<Option<f64>> =
-                items.iter().zip(chosen).map(|(item, &chosen)| value(item, chosen)).collect();
-            mean_where(&values, resamples)
-        };
+        let mean = |value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>| mean_of(items, chosen, resamples, value);
         let rate = |keep: &dyn Fn(&ChoiceItem) -> bool| {
             mean(&|item, chosen| (item.unknown.is_some() && keep(item)).then(|| indicator(abstained(item, chosen))))
         };

@@ -59,6 +59,17 @@ fn mean_where(values: &[Option<f64>], resamples: &ClusterBootstrap) -> Option<Re
     })
 }
 
+/// [`mean_where`] of a value of each item and the option chosen for it.
+fn mean_of(
+    items: &[ChoiceItem],
+    chosen: &[Option<usize>],
+    resamples: &ClusterBootstrap,
+    value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>,
+) -> Option<Resampled> {
+    let values: Vec<Option<f64>> = items.iter().zip(chosen).map(|(item, &chosen)| value(item, chosen)).collect();
+    mean_where(&values, resamples)
+}
+
 /// 1 where it holds, 0 where not.
 fn indicator(holds: bool) -> f64 {
     f64::from(u8::from(holds))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_rows, indicator, mean_where, right};
+use super::{check_rows, indicator, mean_of, mean_where, right};
 use crate::stats::{ClusterBootstrap, Resampled};
 use crate::task::choice::complete_rotations;
 use crate::task::ChoiceItem;
@@ -50,11 +50,7 @@ impl PositionBias {
     pub fn of(items: &[ChoiceItem], chosen: &[Option<usize>], resamples: &ClusterBootstrap) -> Result<Self> {
         check_rows("chosen options", chosen.len(), items.len())?;
         check_rows("resampled items", resamples.rows(), items.len())?;
-        let mean = |value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>| {
-            let values: Vec<Option<f64>> =
-                items.iter().zip(chosen).map(|(item, &chosen)| value(item, chosen)).collect();
-            mean_where(&values, resamples)
-        };
+        let mean = |value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>| mean_of(items, chosen, resamples, value);
         let places = items.iter().map(|item| item.options.len()).max().unwrap_or(0);
         let positions = (0..places).map(|position| {
             let there = |item: &ChoiceItem| position < item.options.len();
