@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::levels::MeanState;
+use super::mean_level::LevelRow;
 use super::{Levels, Metric, NullSummary};
 use crate::hook::Address;
 use crate::stats::{
@@ -42,24 +43,6 @@ pub enum Against {
     Round0,
     /// The neutral instruction in the same round.
     Neutral,
-}
-
-/// The mean level of one condition at one address.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LevelRow {
-    /// Instruction.
-    pub instruction: String,
-    /// Round.
-    pub round: usize,
-    /// Address.
-    pub address: Address,
-    /// Metric.
-    pub metric: Metric,
-    /// Mean over the items, with its interval.
-    pub interval: Interval,
-    /// 1/sqrt(d), the standard deviation of a single state's cosine with a random direction: the scale on which to read
-    /// a level; for cosines.
-    pub random_sd: Option<f64>,
 }
 
 /// The mean change of one condition at one address; below 0 = less immoral.

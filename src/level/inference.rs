@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::change::{check_null_draws, Pair};
+use super::mean_level::{mean_levels, LevelRow};
 use super::null_places::{NullPlace, Nulls, PermutedProbes};
 use super::{Against, Comparison, Condition, Levels, Metric};
 use crate::hook::Address;
@@ -104,8 +105,8 @@ pub struct ChangeTest {
     pub against: Against,
     /// Mean over the items of the paired difference, with its part of the family's simultaneous band.
     pub band: Interval,
-    /// Standard error of the mean, clustered by item group.
-    pub standard_error: f64,
+    /// Standard error of the mean, clustered by item group; `None` with one group.
+    pub standard_error: Option<f64>,
     /// Two-sided sign-flip p-value of this change alone.
     pub p: f64,
     /// Adjusted over the family by single-step max-T.
@@ -117,26 +118,28 @@ pub struct ChangeTest {
     /// Tests against the margin; for the standardised metric, in whose unit the margin is.
     pub equivalence: Option<Equivalence>,
     /// The smallest change that a run like this finds, at this address alone, with the power asked for: what "no change
-    /// found" does not rule out.
-    pub detectable: f64,
+    /// found" does not rule out. `None` where no change would be found.
+    pub detectable: Option<f64>,
     /// The same by the family's max-T.
-    pub detectable_in_family: f64,
+    pub detectable_in_family: Option<f64>,
     /// 1/sqrt(d), the standard deviation of a single state's cosine with a random direction; for cosines.
     pub random_sd: Option<f64>,
     /// Its place among changes along other directions; for cosines and dot products, where the levels hold states.
     pub nulls: Vec<NullPlace>,
 }
 
-/// What [`Inference::run`] found. Rows go by family, then condition, address.
+/// What [`Inference::run`] found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChangeTests {
-    /// The changes.
+    /// Mean levels, by address, then condition, then metric.
+    pub levels: Vec<LevelRow>,
+    /// The changes, by family, then metric, then condition and address.
     pub rows: Vec<ChangeTest>,
     /// What shares one joint statement.
     pub family: Family,
     /// Items.
     pub items: usize,
-    /// Item groups, the unit of resampling.
+    /// Item groups, the unit of resampling. Below some 10 little can be said, below 5 hardly a band is bounded.
     pub groups: usize,
     /// Bootstrap resamples.
     pub draws: usize,
@@ -151,9 +154,6 @@ pub struct ChangeTests {
     /// Seed.
     pub seed: u64,
 }
-
-/// Fewer groups give no simultaneous statement at all: too many resamples draw one group only.
-const FEWEST_GROUPS: usize = 5;
 
 impl Inference {
     /// Sets the bootstrap resamples, default 2,000.
@@ -226,8 +226,7 @@ impl Inference {
     /// Tests every change.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range and for fewer than 5 item groups; [`Error::Mismatch`] for permuted
-    /// probes of another width.
+    /// [`Error::Setting`] for settings out of range; [`Error::Mismatch`] for permuted probes of another width.
     pub fn run(&self, levels: &Levels) -> Result<ChangeTests> {
         self.validate()?;
         let resamples = self.resamples(levels)?;
@@ -241,6 +240,7 @@ impl Inference {
             }
         }
         Ok(ChangeTests {
+            levels: mean_levels(levels, &resamples, self.level)?,
             rows,
             family: self.family,
             items: levels.items().len(),
@@ -267,12 +267,7 @@ impl Inference {
     }
 
     pub(super) fn resamples(&self, levels: &Levels) -> Result<ClusterBootstrap> {
-        let resamples = ClusterBootstrap::new(levels.groups(), self.draws, self.seed)?;
-        if resamples.clusters() < FEWEST_GROUPS {
-            let expected = format!("at least {FEWEST_GROUPS} groups of items");
-            return Err(Error::setting("groups", resamples.clusters(), expected));
-        }
-        Ok(resamples)
+        ClusterBootstrap::new(levels.groups(), self.draws, self.seed)
     }
 
     /// Flips for the clusters of these resamples.
@@ -341,7 +336,8 @@ impl Inference {
         let in_family = self.detectable(means.clusters(), test.critical(alpha));
         for (column, (index, pair, address)) in places.into_iter().enumerate() {
             let Some((condition, name)) = labels(levels, pair.condition, address) else { continue };
-            let error = means.standard_errors()[column];
+            let error = Some(means.standard_errors()[column]).filter(|error| error.is_finite());
+            let detectable = |errors: f64| error.map(|error| errors * error).filter(|change| change.is_finite());
             rows.push(ChangeTest {
                 instruction: condition.instruction.clone(),
                 round: condition.round,
@@ -355,8 +351,8 @@ impl Inference {
                 p_step_down: test.step_down[column],
                 q: q[column],
                 equivalence: (metric == Metric::Standardised).then(|| means.equivalence(column, self.margin)).flatten(),
-                detectable: alone * error,
-                detectable_in_family: in_family * error,
+                detectable: detectable(alone),
+                detectable_in_family: detectable(in_family),
                 random_sd: levels.width(address).filter(|_| metric == Metric::Cosine).map(random_cosine_sd),
                 nulls: nulls.of(index, address, metric),
             });

@@ -9,11 +9,33 @@ use super::{normal_cdf, normal_quantile, quantile};
 pub struct Interval {
     /// The statistic of the rows as they are.
     pub estimate: f64,
-    /// Lower bound.
+    /// Lower bound; minus infinity, in JSON null, where nothing bounds the estimate from below.
+    #[serde(with = "no_lower")]
     pub low: f64,
-    /// Upper bound.
+    /// Upper bound; infinity, in JSON null, where nothing bounds it from above.
+    #[serde(with = "no_upper")]
     pub high: f64,
 }
+
+/// JSON knows no infinity.
+macro_rules! open_bound {
+    ($name:ident, $missing:expr) => {
+        mod $name {
+            use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+            pub fn serialize<S: Serializer>(bound: &f64, to: S) -> Result<S::Ok, S::Error> {
+                Some(bound).filter(|bound| bound.is_finite()).serialize(to)
+            }
+
+            pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+                Ok(Option::deserialize(from)?.unwrap_or($missing))
+            }
+        }
+    };
+}
+
+open_bound!(no_lower, f64::NEG_INFINITY);
+open_bound!(no_upper, f64::INFINITY);
 
 /// A bootstrapped statistic that some resamples may leave undefined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
