@@ -95,12 +95,13 @@ fn csv_holds_every_level() {
     levels.write_csv(&path).unwrap();
     let mut reader = csv::Reader::from_path(path).unwrap();
     let header = reader.headers().unwrap().iter().collect::<Vec<_>>().join(",");
-    assert_eq!(header, "item,round,instruction,site,layer,metric,value");
+    assert_eq!(header, "item,group,round,instruction,span,site,layer,metric,value");
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 6);
-    let row = rows.iter().find(|row| &row[0] == "i1" && &row[5] == "cosine").unwrap();
-    assert_eq!((&row[1], &row[2], &row[3], &row[4]), ("0", "none", "resid_post", "0"));
-    assert_eq!(row[6].parse::<f64>().unwrap(), levels.get("i1", "none", 0, at(0), Metric::Cosine).unwrap());
+    let row = rows.iter().find(|row| &row[0] == "i1" && &row[7] == "cosine").unwrap();
+    assert_eq!((&row[1], &row[2], &row[3], &row[4]), ("i1", "0", "none", "prompt"));
+    assert_eq!((&row[5], &row[6]), ("resid_post", "0"));
+    assert_eq!(row[8].parse::<f64>().unwrap(), levels.get("i1", "none", 0, at(0), Metric::Cosine).unwrap());
 }
 
 #[test]

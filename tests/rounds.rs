@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use common::{max_abs, max_difference, smollm, tiny};
 use probity::capture::{Pool, Readout};
-use probity::dialogue::{Conversation, Instruction, Part, SelfCorrection, Study, Thinking, NO_INSTRUCTION};
+use probity::dialogue::{Conversation, Instruction, Part, Reading, SelfCorrection, Study, Thinking, NO_INSTRUCTION};
 use probity::generate::{Decoding, Session};
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::model::LogitsFor;
@@ -223,9 +223,13 @@ fn parts_of_conversations_have_the_states_that_their_tokens_have() {
     let study =
         SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(2).run(&model, &readout()).unwrap();
     let at = Site::ResidPost.at(4);
-    let parts = study.read_parts(&model, at, &()).unwrap();
+    let readings = [Part::Question, Part::Instruction, Part::Answer].map(Reading::of);
+    let parts = study.read(&model, at, &readings, &()).unwrap();
     let find = |instruction: &str, round: usize, part: Part| {
-        parts.iter().find(|found| (found.instruction.as_str(), found.round, found.part) == (instruction, round, part))
+        let reading = Reading::of(part);
+        parts
+            .iter()
+            .find(|found| (found.instruction.as_str(), found.round, found.reading) == (instruction, round, reading))
     };
     assert!(find("L1", 2, Part::Question).is_none(), "the question came up in round 1");
     assert!(find(NO_INSTRUCTION, 0, Part::Instruction).is_none());

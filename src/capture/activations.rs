@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,28 @@ impl Activations {
         check_rows(&address.to_string(), self.rows(), states.nrows())?;
         self.states.insert(address, states);
         Ok(())
+    }
+
+    /// The states of these texts, in this order.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for an id that is not there, and where every token was kept.
+    pub fn of_items(&self, ids: &[&str]) -> Result<Activations> {
+        let bad = |problem: String| Error::Mismatch { what: "items to select".into(), problem };
+        if self.token_rows.is_some() {
+            return Err(bad("the states have one row per token".to_owned()));
+        }
+        let places: HashMap<&str, usize> = self.ids.iter().map(String::as_str).zip(0..).collect();
+        let place = |id: &&str| places.get(id).copied().ok_or_else(|| bad(format!("there is no item {id:?}")));
+        let rows: Vec<usize> = ids.iter().map(place).collect::<Result<_>>()?;
+        let of = |names: &[String]| rows.iter().map(|&row| names[row].clone()).collect();
+        Ok(Activations {
+            ids: of(&self.ids),
+            groups: self.groups.as_deref().map(of),
+            token_rows: None,
+            states: self.states.iter().map(|(&at, states)| (at, states.select(Axis(0), &rows))).collect(),
+            provenance: self.provenance.clone(),
+        })
     }
 
     /// Ids of the texts, `[n]`.

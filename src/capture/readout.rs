@@ -88,6 +88,8 @@ impl Readout {
         let addresses = self.addresses(model)?;
         let encoded = encode(model, texts)?;
         let spans = texts.iter().zip(&encoded).map(|(text, tokens)| span(text, tokens)).collect::<Result<Vec<_>>>()?;
+        let hidden: Vec<Vec<Range<usize>>> =
+            texts.iter().zip(&encoded).map(|(text, tokens)| hidden(text, tokens)).collect();
         let offsets: Vec<usize> = match self.pool {
             Pool::None => std::iter::once(0)
                 .chain(spans.iter().scan(0, |at, span| {
@@ -98,23 +100,35 @@ impl Readout {
             Pool::Last | Pool::Mean => (0..=texts.len()).collect(),
         };
         let rows = offsets.last().copied().unwrap_or(0);
-        let prefix = self.shared_prefix(model, &addresses, &encoded, &spans);
+        // What hides tokens differs from text to text, so that they share no beginning.
+        let prefix = match hidden.iter().all(Vec::is_empty) {
+            true => self.shared_prefix(model, &addresses, &encoded, &spans),
+            false => None,
+        };
         let mut collector = Collector::new(addresses, self.pool, rows);
 
         progress.begin("reading hidden states", texts.len() as u64);
         let start = prefix.map(|prefix| Start::read(model, prefix)).transpose()?;
         let skipped = prefix.map_or(0, <[u32]>::len);
-        let distinct = distinct(&encoded);
+        let distinct = distinct(&encoded, &hidden);
         for batch in batches(&encoded, &distinct, self.batch_tokens) {
             let ids: Vec<&[u32]> = batch.iter().map(|texts| &encoded[texts[0]].ids[skipped..]).collect();
             tracing::debug!(texts = batch.len(), shared = skipped, "reading a batch");
-            let (input, mut cache) = match &start {
+            let (mut input, mut cache) = match &start {
                 Some(start) => {
                     let mut cache = start.0.repeated(ids.len())?;
                     (cache.append(&ids)?, Some(cache))
                 }
                 None => (TokenBatch::new(&ids, self.pad)?, None),
             };
+            if prefix.is_none() {
+                let shifted = |(row, texts): (usize, &&[usize])| {
+                    let lead = input.rows[row].start;
+                    hidden[texts[0]].iter().map(|range| range.start + lead..range.end + lead).collect()
+                };
+                let ranges: Vec<Vec<Range<usize>>> = batch.iter().enumerate().map(shifted).collect();
+                input.hide(&ranges)?;
+            }
             let column = |text: usize, row: usize| {
                 // Only a span's unread beginning can lie in the shared part.
                 let at = |token: usize| input.rows[row].start + token.saturating_sub(skipped);
@@ -243,12 +257,17 @@ fn span(text: &Text, encoded: &Encoded) -> Result<Range<usize>> {
     Ok(tokens)
 }
 
-/// Numbers of texts with the same tokens, together.
-fn distinct(encoded: &[Encoded]) -> Vec<Vec<usize>> {
-    let mut places: HashMap<&[u32], usize> = HashMap::new();
+/// The tokens that others do not see.
+fn hidden(text: &Text, encoded: &Encoded) -> Vec<Range<usize>> {
+    text.hidden.iter().map(|span| span.tokens(&encoded.bytes)).filter(|range| !range.is_empty()).collect()
+}
+
+/// Numbers of texts with the same tokens, the same of them hidden, together.
+fn distinct(encoded: &[Encoded], hidden: &[Vec<Range<usize>>]) -> Vec<Vec<usize>> {
+    let mut places: HashMap<(&[u32], &[Range<usize>]), usize> = HashMap::new();
     let mut distinct: Vec<Vec<usize>> = Vec::new();
-    for (text, tokens) in encoded.iter().enumerate() {
-        match places.entry(&tokens.ids) {
+    for (text, (tokens, hidden)) in encoded.iter().zip(hidden).enumerate() {
+        match places.entry((&tokens.ids, hidden)) {
             Entry::Occupied(place) => distinct[*place.get()].push(text),
             Entry::Vacant(place) => {
                 place.insert(distinct.len());

@@ -31,6 +31,38 @@ pub enum Part {
     Answer,
 }
 
+impl Part {
+    /// Every part.
+    pub const ALL: [Part; 10] = [
+        Part::System,
+        Part::Context,
+        Part::Question,
+        Part::Instruction,
+        Part::Thinking,
+        Part::Rationale,
+        Part::FeedbackRequest,
+        Part::Feedback,
+        Part::Form,
+        Part::Answer,
+    ];
+
+    /// The part's name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::System => "system",
+            Part::Context => "context",
+            Part::Question => "question",
+            Part::Instruction => "instruction",
+            Part::Thinking => "thinking",
+            Part::Rationale => "rationale",
+            Part::FeedbackRequest => "feedback_request",
+            Part::Feedback => "feedback",
+            Part::Form => "form",
+            Part::Answer => "answer",
+        }
+    }
+}
+
 /// A part of a conversation: in which round it came up, and where it lies in its turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {

@@ -198,6 +198,7 @@ impl Comparison {
                 level_rows.push(LevelRow {
                     instruction: condition.instruction.clone(),
                     round: condition.round,
+                    span: levels.span(),
                     address: name,
                     metric,
                     interval: percentile_interval(estimate, &mut draws.clone(), self.level),

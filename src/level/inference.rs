@@ -8,6 +8,7 @@ use super::change::{check_null_draws, Pair};
 use super::mean_level::{mean_levels, LevelRow};
 use super::null_places::{NullPlace, Nulls, PermutedProbes};
 use super::{Against, Comparison, Condition, Levels, Metric};
+use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::stats::{
     check_level, minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans,
@@ -97,6 +98,8 @@ pub struct ChangeTest {
     pub instruction: String,
     /// Round.
     pub round: usize,
+    /// Which tokens the states stand for.
+    pub span: Reading,
     /// Address.
     pub address: Address,
     /// Metric.
@@ -341,6 +344,7 @@ impl Inference {
             rows.push(ChangeTest {
                 instruction: condition.instruction.clone(),
                 round: condition.round,
+                span: levels.span(),
                 address: name,
                 metric,
                 against: pair.against,

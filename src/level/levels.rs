@@ -6,6 +6,7 @@ use std::path::Path;
 use ndarray::{Array1, Array2, Array4, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
+use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::{file, Provenance, Result};
 
@@ -70,9 +71,11 @@ pub(super) struct MeanState {
     pub unit: Array1<f64>,
 }
 
-/// Levels of immorality by item, condition, address and metric, and the mean states that nulls need.
+/// Levels of immorality by item, condition, address and metric, all of one [`Reading`], and the mean states that nulls
+/// need.
 #[derive(Debug, Clone)]
 pub struct Levels {
+    pub(super) span: Reading,
     pub(super) items: Vec<String>,
     pub(super) groups: Vec<String>,
     pub(super) conditions: Vec<Condition>,
@@ -90,17 +93,24 @@ pub struct Levels {
 }
 
 #[derive(Serialize)]
-struct CsvRow<'a> {
+pub(super) struct CsvRow<'a> {
     item: &'a str,
+    group: &'a str,
     round: usize,
     instruction: &'a str,
-    site: &'a str,
+    span: String,
+    site: String,
     layer: Option<usize>,
     metric: &'a str,
     value: f64,
 }
 
 impl Levels {
+    /// Which tokens the states stand for.
+    pub fn span(&self) -> Reading {
+        self.span
+    }
+
     /// Ids of the items, `[n]`.
     pub fn items(&self) -> &[String] {
         &self.items
@@ -149,31 +159,34 @@ impl Levels {
         self.series(instruction, round, address, metric)?.get(item).copied()
     }
 
-    /// Writes the columns item, round, instruction, site, layer, metric, value, one level a row. The layer is
+    /// Writes the columns item, group, round, instruction, span, site, layer, metric, value, one level a row. The layer is
     /// empty for sites that exist once per model; a head is part of the site, as in `head_out.h3`.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io); the file appears whole or not at all.
     pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<()> {
-        let sites: Vec<String> = self.addresses.iter().map(|address| site_and_head(*address)).collect();
-        let rows = self.conditions.iter().enumerate().flat_map(|(c, condition)| {
-            let of_address = self.addresses.iter().zip(&sites).enumerate();
-            of_address.flat_map(move |(a, (address, site))| {
+        file::write_csv(path.as_ref(), self.csv_rows())
+    }
+
+    pub(super) fn csv_rows(&self) -> impl Iterator<Item = CsvRow<'_>> {
+        self.conditions.iter().enumerate().flat_map(move |(c, condition)| {
+            self.addresses.iter().enumerate().flat_map(move |(a, address)| {
                 self.metrics.iter().flat_map(move |&metric| {
                     let values = self.at(c, a, metric).unwrap_or_default();
-                    self.items.iter().zip(values).map(move |(item, &value)| CsvRow {
+                    self.items.iter().zip(&self.groups).zip(values).map(move |((item, group), &value)| CsvRow {
                         item,
+                        group,
                         round: condition.round,
                         instruction: &condition.instruction,
-                        site,
+                        span: self.span.to_string(),
+                        site: site_and_head(*address),
                         layer: address.layer(),
                         metric: metric.name(),
                         value,
                     })
                 })
             })
-        });
-        file::write_csv(path.as_ref(), rows)
+        })
     }
 
     /// Width d of the states at an address, by index.
@@ -185,6 +198,7 @@ impl Levels {
     pub(super) fn part(&self, rows: &[usize]) -> Levels {
         let of = |names: &[String]| rows.iter().filter_map(|&row| names.get(row).cloned()).collect();
         Levels {
+            span: self.span,
             items: of(&self.items),
             groups: of(&self.groups),
             conditions: self.conditions.clone(),

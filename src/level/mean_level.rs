@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Levels, Metric};
+use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::stats::{percentile_interval, random_cosine_sd, ClusterBootstrap, Interval};
 use crate::Result;
@@ -15,6 +16,8 @@ pub struct LevelRow {
     pub instruction: String,
     /// Round.
     pub round: usize,
+    /// Which tokens the states stand for.
+    pub span: Reading,
     /// Address.
     pub address: Address,
     /// Metric.
@@ -37,6 +40,7 @@ pub(super) fn mean_levels(levels: &Levels, resamples: &ClusterBootstrap, level: 
                 rows.push(LevelRow {
                     instruction: condition.instruction.clone(),
                     round: condition.round,
+                    span: levels.span(),
                     address,
                     metric,
                     interval: percentile_interval(estimate, &mut resamples.means(series)?, level),

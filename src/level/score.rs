@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::levels::MeanState;
 use super::{Condition, Levels, Metric};
 use crate::capture::Activations;
-use crate::dialogue::Study;
+use crate::dialogue::{ReadStates, Reading, Study};
 use crate::probe::{check_width, dot, Probe, ProbeBank};
 use crate::stats::sum_of_products;
 use crate::task::Item;
@@ -26,21 +26,45 @@ pub struct RoundStates<'a> {
 }
 
 impl Levels {
-    /// Scores every round of a study.
+    /// Scores every round of a study at the prompt's last token.
     ///
     /// # Errors
     /// As [`Levels::score`].
     pub fn of<I: Item>(study: &Study<I>, bank: &ProbeBank) -> Result<Levels> {
-        let states: Vec<RoundStates<'_>> = study
-            .rounds
-            .iter()
-            .map(|round| RoundStates {
-                instruction: &round.instruction,
-                round: round.round,
-                activations: &round.activations,
-            })
-            .collect();
-        Levels::score(&states, bank)
+        let states = study.rounds.iter().map(|round| RoundStates {
+            instruction: &round.instruction,
+            round: round.round,
+            activations: &round.activations,
+        });
+        Levels::score(&states.collect::<Vec<_>>(), bank)
+    }
+
+    /// Scores what [`Study::read`] read of one reading. Where an item lacks the part in some round (an empty answer has no
+    /// tokens), it is left out of all, so that every comparison is of the same items.
+    ///
+    /// # Errors
+    /// As [`Levels::score`]; [`Error::Setting`] where nothing was read so, or no item has the part in every round.
+    pub fn of_reading(states: &[ReadStates], reading: Reading, bank: &ProbeBank) -> Result<Levels> {
+        let here: Vec<&ReadStates> = states.iter().filter(|states| states.reading == reading).collect();
+        let Some((first, rest)) = here.split_first() else {
+            return Err(Error::setting("reading", reading, "one of those that were read"));
+        };
+        let held: Vec<HashSet<&str>> =
+            rest.iter().map(|states| states.activations.ids().iter().map(String::as_str).collect()).collect();
+        let everywhere = |id: &&String| held.iter().all(|ids| ids.contains(id.as_str()));
+        let items: Vec<&str> = first.activations.ids().iter().filter(everywhere).map(String::as_str).collect();
+        if items.is_empty() {
+            return Err(Error::setting("reading", reading, "a part that some item has in every round"));
+        }
+        let chosen: Vec<Activations> =
+            here.iter().map(|states| states.activations.of_items(&items)).collect::<Result<_>>()?;
+        let rounds = here.iter().zip(&chosen).map(|(states, activations)| RoundStates {
+            instruction: &states.instruction,
+            round: states.round,
+            activations,
+        });
+        let levels = Levels::score(&rounds.collect::<Vec<_>>(), bank)?;
+        Ok(Levels { span: reading, ..levels })
     }
 
     /// Scores n items in every condition at every address of the bank (addresses without a probe have no
@@ -89,6 +113,7 @@ impl Levels {
         provenance.extend(of_probes.map(|(key, value)| (key.clone(), value.clone())));
         let items = first.activations.ids().to_vec();
         Ok(Levels {
+            span: Reading::PROMPT,
             groups: first.activations.groups().map_or_else(|| items.clone(), <[String]>::to_vec),
             items,
             conditions: rounds

@@ -118,6 +118,37 @@ impl TokenBatch {
         Ok(Some(Mask::Explicit(seen)))
     }
 
+    /// Hides tokens from all others: of each row those in its `ranges` of the t dimension, `[b]`. They see what they saw,
+    /// each other included.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless there are ranges for every row; [`Error::Setting`] where a cache holds earlier tokens.
+    pub(crate) fn hide(&mut self, ranges: &[Vec<std::ops::Range<usize>>]) -> Result<()> {
+        if ranges.len() != self.rows.len() {
+            let what = "rows to hide tokens of".to_owned();
+            return Err(Error::RowCount { what, expected: self.rows.len(), found: ranges.len() });
+        }
+        if self.key_positions.is_some() {
+            return Err(Error::setting("hidden", "after cached tokens", "tokens of a batch that begins its texts"));
+        }
+        if ranges.iter().all(Vec::is_empty) {
+            return Ok(());
+        }
+        let width = self.ids.size().get(1).copied().unwrap_or(0);
+        let mut hidden = Vec::with_capacity(ranges.len() * width as usize);
+        for of_row in ranges {
+            hidden.extend((0..width as usize).map(|column| of_row.iter().any(|range| range.contains(&column))));
+        }
+        let hidden = Tensor::f_from_slice(&hidden)?.f_view([ranges.len() as i64, 1, 1, width])?;
+        let open = hidden.f_logical_not()?.f_logical_or(&hidden.f_transpose(2, 3)?)?;
+        let seen = match &self.mask {
+            Mask::Explicit(seen) => seen.f_logical_and(&open)?,
+            Mask::Causal => open.f_tril(0)?,
+        };
+        self.mask = Mask::Explicit(seen);
+        Ok(())
+    }
+
     /// Index of each row's last real token in the t dimension, `[b]`, i64.
     ///
     /// # Errors

@@ -43,12 +43,15 @@ pub struct Text {
     /// Whether the text holds its special tokens already, so that the tokeniser adds none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rendered: bool,
+    /// Byte ranges whose tokens no token outside of them attends to; positions stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<Span>,
 }
 
 impl Text {
     /// A text read as a whole, in no group.
     pub fn new(id: impl Into<String>, text: impl Into<String>) -> Self {
-        Text { id: id.into(), text: text.into(), group: None, span: None, rendered: false }
+        Text { id: id.into(), text: text.into(), group: None, span: None, rendered: false, hidden: Vec::new() }
     }
 
     /// The text as a user's turn of a conversation, up to where the model's answer begins: what
@@ -96,7 +99,7 @@ impl Text {
 }
 
 /// A byte range of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
     /// First byte.
     pub start: usize,
