@@ -19,7 +19,12 @@ fn hiding(id: &str, text: &str, words: &str) -> Text {
 
 #[test]
 fn others_do_not_see_hidden_tokens() {
-    for family in ["tiny_llama/tied", "families/gemma3_text/plain", "families/gpt2/plain", "families/mistral/window"] {
+    for family in [
+        "tiny_llama/tied",
+        "families/gemma3_text/six/model.gguf",
+        "families/gemma2/plain/model.gguf",
+        "families/qwen3/plain/model.gguf",
+    ] {
         let Ok(model) = Model::load(fixture(family)) else { panic!("{family} does not load") };
         let everywhere: Selection = [Site::ResidPost, Site::AttnOut].map(Site::all_layers).into_iter().collect();
         let words = ["one two", "six ten"].map(|words| format!("She said {words} and then she went home again."));
@@ -77,11 +82,11 @@ fn masked_readings_of_a_study_do_not_know_the_instruction() {
     let study = SelfCorrection::new(task)
         .instructions([words("L1", "Say one thing."), words("neutral", "Say two thing.")])
         .rounds(1)
-        .run(&model, &Readout::new(Site::ResidPost.all_layers(), Pool::Last))
+        .run(&model, &Readout::new(Site::ResidPost.at(1), Pool::Last))
         .unwrap();
     let at = Site::ResidPost.at(1);
     let readings = [Reading::PROMPT, Reading::PROMPT.masked(), Reading::of(Part::Answer)];
-    let read = study.read(&model, Site::ResidPost.all_layers(), &readings, &()).unwrap();
+    let read = study.read(&model, at, &readings, &()).unwrap();
     let find = |instruction: &str, round: usize, reading: Reading| {
         let found = read
             .iter()
@@ -101,10 +106,11 @@ fn masked_readings_of_a_study_do_not_know_the_instruction() {
     assert!(max_difference(&seen, &other) < 1e-5 * max_abs(&seen));
 
     // Levels of a reading want probes that learnt from like states, and keep the items that have it everywhere.
-    let statements = LabelledText::load(common::root().join("data/moral_acts.jsonl")).unwrap();
+    let mut statements = LabelledText::load(common::root().join("data/moral_acts.jsonl")).unwrap();
+    statements.truncate(120);
     let (texts, labels) = LabelledText::turns(statements, model.template().unwrap()).unwrap();
     let bank = |pool| {
-        let states = Readout::new(Site::ResidPost.all_layers(), pool).capture(&model, &texts).unwrap();
+        let states = Readout::new(at, pool).capture(&model, &texts).unwrap();
         MeanDifferenceProbe::default().draws(100).fit_all(&states, &labels).unwrap()
     };
     let answer = Reading::of(Part::Answer);

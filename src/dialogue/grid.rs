@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::instruction::{FeedbackWords, Instruction};
+use super::re_elicitation::{re_elicitation, re_elicited};
 use super::Thinking;
 use crate::error::{nearest, Place};
 use crate::{file, Error, Result};
@@ -120,7 +121,8 @@ impl PromptCell {
     /// Names of the neutral instructions that the one of this name may be compared with, the nearest first: its own
     /// cell; L1 in place of its specificity; the first wording; its benchmark's plain one; `neutral`. `None` for an
     /// instruction that is itself neutral. A part that names nothing stands for a benchmark of one's own; of a
-    /// name that is no cell at all only `neutral` is near.
+    /// name that is no cell at all only `neutral` is near; what ends in a re-elicitation
+    /// ([`SelfCorrection::re_elicit`](super::SelfCorrection::re_elicit)) is compared with what ends in the same.
     ///
     /// ```
     /// use probity::dialogue::PromptCell;
@@ -129,6 +131,9 @@ impl PromptCell {
     /// assert_eq!(PromptCell::neutral("L2/neutral"), None);
     /// ```
     pub fn neutral(name: &str) -> Option<Vec<String>> {
+        if let Some((base, then)) = re_elicited(name) {
+            return Some(PromptCell::neutral(base)?.iter().map(|near| re_elicitation(near, then)).collect());
+        }
         let plain = PromptCell { stance: Stance::Neutral, ..PromptCell::default() };
         let mut unknown = Vec::new();
         let mut cell = PromptCell::default();

@@ -8,6 +8,7 @@ mod instruction;
 mod layout;
 mod part;
 mod protocol;
+mod re_elicitation;
 mod read_states;
 mod reading;
 mod run;

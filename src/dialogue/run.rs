@@ -3,7 +3,7 @@
 use super::asking::opening;
 use super::checkpoint::{Checkpoints, Finished};
 use super::table::{Table, Turn};
-use super::{Conversation, Instruction, Round, RoundKind, SelfCorrection, Study, NO_INSTRUCTION};
+use super::{Conversation, Round, RoundKind, SelfCorrection, Study};
 use crate::capture::{Activations, Collector, Pool, Readout};
 use crate::hook::Site;
 use crate::progress::Progress;
@@ -21,7 +21,7 @@ pub(super) struct Run<'a, I: Item> {
     collectors: Vec<Collector>,
     /// By turn, then item.
     answers: Vec<Vec<Option<I::Answer>>>,
-    /// With the number of the item and of the instruction (from 1; 0 for none).
+    /// With the number of the item and of its condition's first turn.
     conversations: Vec<((usize, usize), Conversation)>,
 }
 
@@ -31,9 +31,12 @@ impl<'a, I: Item> Run<'a, I> {
         if let Some(logits) = addresses.iter().find(|address| address.site() == Site::Logits) {
             return Err(Error::setting("selection", logits, "no site of a study: option scores hold what it says"));
         }
-        let mut schedule = vec![Turn { instruction: None, round: 0 }];
+        let mut schedule = vec![Turn { instruction: None, then: None, round: 0 }];
         for instruction in &protocol.instructions {
-            schedule.extend((1..=protocol.rounds).map(|round| Turn { instruction: Some(instruction), round }));
+            let own = |round| Turn { instruction: Some(instruction), then: None, round };
+            schedule.extend((1..=protocol.rounds).map(own));
+            let round = protocol.rounds + 1;
+            schedule.extend(protocol.re_elicit.iter().map(|then| Turn { then: Some(then), ..own(round) }));
         }
         let n = protocol.task.items().len();
         Ok(Run {
@@ -108,9 +111,19 @@ impl<'a, I: Item> Run<'a, I> {
                 finished.answers.push(table.answer(&mut talks, turn, collector)?);
                 progress.advance(batch.len() as u64);
             }
-            finished.conversations.extend(table.close(talks, Some(instruction)));
+            for (&turn, collector) in slots.by_ref().take(protocol.re_elicit.len()) {
+                let mut again = talks.clone();
+                if let Some(then) = turn.then {
+                    table.review(&mut again, then, turn.round)?;
+                }
+                finished.answers.push(table.answer(&mut again, turn, collector)?);
+                progress.advance(batch.len() as u64);
+                finished.conversations.extend(table.close(again, turn));
+            }
+            let own = Turn { instruction: Some(instruction), then: None, round: protocol.rounds };
+            finished.conversations.extend(table.close(talks, own));
         }
-        finished.conversations.extend(table.close(plain, None));
+        finished.conversations.extend(table.close(plain, Turn { instruction: None, then: None, round: 0 }));
         Ok(finished)
     }
 
@@ -121,8 +134,8 @@ impl<'a, I: Item> Run<'a, I> {
             }
         }
         let place = |talk: &Conversation| {
-            let named = |known: &Instruction| known.name == talk.instruction;
-            self.protocol.instructions.iter().position(named).map_or(0, |place| place + 1)
+            let named = |turn: &Turn<'_>| turn.name() == talk.instruction;
+            self.schedule.iter().position(named).unwrap_or(0)
         };
         let items = batch.iter().cycle();
         self.conversations.extend(items.zip(finished.conversations).map(|(&item, talk)| ((item, place(&talk)), talk)));
@@ -140,7 +153,7 @@ impl<'a, I: Item> Run<'a, I> {
                 .with_provenance(self.provenance.clone())
                 .with_provenance(self.readout.clone());
             rounds.push(Round {
-                instruction: turn.instruction.map_or(NO_INSTRUCTION, |instruction| &instruction.name).to_owned(),
+                instruction: turn.name(),
                 round: turn.round,
                 activations: collector.finish(rows)?,
                 answers: answers.into_iter().collect::<Option<_>>().ok_or_else(lost)?,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::protocol::Judge;
+use super::re_elicitation::re_elicited;
 use super::run::Run;
 use super::{Feedback, Instruction, Overflow, RoundKind, Study, Thinking, NO_INSTRUCTION};
 use crate::capture::{Pool, Readout};
@@ -32,6 +33,7 @@ pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) task: Task<I>,
     pub(super) instructions: Vec<Instruction>,
     pub(super) rounds: usize,
+    pub(super) re_elicit: Vec<Instruction>,
     pub(super) kind: RoundKind,
     pub(super) thinking: Option<Thinking>,
     pub(super) feedback: Option<Judge>,
@@ -50,6 +52,7 @@ impl<I: Item> SelfCorrection<I> {
             task,
             instructions: Vec::new(),
             rounds: 3,
+            re_elicit: Vec::new(),
             kind: RoundKind::default(),
             thinking: None,
             feedback: None,
@@ -72,6 +75,14 @@ impl<I: Item> SelfCorrection<I> {
     /// Sets the last round. Default 3; 0 asks the plain question only.
     pub fn rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds;
+        self
+    }
+
+    /// Adds, after the last round of every instruction, one more round in the words of each of these instead, in a copy of
+    /// the conversation: does a neutral or opposite instruction bring the old behaviour back? Such a round is one of the
+    /// condition "L1, then negated", numbered one above the last. Default: none.
+    pub fn re_elicit(mut self, instructions: impl IntoIterator<Item = Instruction>) -> Self {
+        self.re_elicit = instructions.into_iter().collect();
         self
     }
 
@@ -180,12 +191,27 @@ impl<I: Item> SelfCorrection<I> {
                 "rounds are read at the prompt's last token: use Pool::Last",
             );
         }
-        let mut names: Vec<&str> = self.instructions.iter().map(|instruction| instruction.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return bad("instruction", pair[0].to_owned(), "each name once");
+        let mut names: Vec<&str> = Vec::new();
+        for given in [&self.re_elicit, &self.instructions] {
+            names = given.iter().map(|instruction| instruction.name.as_str()).collect();
+            names.sort_unstable();
+            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                return bad("instruction", pair[0].to_owned(), "each name once");
+            }
+            if let Some(name) = names.iter().find(|name| re_elicited(name).is_some()) {
+                return bad(
+                    "instruction",
+                    (*name).to_owned(),
+                    "a name without \", then \", which stands for a re-elicitation",
+                );
+            }
         }
-        if let Some(instruction) = self.instructions.iter().find(|instruction| instruction.wants_judge()) {
+        if !self.re_elicit.is_empty() && self.rounds == 0 {
+            return bad("re_elicit", "without rounds".to_owned(), "at least one round before it");
+        }
+        if let Some(instruction) =
+            self.instructions.iter().chain(&self.re_elicit).find(|instruction| instruction.wants_judge())
+        {
             if self.feedback.is_none() {
                 let says = "feedback by another: give a judge with SelfCorrection::feedback";
                 return bad("instruction", instruction.name.clone(), says);
@@ -216,6 +242,12 @@ impl<I: Item> SelfCorrection<I> {
             ("option_score".to_owned(), format!("softmax of log-probability, {}", self.score_rule.name())),
             ("overflow".to_owned(), self.overflow.name().to_owned()),
         ]);
+        if !self.re_elicit.is_empty() {
+            let names: Vec<&str> = self.re_elicit.iter().map(|instruction| instruction.name.as_str()).collect();
+            let words = serde_json::to_string(&self.re_elicit).unwrap_or_default();
+            provenance.insert("re_elicit".to_owned(), names.join(", "));
+            provenance.insert("re_elicit_sha256".to_owned(), file::sha256(words));
+        }
         if let Some(thinking) = &self.thinking {
             let conclude = thinking.conclude.as_deref().unwrap_or_default();
             provenance.insert("thinking".to_owned(), format!("{:?}, then {conclude:?}", thinking.request));

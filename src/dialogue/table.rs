@@ -1,6 +1,7 @@
 //! One batch of conversations that run side by side.
 
 use super::asking::{after_thinking, letters, opening, review, Remark};
+use super::re_elicitation::re_elicitation;
 use super::{Conversation, Instruction, Overflow, Part, SelfCorrection, Transcript, NO_INSTRUCTION};
 use crate::capture::Collector;
 use crate::generate::{Continuation, Decoding, OptionScores, Session};
@@ -24,12 +25,16 @@ pub(super) struct Table<'m, I: Item> {
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
     pub instruction: Option<&'a Instruction>,
+    /// The instruction that this round is given in its place, after all its own.
+    pub then: Option<&'a Instruction>,
     pub round: usize,
 }
 
 impl Turn<'_> {
-    fn name(&self) -> &str {
-        self.instruction.map_or(NO_INSTRUCTION, |instruction| &instruction.name)
+    /// Name of the condition.
+    pub fn name(&self) -> String {
+        let first = self.instruction.map_or(NO_INSTRUCTION, |instruction| &instruction.name);
+        self.then.map_or_else(|| first.to_owned(), |then| re_elicitation(first, &then.name))
     }
 }
 
@@ -69,7 +74,7 @@ impl<'m, I: Item> Table<'m, I> {
             for talk in talks.iter_mut() {
                 talk.say_parts(Role::User, round, [(Some(Part::FeedbackRequest), request)]);
             }
-            let turn = Turn { instruction: Some(instruction), round };
+            let turn = Turn { instruction: Some(instruction), then: None, round };
             let said = self.say(talks, &self.protocol.reasoning, turn, "feedback")?;
             for (talk, said) in talks.iter_mut().zip(&said) {
                 talk.say_parts(Role::Assistant, round, [(Some(Part::Feedback), said)]);
@@ -210,8 +215,8 @@ impl<'m, I: Item> Table<'m, I> {
     }
 
     /// The finished conversations.
-    pub fn close(&self, talks: Vec<Transcript>, instruction: Option<&Instruction>) -> Vec<Conversation> {
-        let instruction = Turn { instruction, round: 0 }.name().to_owned();
+    pub fn close(&self, talks: Vec<Transcript>, turn: Turn<'_>) -> Vec<Conversation> {
+        let instruction = turn.name();
         let talks = self.items.iter().zip(talks);
         talks
             .map(|(item, transcript)| Conversation {

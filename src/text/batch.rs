@@ -314,6 +314,27 @@ impl SlotLedger {
 mod tests {
     use super::*;
 
+    #[test]
+    fn hidden_tokens_are_seen_by_each_other_only() {
+        let mut batch = TokenBatch::new(&[&[1, 2, 3, 4], &[5, 6]], PadSide::Right).unwrap();
+        batch.hide(&[vec![1..3], vec![]]).unwrap();
+        let seen = |mask: &Mask| match mask {
+            Mask::Explicit(mask) => {
+                Vec::<bool>::try_from(mask.view([-1])).unwrap().iter().map(|&s| u8::from(s)).collect()
+            }
+            Mask::Causal => Vec::new(),
+        };
+        assert_eq!(seen(&batch.mask)[..16], [1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 1]);
+        assert_eq!(seen(&batch.mask)[16..], [1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 1]);
+        let windowed = batch.windowed_mask(2).unwrap().unwrap();
+        assert_eq!(seen(&windowed)[..16], [1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1]);
+        assert_eq!(positions(&batch)[..4], [0, 1, 2, 3]);
+        assert!(batch.hide(&[vec![]]).is_err());
+        let mut ledger = SlotLedger::default();
+        ledger.append(&[&[1]]).unwrap();
+        assert!(ledger.append(&[&[2]]).unwrap().hide(&[vec![0..1]]).is_err());
+    }
+
     fn positions(batch: &TokenBatch) -> Vec<i64> {
         Vec::try_from(batch.positions.view([-1])).unwrap()
     }
