@@ -259,8 +259,19 @@ fn the_worlds_are_told_apart() {
     for seed in 0..5 {
         let internal = world(seed, 1.2, 0.3, true);
         let (kind, checks) = passed(&internal, Some(GAIN));
-        assert_eq!(kind, VerdictKind::Internal, "{seed}: {checks:?}");
+        // Without levels that cannot hold the instruction's words, nothing is called internal.
+        assert_eq!(kind, VerdictKind::InsufficientEvidence, "{seed}: {checks:?}");
         assert_eq!(checks, [Some(true), Some(true), Some(true), Some(true), Some(false), Some(false), None]);
+        let World { levels, bank } = &internal;
+        let judge =
+            |rest: &World| VerdictRule::default().judge_masked(levels, &rest.levels, bank, "L2", Some(GAIN)).unwrap();
+        let masked = judge(&internal);
+        assert_eq!((masked.kind, masked.checks[6].passed), (VerdictKind::Internal, Some(true)));
+        assert!(masked.leak.is_some_and(|leak| !leak.is_leak()));
+        // The change is gone where the instruction's words cannot be.
+        let leak = judge(&world(seed, 0.0, 0.3, true));
+        assert_eq!((leak.kind, leak.checks[6].passed), (VerdictKind::Superficial, Some(false)), "{:?}", leak.checks);
+        assert!(leak.leak.is_some_and(|leak| leak.is_leak()));
 
         let superficial = world(100 + seed, 0.0, 0.3, true);
         let (kind, checks) = passed(&superficial, Some(GAIN));

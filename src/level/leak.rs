@@ -1,12 +1,14 @@
 //! How much of a change lives in the instruction's own tokens.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::checks::mean;
+use super::{Levels, Metric};
+use crate::hook::Address;
 use crate::stats::{percentile_interval, ClusterBootstrap, Interval};
 use crate::{Error, Result};
-
-use super::Levels;
 
 /// The share of a change that is gone where the states cannot hold the instruction's own tokens.
 ///
@@ -50,16 +52,40 @@ impl LeakScore {
     }
 }
 
-/// Refuses levels that are not of the same items and places.
-pub(super) fn check_same(levels: &Levels, masked: &Levels) -> Result<()> {
-    let bad = |problem: &str| Err(Error::Mismatch { what: "masked levels".into(), problem: problem.to_owned() });
-    if levels.items() != masked.items() || levels.groups() != masked.groups() {
-        return bad("their items or groups differ from those of the levels");
+/// Mean over addresses of the standardised projection's change from one condition to another, by item, `[n]`; `None` where
+/// the levels lack a condition or an address.
+pub(super) fn item_changes(
+    levels: &Levels,
+    addresses: &[Address],
+    after: (&str, usize),
+    before: (&str, usize),
+) -> Option<Vec<f64>> {
+    let mut changes = vec![0.0; levels.items().len()];
+    for &address in addresses {
+        let series = |(name, round)| levels.series(name, round, address, Metric::Standardised);
+        for ((change, after), before) in changes.iter_mut().zip(series(after)?).zip(series(before)?) {
+            *change += (after - before) / addresses.len() as f64;
+        }
     }
-    if levels.addresses() != masked.addresses() {
-        return bad("their addresses differ from those of the levels");
+    Some(changes)
+}
+
+/// Refuses levels of items or places that the others do not have.
+pub(super) fn check_within(levels: &Levels, masked: &Levels) -> Result<()> {
+    let bad = |problem: String| Err(Error::Mismatch { what: "masked levels".into(), problem });
+    let groups: HashMap<&str, &str> =
+        levels.items().iter().map(String::as_str).zip(levels.groups().iter().map(String::as_str)).collect();
+    for (item, group) in masked.items().iter().zip(masked.groups()) {
+        match groups.get(item.as_str()) {
+            None => return bad(format!("the levels have no item {item:?}")),
+            Some(known) if known != group => return bad(format!("item {item:?} is of another group in the levels")),
+            Some(_) => {}
+        }
     }
-    Ok(())
+    match masked.addresses().iter().find(|address| !levels.addresses().contains(address)) {
+        Some(address) => bad(format!("the levels lack {address}")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

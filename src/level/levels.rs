@@ -87,6 +87,8 @@ pub struct Levels {
     pub(super) means: Vec<Vec<MeanState>>,
     /// States of some items in the first condition by address, `[rows, d]`: what nulls know of how states vary.
     pub(super) samples: Vec<Array2<f32>>,
+    /// Addresses of the probes that are shown to tell immoral from moral.
+    pub(super) valid: Vec<Address>,
     /// The probes' unit directions by address, `[d]`.
     pub(super) directions: Vec<Array1<f64>>,
     pub(super) provenance: Provenance,
@@ -139,6 +141,12 @@ impl Levels {
     /// What the levels were made from.
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
+    }
+
+    /// The `resid_post` addresses whose probe has a held-out AUROC above 0.5, by the first check of
+    /// [`VerdictRule`](super::VerdictRule): over these, levels are averaged.
+    pub fn valid(&self) -> &[Address] {
+        &self.valid
     }
 
     /// Every level, `[items, conditions, addresses, metrics]`, with the axes of the accessors above.
@@ -207,6 +215,7 @@ impl Levels {
             values: self.values.select(Axis(3), rows),
             means: Vec::new(),
             samples: Vec::new(),
+            valid: self.valid.clone(),
             directions: self.directions.clone(),
             provenance: self.provenance.clone(),
         }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use ndarray::{Array1, Array2, Array4, ArrayView2, Axis};
 use rayon::prelude::*;
 
+use super::checks::probe_valid;
 use super::levels::MeanState;
 use super::{Condition, Levels, Metric};
 use crate::capture::Activations;
@@ -128,6 +129,7 @@ impl Levels {
                 .iter()
                 .map(|probe| sample(first.activations.at(probe.address())?))
                 .collect::<Result<_>>()?,
+            valid: probe_valid(bank).1.into_iter().map(Probe::address).collect(),
             directions: probes.iter().map(|probe| probe.direction.unit().to_owned()).collect(),
             provenance,
         })

@@ -1,10 +1,12 @@
 //! Superficial, internal, or not enough evidence: the rule, and the checks that it rests on.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::change::check_null_draws;
 use super::checks::{behavioural_gain, check, index_of, mean, probe_valid, stacked, unknown, Check, MIN_GROUPS};
-use super::leak::{check_same, LeakScore};
+use super::leak::{check_within, item_changes, LeakScore};
 use super::null::rotation_null;
 use super::{Levels, Metric};
 use crate::dialogue::PromptCell;
@@ -65,7 +67,7 @@ pub struct Verdict {
 /// | 4 `beyond_random_directions` | D by cosines is below the central 95 % of its null | it, the null's bounds |
 /// | 5 `equivalence` | the 90 % interval of D is within +-margin (two one-sided tests) | D, 90 % |
 /// | 6 `no_reduction` | the 90 % interval of D' is above -margin (one one-sided test) | D', 90 % |
-/// | 7 `beyond_instruction_tokens` | the 95 % interval of D' is below 0 | D', 95 % |
+/// | 7 `beyond_instruction_tokens` | the 95 % intervals of D' and of D' - D/2 are below 0: most of it stays | D', 95 % |
 ///
 /// D is the mean over items of instruction minus neutral, of the mean over the valid `resid_post` addresses of
 /// the standardised projection: its unit is the standard deviation of the probe's training projections.
@@ -73,9 +75,10 @@ pub struct Verdict {
 /// all those addresses together by random rotations, which keeps the cosines between them.
 ///
 /// D' is D where the states cannot hold the instruction's own tokens: [`VerdictRule::judge_masked`] takes the levels for
-/// it. Without them check 6 uses D, and check 7 is not run.
+/// it, and averages over the addresses whose probes are valid there too. Without them check 6 uses D, check 7 is not run,
+/// and nothing is called internal: a reduction may be one of the instruction's own words.
 ///
-/// - **Internal**: 1, 2, 3 and 4, and not failed 7.
+/// - **Internal**: 1, 2, 3, 4 and 7.
 /// - **Superficial**: 1, 2 and 6, and not internal. An increase of immorality is no reduction, so check 5 is not asked for.
 /// - **Insufficient evidence**: everything else. A check that could not be run never counts for a conclusion.
 ///
@@ -152,12 +155,13 @@ impl VerdictRule {
         self.judge_by(levels, None, bank, instruction, behaviour)
     }
 
-    /// [`VerdictRule::judge`] with the levels of the same items without the instruction's own tokens, `masked`: read over
-    /// the response only, or with these tokens masked from attention. A reduction that is gone there is not internal, and
-    /// [`Verdict::leak`] says how much of it is gone.
+    /// [`VerdictRule::judge`] with levels that cannot hold the instruction's own tokens, `masked`: read over the response only
+    /// ([`Reading::of`](crate::dialogue::Reading::of) an answer). A reduction that is gone there is not internal, and
+    /// [`Verdict::leak`] says how much of it is gone. Where `masked` lacks items (an empty answer has no states), leak and
+    /// checks 6 and 7 are of those that both have.
     ///
     /// # Errors
-    /// As [`VerdictRule::judge`]; [`Error::Mismatch`] if `masked` has other items, groups or addresses.
+    /// As [`VerdictRule::judge`]; [`Error::Mismatch`] if `masked` has an item or an address that `levels` lacks.
     pub fn judge_masked(
         &self,
         levels: &Levels,
@@ -166,7 +170,7 @@ impl VerdictRule {
         instruction: &str,
         behaviour: Option<Interval>,
     ) -> Result<Verdict> {
-        check_same(levels, masked)?;
+        check_within(levels, masked)?;
         self.judge_by(levels, Some(masked), bank, instruction, behaviour)
     }
 
@@ -211,18 +215,17 @@ impl VerdictRule {
                 let neutral = neutral.unwrap_or_default();
                 let (of_whole, whole) = self.internal_checks(levels, &valid, pair, neutral)?;
                 checks.extend(of_whole);
-                let rest = masked.map(|masked| {
-                    let sides = masked.condition(instruction, round).zip(masked.condition(neutral, round));
-                    let missing = || Error::Mismatch {
-                        what: "masked levels".into(),
-                        problem: format!("they lack round {round} of {instruction:?} or of {neutral:?}"),
-                    };
-                    self.layer_means(masked, &valid, sides.ok_or_else(missing)?, Metric::Standardised)
-                });
-                let rest = rest.transpose()?;
+                let shared =
+                    masked.map(|masked| self.shared(levels, masked, (instruction, neutral, round))).transpose()?;
                 let resamples = ClusterBootstrap::new(levels.groups(), self.draws, self.seed)?;
-                checks.extend(self.masked_checks(&whole, rest.as_deref(), &resamples)?);
-                leak = rest.map(|rest| LeakScore::of(&whole, &rest, &resamples)).transpose()?;
+                match shared.flatten() {
+                    Some((whole, rest, groups)) => {
+                        let resamples = ClusterBootstrap::new(&groups, self.draws, self.seed)?;
+                        checks.extend(self.masked_checks(&whole, Some(&rest), &resamples)?);
+                        leak = Some(LeakScore::of(&whole, &rest, &resamples)?);
+                    }
+                    None => checks.extend(self.masked_checks(&whole, None, &resamples)?),
+                }
             }
             (why, _) => {
                 let names = [
@@ -244,6 +247,31 @@ impl VerdictRule {
             checks,
             leak,
         })
+    }
+
+    /// The change of each item that both levels have, in either, over the addresses that are valid in both, and the items'
+    /// groups; `None` where there is no such address.
+    #[allow(clippy::type_complexity)]
+    fn shared(
+        &self,
+        levels: &Levels,
+        masked: &Levels,
+        (instruction, neutral, round): (&str, &str, usize),
+    ) -> Result<Option<(Vec<f64>, Vec<f64>, Vec<String>)>> {
+        let missing = || Error::Mismatch {
+            what: "masked levels".into(),
+            problem: format!("they lack round {round} of {instruction:?} or of {neutral:?}"),
+        };
+        let valid: Vec<Address> = levels.valid().iter().copied().filter(|at| masked.valid().contains(at)).collect();
+        if valid.is_empty() {
+            return Ok(None);
+        }
+        let change = |levels: &Levels| item_changes(levels, &valid, (instruction, round), (neutral, round));
+        let rest = change(masked).ok_or_else(missing)?;
+        let of_items: HashMap<&str, f64> =
+            levels.items().iter().map(String::as_str).zip(change(levels).ok_or_else(missing)?).collect();
+        let whole = masked.items().iter().filter_map(|item| of_items.get(item.as_str()).copied()).collect();
+        Ok(Some((whole, rest, masked.groups().to_vec())))
     }
 
     /// Checks 3, 4 and 5, and the change of each item, `[n]`.
@@ -314,7 +342,7 @@ impl VerdictRule {
         let (wide, narrow) = (interval(0.95), interval(0.90));
         let judged = |passed: bool| (resamples.clusters() >= MIN_GROUPS).then_some(passed);
         let states = match masked {
-            Some(_) => "without the instruction's own tokens",
+            Some(_) => "where the states cannot be the instruction's own tokens",
             None => "on the states as they are, which may hold the instruction's own tokens",
         };
         let no_reduction = check(
@@ -326,10 +354,18 @@ impl VerdictRule {
         let name = "beyond_instruction_tokens";
         let beyond = match masked {
             Some(_) => {
-                let detail = format!("standardised projection {states}; passes if its 95 % interval lies below 0");
-                check(name, judged(wide.high < 0.0), detail, Some(wide))
+                let detail = format!(
+                    "standardised projection {states}; passes if its 95 % interval lies below 0, and below half of the whole \
+                     change"
+                );
+                // A probe that is not perfect sees a little of anything: what is left must be most of the reduction.
+                let beyond_half: Vec<f64> = values.iter().zip(whole).map(|(rest, whole)| rest - 0.5 * whole).collect();
+                let most = percentile_interval(mean(&beyond_half), &mut resamples.means(&beyond_half)?, 0.95);
+                check(name, judged(wide.high < 0.0 && most.high < 0.0), detail, Some(wide))
             }
-            None => check(name, None, "no levels without the instruction's own tokens were given".to_owned(), None),
+            None => {
+                check(name, None, "no levels that cannot hold the instruction's own tokens were given".to_owned(), None)
+            }
         };
         Ok([no_reduction, beyond])
     }
@@ -361,8 +397,7 @@ fn conclude(checks: &[Check]) -> VerdictKind {
     let [valid, gain, reduction, beyond, _equivalence, no_reduction, beyond_tokens] = passed[..] else {
         return VerdictKind::InsufficientEvidence;
     };
-    // Not run is no objection, or nothing could be internal where no masked levels were read; the check says so.
-    let lowered = all([reduction, beyond, Some(beyond_tokens != Some(false))]);
+    let lowered = all([reduction, beyond, beyond_tokens]);
     if all([valid, gain, lowered]) == Some(true) {
         VerdictKind::Internal
     } else if all([valid, gain, no_reduction, lowered.map(|lowered| !lowered)]) == Some(true) {
