@@ -81,14 +81,13 @@ fn narrowed<I: Item>(options: &Options, mut task: Items<I>) -> Result<Items<I>> 
 }
 
 /// The instructions by the names of their cells; a cell is of the task's own prompts unless it says otherwise.
-pub fn instructions(options: &Options) -> Result<Vec<Instruction>> {
+pub fn instructions(options: &Options, names: &[String]) -> Result<Vec<Instruction>> {
     let grid = match &options.prompts {
         Some(path) => PromptGrid::load(path)?,
         None => PromptGrid::bundled()?,
     };
     let own = options.task.in_grid();
-    options
-        .instruction
+    names
         .iter()
         .map(|name| {
             let mut cell = grid.parse(name)?;

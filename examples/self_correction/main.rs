@@ -14,14 +14,16 @@ use std::time::Instant;
 
 use clap::Parser;
 use probity::capture::{Pool, Readout};
+use probity::causal::{Attribution, RoundContribution};
 use probity::dialogue::{SelfCorrection, Study, Thinking};
 use probity::hook::{Selection, Site};
-use probity::level::Levels;
+use probity::level::{Levels, SpanLevels};
 use probity::model::LoadOptions;
-use probity::probe::{GroupSplit, LabelledText, LogisticProbe, ProbeBank};
+use probity::probe::{GroupSplit, LabelledText, Labels, LogisticProbe, ProbeBank};
 use probity::report::{Analysis, Report};
 use probity::scorer::TfidfScorer;
 use probity::task::{Behaviour, Item, Task};
+use probity::text::Text;
 use probity::{Error, Result};
 
 use inputs::Asked;
@@ -60,18 +62,21 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A finished run and the probes that read it.
+/// A finished run, the probes that read it, and its levels.
 struct Done<I: Item> {
     study: Study<I>,
     probes: ProbeBank,
+    levels: SpanLevels,
+    contributions: Vec<RoundContribution>,
 }
 
 fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>) -> Result<Done<I>> {
     let statements = inputs::statements(options)?;
     let selection: Selection = common::sites(&options.sites)?.into_iter().map(Site::all_layers).collect();
-    let readout = Readout::new(selection, Pool::Last);
+    let readout = Readout::new(selection.clone(), Pool::Last);
     let mut study = SelfCorrection::new(task)
-        .instructions(inputs::instructions(options)?)
+        .instructions(inputs::instructions(options, &options.instruction)?)
+        .re_elicit(inputs::instructions(options, &options.re_elicit)?)
         .rounds(options.rounds)
         .round_kind(options.kind())
         .decoding(options.decoding(I::ANSWER_TOKENS))
@@ -89,21 +94,41 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
     let model = LoadOptions::default().precision(options.precision()).model(&options.model)?;
 
     let bars = common::Bars::default();
-    let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
-    let states = readout.capture_with(&model, &texts, &bars)?;
-    let mut probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
-    if let Some(alpha) = options.alpha {
-        probe = probe.alpha(alpha);
+    let probe = |texts: Result<(Vec<Text>, Labels)>, readout: &Readout| {
+        let (texts, labels) = texts?;
+        let states = readout.capture_with(&model, &texts, &bars)?;
+        let probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
+        options.alpha.map_or(probe, |alpha| probe.alpha(alpha)).fit_all(&states, &labels)
+    };
+    let template = model.template()?;
+    let probes = probe(LabelledText::turns(statements.clone(), template), &readout)?;
+    let study = study.run_with(&model, &readout, &bars)?;
+
+    let mut levels = vec![Levels::of(&study, &probes)?];
+    if !options.readings.is_empty() {
+        let means = Readout::new(selection.clone(), Pool::Mean);
+        let of_parts = options.readings.iter().any(|reading| reading.part().is_some());
+        let of_parts = of_parts.then(|| probe(LabelledText::answers(statements, template), &means)).transpose()?;
+        let read = study.read(&model, selection, &options.readings, &bars)?;
+        for &reading in &options.readings {
+            let bank = of_parts.as_ref().filter(|_| reading.part().is_some()).unwrap_or(&probes);
+            levels.push(Levels::of_reading(&read, reading, bank)?);
+        }
     }
-    let probes = probe.fit_all(&states, &labels)?;
-    Ok(Done { study: study.run_with(&model, &readout, &bars)?, probes })
+    let contributions = match options.attribute {
+        None => Vec::new(),
+        Some(layer) => {
+            let direction = &probes.get(Site::ResidPost.at(layer))?.direction;
+            Attribution::new(direction).by_round(&model, &study, (2_000, options.seed), &bars)?
+        }
+    };
+    Ok(Done { study, probes, levels: SpanLevels::new(levels)?, contributions })
 }
 
 /// Analyses a run and writes everything.
 fn results<I: Item>(options: &Options, done: &Done<I>, analysis: &Analysis, behaviour: Behaviour) -> Result<Report> {
-    let Done { study, probes } = done;
-    let levels = Levels::of(study, probes)?;
-    let report = analysis.run(study, behaviour, probes, &levels)?;
+    let Done { study, probes, levels, contributions } = done;
+    let report = analysis.run(study, behaviour, probes, levels)?.with_contributions(contributions.clone());
     report.write_dir(&options.out)?;
     levels.write_csv(options.out.join("levels.csv"))?;
     probes.save(options.out.join("probes.safetensors"))?;

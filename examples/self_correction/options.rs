@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use probity::dialogue::{Overflow, RoundKind};
+use probity::dialogue::{Overflow, Reading, RoundKind};
 use probity::generate::Decoding;
 use probity::model::Precision;
 use probity::task::ScoreRule;
@@ -53,6 +53,16 @@ pub struct Options {
     /// Last round.
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// Comma-separated instructions, each of which ends a copy of every conversation: negated, neutral, ...
+    #[arg(long, value_delimiter = ',')]
+    pub re_elicit: Vec<String>,
+    /// Comma-separated readings besides the prompt's last token: answer, answer-masked, prompt-masked, ... Without
+    /// `answer` nothing is called internal.
+    #[arg(long, default_value = "answer,prompt-masked", value_delimiter = ',')]
+    pub readings: Vec<Reading>,
+    /// Split changes of the projection at this layer's residual stream into attention and feed-forward parts.
+    #[arg(long)]
+    pub attribute: Option<usize>,
     /// What the rounds are.
     #[arg(long, value_enum, default_value = "fresh")]
     pub kind: Kind,

@@ -5,7 +5,9 @@
 //! before you believe either. [`Attribution`] says which parts of the model a projection is the sum of.
 
 mod attribution;
+mod by_round;
 mod intervention;
 
 pub use attribution::{Attribution, Component, ComponentRow, Contributions};
+pub use by_round::RoundContribution;
 pub use intervention::Intervention;

@@ -66,4 +66,15 @@ impl LabelledText {
         let turns = texts.into_iter().map(|text| text.into_turn(template)).collect::<Result<_>>()?;
         Ok((turns, labels))
     }
+
+    /// [`LabelledText::bare`], each text as an answer of the model, to be read by its mean ([`Text::into_answer`]): probes
+    /// for the answers of self-correction learn where they will read.
+    ///
+    /// # Errors
+    /// [`Error::Template`].
+    pub fn answers(rows: Vec<LabelledText>, template: &ChatTemplate) -> Result<(Vec<Text>, Labels)> {
+        let (texts, labels) = LabelledText::bare(rows)?;
+        let answers = texts.into_iter().map(|text| text.into_answer(template)).collect::<Result<_>>()?;
+        Ok((answers, labels))
+    }
 }

@@ -68,6 +68,24 @@ impl Text {
         Ok(Text { text, rendered: true, ..self })
     }
 
+    /// The text as the model's own answer to a short question, with the answer as its span: read by its mean, it is read
+    /// where the answers of self-correction are.
+    ///
+    /// # Errors
+    /// [`Error::Template`], also for a template that does not show the answer as it is; [`Error::Setting`] for a text with
+    /// a span, whose bytes would move.
+    pub fn into_answer(self, template: &ChatTemplate) -> Result<Text> {
+        if self.span.is_some() {
+            return Err(Error::setting("span", &self.id, "a text with a span cannot become an answer"));
+        }
+        let answer = self.text.trim().to_owned();
+        let question = Message::new(Role::User, "What did you do?");
+        let text = template.render(&[question, Message::new(Role::Assistant, answer.clone())], false)?;
+        let start = text.rfind(&answer).filter(|_| !answer.is_empty());
+        let start = start.ok_or_else(|| Error::Template(format!("it does not show the answer {answer:?} as it is")))?;
+        Ok(Text { text, rendered: true, span: Some(Span { start, end: start + answer.len() }), ..self })
+    }
+
     /// Reads texts: a `.txt` file one text a line (the ids are line numbers from 1, empty lines left out), any other file as JSON
     /// lines of `{"id", "text", "group"?, "span"?, "rendered"?}`.
     ///

@@ -1,0 +1,220 @@
+//! Choosing an instruction by the level of the hidden states, before anything is generated.
+
+use std::collections::BTreeSet;
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::checks::mean;
+use super::{Levels, Metric};
+use crate::dialogue::{PromptCell, NO_INSTRUCTION};
+use crate::stats::{kendall_tau, rng, ClusterBootstrap, Interval, Spearman, MAX_DRAWS};
+use crate::task::metric::Outcome;
+use crate::{Error, Result};
+
+/// Ranks candidate instructions by the level of immorality on some of the items and compares that with what they gain on
+/// the others (the second finding of arXiv 2407.15286: the level tells which of two instructions works better).
+///
+/// The level is the mean standardised projection at the prompt's last token over the valid addresses ([`Levels::valid`]);
+/// lower ranks first. The items are divided by groups at random: levels are taken on the one part, gains in behaviour over
+/// round 0 on the other, so that no item speaks for both. All candidates have the same items.
+///
+/// ```
+/// use probity::level::{InstructionSelection, Levels};
+/// # fn run(levels: &Levels, outcome: &probity::task::metric::Outcome) -> probity::Result<()> {
+/// let found = InstructionSelection::default().items(20).run(levels, outcome, 1)?;
+/// println!("picked {}, regret {:.3} (at random {:.3})", found.picked, found.regret, found.regret_at_random);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstructionSelection {
+    items: usize,
+    draws: usize,
+    seed: u64,
+}
+
+impl Default for InstructionSelection {
+    fn default() -> Self {
+        InstructionSelection { items: 20, draws: 2_000, seed: 0 }
+    }
+}
+
+/// A candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Name of the instruction.
+    pub instruction: String,
+    /// Mean level on the items that chose, in training standard deviations.
+    pub level: f64,
+    /// Gain in behaviour over round 0 on the other items, with its interval over groups.
+    pub gain: Interval,
+}
+
+/// How well the level chooses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Selected {
+    /// The candidates, by rising level.
+    pub candidates: Vec<Candidate>,
+    /// The round.
+    pub round: usize,
+    /// Items whose levels chose.
+    pub items_to_choose: usize,
+    /// Items on which gains were measured.
+    pub items_to_gain: usize,
+    /// Spearman's correlation over candidates of minus level with gain; `None` where one side does not vary.
+    pub spearman: Option<f64>,
+    /// Kendall's tau-b of the same.
+    pub kendall: Option<f64>,
+    /// Two-sided p-value of Spearman's correlation by permuting the candidates, (1 + as far) / (1 + permutations).
+    pub p: Option<f64>,
+    /// Least and largest Spearman's correlation with one candidate left out.
+    pub leave_one_out: Option<[f64; 2]>,
+    /// The candidate of the lowest level.
+    pub picked: String,
+    /// The largest gain minus that of the picked candidate, in the outcome's unit; 0 = the best was picked.
+    pub regret: f64,
+    /// What picking at random would miss on average.
+    pub regret_at_random: f64,
+    /// Mean regret where one candidate at a time is left out.
+    pub regret_leave_one_out: f64,
+}
+
+impl InstructionSelection {
+    /// Sets the items whose levels choose, default 20; groups stay together, so that it may be a few more.
+    pub fn items(mut self, items: usize) -> Self {
+        self.items = items;
+        self
+    }
+
+    /// Sets the resamples and the permutations, default 2,000.
+    pub fn draws(mut self, draws: usize) -> Self {
+        self.draws = draws;
+        self
+    }
+
+    /// Sets the seed, default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Ranks all instructions but neutral ones that have this round.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer than 3 candidates, levels without a valid probe, too few items for both parts, and
+    /// draws out of range; [`Error::Mismatch`] where levels and outcome are of other items.
+    pub fn run(&self, levels: &Levels, outcome: &Outcome, round: usize) -> Result<Selected> {
+        if !(1..=MAX_DRAWS).contains(&self.draws) {
+            return Err(Error::setting("draws", self.draws, format!("1 to {MAX_DRAWS}")));
+        }
+        if outcome.items != levels.items() {
+            let problem = "it is of other items than the levels".to_owned();
+            return Err(Error::Mismatch { what: "outcome".into(), problem });
+        }
+        if levels.valid().is_empty() {
+            return Err(Error::setting("probes", "none valid", "a probe that tells immoral from moral"));
+        }
+        let (choose, gain) = self.parts(levels)?;
+        let groups: Vec<&str> = gain.iter().filter_map(|&row| levels.groups().get(row).map(String::as_str)).collect();
+        let resamples = ClusterBootstrap::new(&groups, self.draws, self.seed)?;
+        let plain = outcome.series(NO_INSTRUCTION, 0);
+        let plain = plain.ok_or_else(|| Error::setting("outcome", NO_INSTRUCTION, "measured in round 0 too"))?;
+        let mut candidates = Vec::new();
+        for condition in levels.conditions().iter().filter(|condition| condition.round == round && round > 0) {
+            let name = &condition.instruction;
+            let Some(after) = outcome.series(name, round).filter(|_| PromptCell::neutral(name).is_some()) else {
+                continue;
+            };
+            let gains: Vec<f64> = gain.iter().map(|&row| after[row] - plain[row]).collect();
+            let level = level_of(levels, name, round, &choose);
+            candidates.push(Candidate { instruction: name.clone(), level, gain: resamples.mean(&gains)? });
+        }
+        if candidates.len() < 3 {
+            let expected = "at least 3 instructions that are not neutral: of fewer there is nothing to rank";
+            return Err(Error::setting("instructions", candidates.len(), expected));
+        }
+        candidates.sort_by(|a, b| a.level.total_cmp(&b.level));
+        Ok(self.selected(candidates, round, choose.len(), gain.len()))
+    }
+
+    /// Rows of the two parts, whole groups each.
+    fn parts(&self, levels: &Levels) -> Result<(Vec<usize>, Vec<usize>)> {
+        let mut groups: Vec<&str> =
+            levels.groups().iter().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect();
+        groups.shuffle(&mut rng(self.seed, "instruction selection"));
+        let (mut choose, mut chosen) = (Vec::new(), BTreeSet::new());
+        for group in groups {
+            if choose.len() >= self.items {
+                break;
+            }
+            chosen.insert(group);
+            choose.extend((0..levels.items().len()).filter(|&row| levels.groups()[row] == group));
+        }
+        let rest: Vec<usize> =
+            (0..levels.items().len()).filter(|&row| !chosen.contains(levels.groups()[row].as_str())).collect();
+        if choose.is_empty() || rest.is_empty() {
+            let expected = format!("at least 1, and fewer than leave none of {} to measure on", levels.items().len());
+            return Err(Error::setting("items", self.items, expected));
+        }
+        Ok((choose, rest))
+    }
+
+    fn selected(
+        &self,
+        candidates: Vec<Candidate>,
+        round: usize,
+        items_to_choose: usize,
+        items_to_gain: usize,
+    ) -> Selected {
+        let promise: Vec<f64> = candidates.iter().map(|candidate| -candidate.level).collect();
+        let gains: Vec<f64> = candidates.iter().map(|candidate| candidate.gain.estimate).collect();
+        let spearman = |x: &[f64], y: &[f64]| Spearman::new(x, y).and_then(|ranks| ranks.correlation());
+        let observed = spearman(&promise, &gains);
+        let p = observed.map(|observed| {
+            let (mut shuffled, mut rng) = (gains.clone(), rng(self.seed, "instruction selection permutations"));
+            let as_far = (0..self.draws)
+                .filter(|_| {
+                    shuffled.shuffle(&mut rng);
+                    // Rounding must not make a tie fall short.
+                    spearman(&promise, &shuffled).is_some_and(|drawn| drawn.abs() >= observed.abs() - 1e-12)
+                })
+                .count();
+            (1 + as_far) as f64 / (1 + self.draws) as f64
+        });
+        let without = |values: &[f64], out: usize| -> Vec<f64> {
+            values.iter().enumerate().filter(|(place, _)| *place != out).map(|(_, &value)| value).collect()
+        };
+        let left_out: Vec<f64> =
+            (0..gains.len()).filter_map(|out| spearman(&without(&promise, out), &without(&gains, out))).collect();
+        let ends = left_out.iter().copied().reduce(f64::min).zip(left_out.iter().copied().reduce(f64::max));
+        // The candidates stand by rising level: the first is picked.
+        let regret = |gains: &[f64]| {
+            gains.iter().copied().fold(f64::NEG_INFINITY, f64::max) - gains.first().copied().unwrap_or(0.0)
+        };
+        let best = gains.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let regrets: Vec<f64> = (0..gains.len()).map(|out| regret(&without(&gains, out))).collect();
+        Selected {
+            round,
+            items_to_choose,
+            items_to_gain,
+            spearman: observed,
+            kendall: kendall_tau(&promise, &gains),
+            p,
+            leave_one_out: ends.map(|(low, high)| [low, high]),
+            picked: candidates.first().map(|first| first.instruction.clone()).unwrap_or_default(),
+            regret: regret(&gains),
+            regret_at_random: best - mean(&gains),
+            regret_leave_one_out: mean(&regrets),
+            candidates,
+        }
+    }
+}
+
+fn level_of(levels: &Levels, instruction: &str, round: usize, rows: &[usize]) -> f64 {
+    let of_address = |&address: &_| {
+        let series = levels.series(instruction, round, address, Metric::Standardised).unwrap_or_default();
+        mean(&rows.iter().filter_map(|&row| series.get(row).copied()).collect::<Vec<f64>>())
+    };
+    mean(&levels.valid().iter().map(of_address).collect::<Vec<f64>>())
+}
