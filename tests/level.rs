@@ -3,7 +3,7 @@
 use ndarray::{array, Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::level::{Against, Comparison, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
+use probity::level::{Against, Inference, Levels, Metric, NullKind, RoundStates, VerdictKind, VerdictRule};
 use probity::probe::{Labels, LogisticProbe, MeanDifferenceProbe, ProbeBank};
 use probity::stats::Interval;
 use probity::Error;
@@ -69,18 +69,18 @@ fn levels_by_hand() {
     assert_eq!(levels.get("i1", "L1", 2, at(0), Metric::Dot), None);
     assert_eq!(levels.get("i9", "L1", 1, at(0), Metric::Dot), None);
 
-    let changes = Comparison::default().run(&levels).unwrap();
-    assert_eq!((changes.levels.len(), changes.changes.len(), changes.groups), (6, 3, 3));
-    let row = &changes.changes[1];
+    let changes = Inference::default().run(&levels).unwrap();
+    assert_eq!((changes.levels.len(), changes.rows.len(), changes.groups), (6, 3, 3));
+    let row = &changes.rows[1];
     assert_eq!((row.metric, row.against, row.instruction.as_str()), (Metric::Dot, Against::Round0, "L1"));
-    assert!((row.interval.estimate - (1.0 / 3.0 - 1.0)).abs() < 1e-12);
+    assert!((row.band.estimate - (1.0 / 3.0 - 1.0)).abs() < 1e-12);
     // Mean difference of the states: (1/3 - 1, 5/3 - 2); its length over sqrt(2).
-    let null = row.null.unwrap();
+    let null = row.nulls.iter().find(|null| null.kind == NullKind::Uniform).unwrap();
     let length = ((2.0_f64 / 3.0).powi(2) + (1.0_f64 / 3.0).powi(2)).sqrt();
-    assert!((null.analytic_sd - length / 2.0_f64.sqrt()).abs() < 1e-12);
-    assert!((null.sd / null.analytic_sd - 1.0).abs() < 0.1);
-    assert!((null.cosine_sd - 0.5_f64.sqrt()).abs() < 1e-12);
-    assert!(changes.changes[2].null.is_none());
+    // |v| / sqrt(d) by theory.
+    assert!((null.sd / (length / 2.0_f64.sqrt()) - 1.0).abs() < 0.1);
+    assert!((row.random_sd.unwrap() - 0.5_f64.sqrt()).abs() < 1e-12);
+    assert!(changes.rows[2].nulls.is_empty());
     let json = serde_json::to_value(row).unwrap();
     assert_eq!((json["against"].as_str(), json["address"].as_str()), (Some("round0"), Some("L0.resid_post")));
 }
@@ -134,8 +134,8 @@ fn conditions_that_do_not_belong_together_are_refused() {
     broken.insert(at(0), array![[1.0, 0.0], [f32::NAN, 0.0]]).unwrap();
     assert!(matches!(Levels::score(&[round("none", 0, &broken)], &bank), Err(Error::NotFinite { row: 1, .. })));
     let levels = Levels::score(&[round("none", 0, &a)], &bank).unwrap();
-    assert!(matches!(Comparison::default().null_draws(10).run(&levels), Err(Error::Setting { .. })));
-    assert!(matches!(Comparison::default().level(1.0).run(&levels), Err(Error::Setting { .. })));
+    assert!(matches!(Inference::default().null_draws(10).run(&levels), Err(Error::Setting { .. })));
+    assert!(matches!(Inference::default().level(1.0).run(&levels), Err(Error::Setting { .. })));
     assert!(VerdictRule::default().judge(&levels, &bank, "none", None).is_err());
 }
 
@@ -146,13 +146,13 @@ fn pairing_makes_the_interval_of_a_change_shorter() {
     let after = &before + &(noise(&mut rng, 60, 2) * 0.2) - 0.3;
     let (before, after) = (activations([before]), activations([after]));
     let levels = Levels::score(&[round("none", 0, &before), round("L1", 1, &after)], &axis_bank()).unwrap();
-    let changes = Comparison::default().run(&levels).unwrap();
+    let changes = Inference::default().run(&levels).unwrap();
     let width = |interval: Interval| interval.high - interval.low;
     let dots = changes.levels.iter().filter(|row| row.metric == Metric::Dot);
     let unpaired = dots.map(|row| width(row.interval).powi(2)).sum::<f64>().sqrt();
-    let change = changes.changes.iter().find(|row| row.metric == Metric::Dot).unwrap();
-    assert!(width(change.interval) < 0.1 * unpaired, "{} {unpaired}", width(change.interval));
-    assert!(change.interval.high < 0.0);
+    let change = changes.rows.iter().find(|row| row.metric == Metric::Dot).unwrap();
+    assert!(width(change.band) < 0.1 * unpaired, "{} {unpaired}", width(change.band));
+    assert!(change.band.high < 0.0);
 }
 
 #[test]
@@ -171,10 +171,10 @@ fn p_values_are_uniform_where_the_direction_means_nothing() {
     let after: Vec<Array2<f64>> = before.iter().map(|states| states + &unit(&mut rng, d)).collect();
     let (before, after) = (activations(before), activations(after));
     let levels = Levels::score(&[round("none", 0, &before), round("L1", 1, &after)], &bank).unwrap();
-    let changes = Comparison::default().draws(50).run(&levels).unwrap();
+    let changes = Inference::default().draws(50).run(&levels).unwrap();
     for metric in [Metric::Cosine, Metric::Dot] {
-        let rows = changes.changes.iter().filter(|row| row.metric == metric);
-        let p: Vec<f64> = rows.map(|row| row.null.unwrap().p).collect();
+        let rows = changes.rows.iter().filter(|row| row.metric == metric);
+        let p: Vec<f64> = rows.map(|row| row.nulls[0].p).collect();
         assert_eq!(p.len(), layers);
         let share = |below: f64| p.iter().filter(|&&p| p < below).count() as f64 / layers as f64;
         for below in [0.1, 0.25, 0.5, 0.75] {
@@ -312,6 +312,6 @@ fn equal_seeds_give_equal_verdicts() {
     let (a, b) = (world(300, 0.5, 0.3, true), world(300, 0.5, 0.3, true));
     let judge = |world: &World| VerdictRule::default().judge(&world.levels, &world.bank, "L2", Some(GAIN)).unwrap();
     assert_eq!(serde_json::to_string(&judge(&a)).unwrap(), serde_json::to_string(&judge(&b)).unwrap());
-    let run = |world: &World| serde_json::to_string(&Comparison::default().run(&world.levels).unwrap()).unwrap();
+    let run = |world: &World| serde_json::to_string(&Inference::default().run(&world.levels).unwrap()).unwrap();
     assert_eq!(run(&a), run(&b));
 }

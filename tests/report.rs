@@ -9,7 +9,10 @@ use probity::capture::Activations;
 use probity::dialogue::{PromptCell, Round, Study};
 use probity::generate::End;
 use probity::hook::{Address, Site};
-use probity::level::{Against, Comparison, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
+use probity::level::{
+    Against, Family, Inference, InstructionSelection, Levels, Metric, RoundStates, SpanLevels, Superficiality,
+    Transitions, VerdictKind, VerdictRule,
+};
 use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
 use probity::report::{Analysis, ModelSummary, Report, Settings, SCHEMA};
 use probity::scorer::TextScorer;
@@ -194,7 +197,8 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
         .map(|(&(instruction, round), activations)| RoundStates { instruction, round, activations })
         .collect();
     let levels = Levels::score(&rounds, &bank).unwrap();
-    let changes = Comparison::default().draws(300).run(&levels).unwrap();
+    let inference = Inference::default().draws(300).flips(300);
+    let changes = inference.run(&levels).unwrap();
     let behaviour = choices(&questions(), conditions);
     let round = conditions.iter().filter(|(name, _)| *name == "L1").map(|&(_, round)| round).max();
     let rule = VerdictRule::default().draws(300);
@@ -202,7 +206,15 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
         let gain = behaviour.outcome.gain(("neutral", round), ("L1", round), 300, 0).unwrap();
         rule.judge(&levels, &bank, "L1", gain).unwrap()
     });
+    let transitions = Transitions::default().find(&levels, &inference, Metric::Standardised).unwrap();
+    let evidence = judged.iter().filter_map(|verdict| {
+        Superficiality::of(verdict, &levels, std::slice::from_ref(&levels), &behaviour, 300, 0).unwrap()
+    });
     Report {
+        transitions,
+        evidence: evidence.collect(),
+        contributions: Vec::new(),
+        selection: None,
         schema: SCHEMA.to_owned(),
         model: ModelSummary { name: "small.gguf".into(), layers: last + 1 },
         provenance: Provenance::from([
@@ -212,7 +224,10 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
         ]),
         settings: Settings {
             draws: 300,
+            flips: changes.flips,
             null_draws: 1_000,
+            family: Family::Round,
+            power: changes.power,
             level: changes.level,
             margin: 0.2,
             seed: 0,
@@ -223,7 +238,7 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
         probes: bank.rows(),
         behaviour,
         levels: changes.levels,
-        changes: changes.changes,
+        changes: changes.rows,
     }
 }
 
@@ -262,6 +277,8 @@ fn sparse() -> Vec<(&'static str, Report)> {
                 behaviour: Behaviour::default(),
                 levels: Vec::new(),
                 changes: Vec::new(),
+                transitions: Vec::new(),
+                evidence: Vec::new(),
                 ..all
             },
         ),
@@ -315,10 +332,10 @@ fn mutilated_reports_are_refused() {
     assert!(seen.len() > 10, "{seen:?}");
 
     let standardised = full().changes.iter().position(|row| row.metric == Metric::Standardised).unwrap();
-    let null = value.pointer("/changes/0/null").unwrap().clone();
-    let to_null = format!("/changes/{standardised}/null");
+    let nulls = value.pointer("/changes/0/nulls").unwrap().clone();
+    let to_null = format!("/changes/{standardised}/nulls");
     for (pointer, wrong) in [
-        ("/schema", "probity-report-1".into()),
+        ("/schema", "probity-report-2".into()),
         ("/model/layers", "3".into()),
         ("/settings/level", 95.into()),
         ("/settings/null_draws", 10.into()),
@@ -342,9 +359,9 @@ fn mutilated_reports_are_refused() {
         ("/levels/0/interval/low", "0".into()),
         ("/changes/0/against", "before".into()),
         ("/changes/0/round", 0.into()),
-        ("/changes/0/null/p", 0.into()),
-        ("/changes/0/null", Value::Null),
-        (&to_null, null),
+        ("/changes/0/nulls/0/p", 0.into()),
+        ("/changes/0/nulls", Value::Null),
+        (&to_null, nulls),
     ] {
         let mut bad = value.clone();
         *bad.pointer_mut(pointer).unwrap() = wrong;
@@ -462,8 +479,8 @@ fn numbers_that_are_not_finite_reach_no_page() {
             row.interval.high = value;
         }
         if let Some(row) = report.changes.get_mut(index) {
-            row.interval.low = value;
-            row.interval.estimate = value;
+            row.band.low = value;
+            row.band.estimate = value;
             row.null.iter_mut().for_each(|null| null.low = value);
         }
         if let Some(row) = report.probes.get_mut(index) {
@@ -543,12 +560,9 @@ fn cells_whose_interval_holds_zero_are_hatched_and_no_others() {
     for row in rows {
         let start = format!("{}, {} round {}: ", row.address, row.instruction, row.round);
         let cell = cells.iter().find(|cell| cell.contains(&start)).unwrap_or_else(|| panic!("no cell for {start}"));
-        let holds_zero = row.interval.low <= 0.0 && row.interval.high >= 0.0;
+        let holds_zero = row.band.low <= 0.0 && row.band.high >= 0.0;
         assert_eq!(cell.contains("class=\"hatch\""), holds_zero, "{start}");
-        assert!(
-            cell.contains(if row.interval.estimate < 0.0 { "class=\"less\"" } else { "class=\"more\"" }),
-            "{start}"
-        );
+        assert!(cell.contains(if row.band.estimate < 0.0 { "class=\"less\"" } else { "class=\"more\"" }), "{start}");
         *(if holds_zero { &mut open } else { &mut clear }) += 1;
     }
     assert!(open > 0 && clear > 0, "{open} {clear}");
@@ -687,7 +701,7 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
                 == (verdict.instruction.as_str(), 2, Metric::Dot, Against::Neutral)
         });
         let difference = level(&verdict.instruction) - level(neutral);
-        assert!((change.unwrap().interval.estimate - difference).abs() < 1e-9);
+        assert!((change.unwrap().band.estimate - difference).abs() < 1e-9);
     }
     let neutral_changes =
         report.changes.iter().filter(|row| row.instruction.contains("neutral") && row.against == Against::Neutral);

@@ -4,10 +4,10 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::change::{check_null_draws, Pair};
 use super::mean_level::{mean_levels, LevelRow};
 use super::null_places::{NullPlace, Nulls, PermutedProbes};
-use super::{Against, Comparison, Condition, Levels, Metric};
+use super::pair::{check_null_draws, pairs, Pair};
+use super::{Against, Condition, Levels, Metric};
 use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::stats::{
@@ -279,11 +279,7 @@ impl Inference {
     }
 
     pub(super) fn pairs(&self, levels: &Levels) -> Vec<Pair> {
-        let comparison = Comparison::default();
-        match &self.neutral {
-            Some(name) => comparison.neutral(name.as_str()).pairs(levels),
-            None => comparison.pairs(levels),
-        }
+        pairs(levels, self.neutral.as_deref())
     }
 
     pub(super) fn band_level(&self) -> f64 {

@@ -1,14 +1,14 @@
 //! How immoral the states of each self-correction round are, whether that changes, and what may be concluded.
 //!
 //! [`Levels`] scores states by item, condition (instruction and round), address and [`Metric`];
-//! [`Comparison`] gives paired, clustered intervals of the changes and their place among random directions;
+//! [`Inference`] gives paired, clustered, simultaneous statements about the changes and their place among other directions;
 //! [`VerdictRule`] says superficial, internal, or that the evidence does not suffice. Positive = more immoral.
 //!
 //! ```
 //! use ndarray::Array2;
 //! use probity::capture::Activations;
 //! use probity::hook::Site;
-//! use probity::level::{Comparison, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
+//! use probity::level::{Inference, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
 //! use probity::probe::{Labels, MeanDifferenceProbe};
 //!
 //! // States of 80 texts: the immoral ones lie further along the first axis.
@@ -30,22 +30,22 @@
 //!     ],
 //!     &bank,
 //! )?;
-//! let changes = Comparison::default().run(&levels)?;
-//! assert!(changes.changes.iter().any(|row| row.metric == Metric::Standardised && row.interval.high < -0.5));
+//! let tests = Inference::default().run(&levels)?;
+//! assert!(tests.rows.iter().any(|row| row.metric == Metric::Standardised && row.band.high < -0.5));
 //! // Without a behavioural gain nothing is concluded.
 //! let verdict = VerdictRule::default().judge(&levels, &bank, "L1", None)?;
 //! assert_eq!(verdict.kind, VerdictKind::InsufficientEvidence);
 //! # Ok::<(), probity::Error>(())
 //! ```
 
-mod change;
 mod checks;
 mod inference;
 mod leak;
 mod levels;
 mod mean_level;
-mod null;
 mod null_places;
+mod pair;
+mod rotation_null;
 mod score;
 mod selection;
 mod spans;
@@ -54,14 +54,13 @@ mod transition;
 mod verdict;
 mod window;
 
-pub use change::{Against, ChangeRow, Changes, Comparison};
 pub use checks::Check;
 pub use inference::{ChangeTest, ChangeTests, Family, Inference};
 pub use leak::LeakScore;
 pub use levels::{Condition, Levels, Metric};
 pub use mean_level::LevelRow;
-pub use null::NullSummary;
 pub use null_places::{NullKind, NullPlace, PermutedProbes};
+pub use pair::Against;
 pub use score::RoundStates;
 pub use selection::{Candidate, InstructionSelection, Selected};
 pub use spans::SpanLevels;

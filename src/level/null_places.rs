@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::change::Pair;
+use super::pair::Pair;
 use super::{Levels, Metric};
 use crate::capture::Activations;
 use crate::hook::Address;

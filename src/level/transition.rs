@@ -6,8 +6,8 @@ use ndarray::ArrayView1;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::change::Pair;
 use super::inference::changes;
+use super::pair::Pair;
 use super::{Against, Inference, Levels, Metric};
 use crate::hook::{Address, Site};
 use crate::stats::{first_run, line_break, step_break, ClusterBootstrap, ClusteredMeans};

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::check_null_draws;
 use super::checks::{behavioural_gain, check, index_of, mean, probe_valid, stacked, unknown, Check, MIN_GROUPS};
 use super::leak::{check_within, item_changes, LeakScore};
-use super::null::rotation_null;
+use super::pair::check_null_draws;
+use super::rotation_null::rotation_null;
 use super::{Levels, Metric};
 use crate::dialogue::PromptCell;
 use crate::hook::Address;
@@ -53,7 +53,6 @@ pub struct Verdict {
     /// The seven checks, in the order of [`VerdictRule`].
     pub checks: Vec<Check>,
     /// How much of the change lives in the instruction's own tokens, where [`VerdictRule::judge_masked`] could tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leak: Option<LeakScore>,
 }
 

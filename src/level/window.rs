@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::change::Pair;
 use super::inference::{changes, mean_row};
+use super::pair::Pair;
 use super::{Against, Inference, Levels, Metric};
 use crate::hook::{Address, Site};
 use crate::stats::{rng, student_upper_quantile, ClusteredMeans, Equivalence, Interval};

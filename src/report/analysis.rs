@@ -5,9 +5,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dialogue::{PromptCell, Study, NO_INSTRUCTION};
+use super::plots;
+use crate::causal::RoundContribution;
+use crate::dialogue::{re_elicited, Part, PromptCell, Reading, Study, NO_INSTRUCTION};
 use crate::error::Place;
-use crate::level::{ChangeRow, Comparison, LevelRow, Levels, Verdict, VerdictRule};
+use crate::level::{
+    ChangeTest, Family, Inference, InstructionSelection, LevelRow, Levels, Metric, Selected, SpanLevels,
+    Superficiality, Transition, Transitions, Verdict, VerdictRule,
+};
 use crate::probe::{ProbeBank, ProbeRow};
 use crate::scorer::TextScorer;
 use crate::stats::Interval;
@@ -15,7 +20,7 @@ use crate::task::{AnsweredRound, Behaviour, Completion, Item, Measurement, Winog
 use crate::{file, Error, Provenance, Result};
 
 /// Name and version of the report's form.
-pub const SCHEMA: &str = "probity-report-2";
+pub const SCHEMA: &str = "probity-report-3";
 
 /// How a study is analysed.
 ///
@@ -23,7 +28,8 @@ pub const SCHEMA: &str = "probity-report-2";
 /// # fn main() -> probity::Result<()> {
 /// # let (study, probes): (probity::dialogue::Study, probity::probe::ProbeBank) = unimplemented!();
 /// use probity::report::Analysis;
-/// let levels = probity::level::Levels::of(&study, &probes)?;
+/// use probity::level::{Levels, SpanLevels};
+/// let levels = SpanLevels::new(vec![Levels::of(&study, &probes)?])?;
 /// let analysis = Analysis::default().seed(7);
 /// let behaviour = analysis.choices(&study, None)?;
 /// analysis.run(&study, behaviour, &probes, &levels)?.write_dir("out")?;
@@ -49,12 +55,18 @@ impl Default for Analysis {
 pub struct Settings {
     /// Bootstrap resamples of item groups.
     pub draws: usize,
-    /// Random directions of the null.
+    /// Sign flips of the tests; all patterns where these are fewer.
+    pub flips: usize,
+    /// Random directions of each null.
     pub null_draws: usize,
-    /// Level of the intervals.
+    /// Level of intervals and bands; 1 - level is that of the tests.
     pub level: f64,
+    /// What shares one joint statement.
+    pub family: Family,
     /// Largest change that counts as none, in standard deviations of the probes' training projections.
     pub margin: f64,
+    /// Power of the smallest detectable changes.
+    pub power: f64,
     /// Seed of everything random.
     pub seed: u64,
     /// Items.
@@ -89,10 +101,18 @@ pub struct Report {
     pub probes: Vec<ProbeRow>,
     /// Behaviour by instruction and round.
     pub behaviour: Behaviour,
-    /// Mean levels.
+    /// Mean levels, span by span.
     pub levels: Vec<LevelRow>,
-    /// Mean changes against round 0 and against the neutral instruction.
-    pub changes: Vec<ChangeRow>,
+    /// Changes against round 0 and against the neutral instruction, span by span.
+    pub changes: Vec<ChangeTest>,
+    /// Where over the layers the standardised projection begins to change, at the prompt's last token.
+    pub transitions: Vec<Transition>,
+    /// What else speaks for or against each verdict.
+    pub evidence: Vec<Superficiality>,
+    /// What attention and feed-forward parts add to the changes; see [`Report::with_contributions`].
+    pub contributions: Vec<RoundContribution>,
+    /// Choosing among instructions by their level in round 1, where there are three or more.
+    pub selection: Option<Selected>,
 }
 
 impl Analysis {
@@ -158,7 +178,8 @@ impl Analysis {
 
     /// Analyses a study of any kind of item, whose answers were measured by [`Analysis::choices`],
     /// [`Analysis::completions`] or a [`Measurement`]. Without behaviour ([`Behaviour::default`]) no verdict but
-    /// "insufficient evidence" is possible.
+    /// "insufficient evidence" is possible. The first of the `levels` are judged; those of the answers, where they are
+    /// there, say what a change owes to the instruction's own tokens ([`VerdictRule::judge_masked`]).
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range; [`Error::Mismatch`] if levels, probes and behaviour do not
@@ -168,19 +189,25 @@ impl Analysis {
         study: &Study<I>,
         behaviour: Behaviour,
         probes: &ProbeBank,
-        levels: &Levels,
+        levels: &SpanLevels,
     ) -> Result<Report> {
-        check_items(&behaviour, levels)?;
-        let comparison = Comparison::default().draws(self.draws).null_draws(self.null_draws).seed(self.seed);
-        let changes = comparison.run(levels)?;
-        let rule =
-            VerdictRule::default().margin(self.margin).draws(self.draws).null_draws(self.null_draws).seed(self.seed);
-        let mut seen = HashSet::new();
-        let instructions = levels.conditions().iter().filter(|condition| condition.round > 0);
-        let verdicts = instructions
-            .map(|condition| condition.instruction.as_str())
-            .filter(|&name| name != NO_INSTRUCTION && PromptCell::neutral(name).is_some() && seen.insert(name))
-            .map(|name| rule.judge(levels, probes, name, self.gain(&behaviour, levels, name)?))
+        let Some((judged, others)) = levels.spans().split_first() else {
+            return Err(Error::setting("levels", "none", "the levels of at least one span"));
+        };
+        check_items(&behaviour, judged)?;
+        let inference = self.inference();
+        let tests = inference.run(judged)?;
+        let (mut level_rows, mut changes) = (tests.levels, tests.rows);
+        for other in others {
+            let tests = inference.run(other)?;
+            level_rows.extend(tests.levels);
+            changes.extend(tests.rows);
+        }
+        let verdicts = self.verdicts(&behaviour, probes, judged, others)?;
+        let evidence = verdicts
+            .iter()
+            .map(|verdict| Superficiality::of(verdict, judged, others, &behaviour, self.draws, self.seed))
+            .filter_map(Result::transpose)
             .collect::<Result<Vec<_>>>()?;
         let mut provenance = study.provenance.clone();
         provenance.extend(probes.provenance().iter().map(|(key, value)| (format!("probe.{key}"), value.clone())));
@@ -188,7 +215,7 @@ impl Analysis {
             schema: SCHEMA.to_owned(),
             model: ModelSummary {
                 name: study.provenance.get("model").cloned().unwrap_or_default(),
-                layers: levels
+                layers: judged
                     .addresses()
                     .iter()
                     .filter_map(|address| address.layer())
@@ -198,19 +225,70 @@ impl Analysis {
             provenance,
             settings: Settings {
                 draws: self.draws,
+                flips: tests.flips,
                 null_draws: self.null_draws,
-                level: changes.level,
+                level: tests.level,
+                family: tests.family,
                 margin: self.margin,
+                power: tests.power,
                 seed: self.seed,
-                items: changes.items,
-                groups: changes.groups,
+                items: tests.items,
+                groups: tests.groups,
             },
             verdicts,
             probes: probes.rows(),
+            transitions: Transitions::default().find(judged, &inference, Metric::Standardised)?,
+            selection: self.selection(judged, &behaviour)?,
             behaviour,
-            levels: changes.levels,
-            changes: changes.changes,
+            levels: level_rows,
+            changes,
+            evidence,
+            contributions: Vec::new(),
         })
+    }
+
+    fn inference(&self) -> Inference {
+        Inference::default().draws(self.draws).null_draws(self.null_draws).margin(self.margin).seed(self.seed)
+    }
+
+    /// Of every instruction that has a neutral counterpart, but for those that end in another one.
+    fn verdicts(
+        &self,
+        behaviour: &Behaviour,
+        probes: &ProbeBank,
+        levels: &Levels,
+        others: &[Levels],
+    ) -> Result<Vec<Verdict>> {
+        let rule =
+            VerdictRule::default().margin(self.margin).draws(self.draws).null_draws(self.null_draws).seed(self.seed);
+        let answers = others.iter().find(|levels| levels.span() == Reading::of(Part::Answer));
+        let mut seen = HashSet::new();
+        let instructions = levels.conditions().iter().filter(|condition| condition.round > 0);
+        instructions
+            .map(|condition| condition.instruction.as_str())
+            .filter(|&name| name != NO_INSTRUCTION && re_elicited(name).is_none())
+            .filter(|&name| PromptCell::neutral(name).is_some() && seen.insert(name))
+            .map(|name| {
+                let gain = self.gain(behaviour, levels, name)?;
+                match answers {
+                    Some(answers) => rule.judge_masked(levels, answers, probes, name, gain),
+                    None => rule.judge(levels, probes, name, gain),
+                }
+            })
+            .collect()
+    }
+
+    fn selection(&self, levels: &Levels, behaviour: &Behaviour) -> Result<Option<Selected>> {
+        let here = |name: &str| behaviour.outcome.series(name, 1).is_some() && PromptCell::neutral(name).is_some();
+        let first = levels.conditions().iter().filter(|condition| condition.round == 1);
+        let candidates = first.filter(|condition| here(&condition.instruction)).count();
+        let items = levels.items().len() / 3;
+        let plain = behaviour.outcome.series(NO_INSTRUCTION, 0).is_some();
+        if candidates < 3 || items == 0 || !plain || levels.valid().is_empty() {
+            return Ok(None);
+        }
+        let choose = InstructionSelection::default().items(items.min(20)).draws(self.draws).seed(self.seed);
+        choose.run(levels, &behaviour.outcome, 1).map(Some)
     }
 
     /// Gain in behaviour over the neutral counterpart in the instruction's last round.
@@ -240,7 +318,12 @@ fn check_items(behaviour: &Behaviour, levels: &Levels) -> Result<()> {
 }
 
 impl Report {
-    /// Writes `report.json` and `report.html` into a folder, which is made if needed.
+    /// Adds what [`Attribution::by_round`](crate::causal::Attribution::by_round) found.
+    pub fn with_contributions(self, contributions: Vec<RoundContribution>) -> Self {
+        Report { contributions, ..self }
+    }
+
+    /// Writes `report.json`, `report.html` and the page's plots, as `plots/*.svg`, into a folder, which is made if needed.
     ///
     /// # Errors
     /// [`Error::Io`]; each file appears whole or not at all.
@@ -248,7 +331,8 @@ impl Report {
         let folder = folder.as_ref();
         file::write_json(&folder.join("report.json"), self)?;
         let page = self.to_html();
-        file::write_atomic(&folder.join("report.html"), |out| std::io::Write::write_all(out, page.as_bytes()))
+        file::write_atomic(&folder.join("report.html"), |out| std::io::Write::write_all(out, page.as_bytes()))?;
+        plots::write(&page, folder)
     }
 
     /// Reads a `report.json`.

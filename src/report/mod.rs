@@ -3,6 +3,7 @@
 
 mod analysis;
 mod html;
+mod plots;
 mod svg;
 
 pub use analysis::{Analysis, ModelSummary, Report, Settings, SCHEMA};

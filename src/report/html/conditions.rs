@@ -1,6 +1,6 @@
 //! Which instructions and rounds there are, and the colour that each keeps throughout the page.
 
-use crate::dialogue::{PromptCell, NO_INSTRUCTION};
+use crate::dialogue::{Part, PromptCell, Reading, NO_INSTRUCTION};
 use crate::level::Against;
 use crate::report::Report;
 
@@ -82,5 +82,36 @@ pub(super) fn against_words(against: Against) -> &'static str {
     match against {
         Against::Neutral => "the neutral instruction in the same round",
         Against::Round0 => "the plain question of round 0",
+    }
+}
+
+/// Every span, in the report's order.
+pub(super) fn spans(report: &Report) -> Vec<Reading> {
+    let mut spans = Vec::new();
+    for span in report.levels.iter().map(|row| row.span).chain(report.changes.iter().map(|row| row.span)) {
+        if !spans.contains(&span) {
+            spans.push(span);
+        }
+    }
+    spans
+}
+
+/// Which tokens were read, in words.
+pub(super) fn span_words(span: Reading) -> String {
+    let what = match span.part() {
+        None => "the prompt\u{2019}s last token".to_owned(),
+        Some(Part::Answer) => "the answer (mean over its tokens)".to_owned(),
+        Some(part) => format!("the {} (mean over its tokens)", part.name().replace('_', " ")),
+    };
+    let masked = if span.is_masked() { ", with the instruction hidden from attention" } else { "" };
+    what + masked
+}
+
+/// What sets a plot of this span apart from that of the prompt\u{2019}s last token.
+pub(super) fn span_suffix(span: Reading) -> String {
+    if span == Reading::PROMPT {
+        String::new()
+    } else {
+        format!(" \u{b7} {span}")
     }
 }

@@ -1,15 +1,17 @@
 //! Levels and changes by layer, as lines.
 
-use super::conditions::{against_words, instructed, shown_against, Instructed};
+use super::conditions::{against_words, instructed, shown_against, span_suffix, span_words, spans, Instructed};
 use super::text::{count, escape, interval, number, percent, Place};
+use crate::dialogue::Reading;
 use crate::hook::Address;
-use crate::level::{Against, ChangeRow, LevelRow, Metric};
+use crate::level::{Against, ChangeTest, LevelRow, Metric, NullKind};
 use crate::report::svg::{Area, LineChart, Point, Reference, Series, Style};
 use crate::report::Report;
 use crate::stats::Interval;
 
 pub(super) fn section(report: &Report) -> String {
-    let (levels, changes) = (levels(report), changes(report));
+    let of = |part: fn(&Report, Reading) -> String| spans(report).into_iter().map(|span| part(report, span)).collect();
+    let (levels, changes): (String, String) = (of(levels), of(changes));
     if levels.is_empty() && changes.is_empty() {
         return String::new();
     }
@@ -38,8 +40,9 @@ fn label(entry: &Instructed) -> String {
     }
 }
 
-fn levels(report: &Report) -> String {
-    let rows: Vec<&LevelRow> = report.levels.iter().filter(|row| row.metric == Metric::Standardised).collect();
+fn levels(report: &Report, span: Reading) -> String {
+    let rows: Vec<&LevelRow> =
+        report.levels.iter().filter(|row| row.metric == Metric::Standardised && row.span == span).collect();
     let instructions = instructed(report);
     let charts: String = layered(rows.iter().map(|row| row.address))
         .into_iter()
@@ -65,7 +68,7 @@ fn levels(report: &Report) -> String {
                 }
             }
             LineChart {
-                title: format!("Level at {}", place.name()),
+                title: format!("Level at {}{}", place.name(), span_suffix(span)),
                 x_name: "layer".to_owned(),
                 y_name: "mean level (training sd)".to_owned(),
                 references: vec![Reference { y: 0.0, label: String::new() }],
@@ -79,10 +82,11 @@ fn levels(report: &Report) -> String {
         return String::new();
     }
     format!(
-        "<figure class=\"panels\">{charts}<figcaption>Mean level of immorality over the items, in standard \
+        "<figure class=\"panels\">{charts}<figcaption>Mean level of immorality over the items, read at {}, in standard \
          deviations of the probe's training projections around their mean; positive is more immoral. One line per \
          instruction and round. The last round of each is bold with its pointwise {} band, earlier rounds are thin. The \
          bands hold the variation between items, which paired changes do not have.{}</figcaption></figure>",
+        span_words(span),
         escape(&percent(report.settings.level)),
         far_note(&rows)
     )
@@ -103,15 +107,18 @@ fn far_note(rows: &[&LevelRow]) -> String {
     )
 }
 
-fn changes(report: &Report) -> String {
+fn changes(report: &Report, span: Reading) -> String {
     let against = shown_against(report);
-    let rows: Vec<&ChangeRow> =
-        report.changes.iter().filter(|row| row.metric == Metric::Cosine && row.against == against).collect();
+    let rows: Vec<&ChangeTest> = report
+        .changes
+        .iter()
+        .filter(|row| row.metric == Metric::Cosine && row.against == against && row.span == span)
+        .collect();
     let instructions = instructed(report);
     let mut charts = String::new();
     for place in layered(rows.iter().map(|row| row.address)) {
         for entry in &instructions {
-            let here: Vec<&ChangeRow> = rows
+            let here: Vec<&ChangeTest> = rows
                 .iter()
                 .copied()
                 .filter(|row| Place::of(row.address) == place && row.instruction == entry.name)
@@ -123,10 +130,11 @@ fn changes(report: &Report) -> String {
         return String::new();
     }
     format!(
-        "<figure class=\"panels\">{charts}<figcaption>Mean change of the cosine with the probe's direction against \
-         {}, with its pointwise {} band (last round; earlier rounds thin). Grey: where the same change of the states falls \
+        "<figure class=\"panels\">{charts}<figcaption>Mean change of the cosine with the probe's direction, read at {}, against \
+         {}, with its simultaneous {} band (last round; earlier rounds thin). Grey: where the same change of the states falls \
          along 95\u{a0}% of {} random directions, in the last round. A line within the grey is no more than any direction \
          sees.{}</figcaption></figure>",
+        span_words(span),
         against_words(against),
         escape(&percent(report.settings.level)),
         count(report.settings.null_draws),
@@ -135,9 +143,8 @@ fn changes(report: &Report) -> String {
 }
 
 /// The scale of single cosines, which is another one than that of changes.
-fn scale_note(rows: &[&ChangeRow]) -> String {
-    let mut scales: Vec<f64> =
-        rows.iter().filter_map(|row| row.null.map(|null| null.cosine_sd)).filter(|sd| sd.is_finite()).collect();
+fn scale_note(rows: &[&ChangeTest]) -> String {
+    let mut scales: Vec<f64> = rows.iter().filter_map(|row| row.random_sd).filter(|sd| sd.is_finite()).collect();
     scales.sort_by(f64::total_cmp);
     match (scales.first(), scales.last()) {
         (Some(low), Some(high)) => {
@@ -151,21 +158,23 @@ fn scale_note(rows: &[&ChangeRow]) -> String {
     }
 }
 
-fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&ChangeRow]) -> LineChart {
+fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&ChangeTest]) -> LineChart {
     let of_round = |round: usize| rows.iter().filter(move |row| row.round == round);
     let series = entry.rounds.iter().filter_map(|&round| {
         let of = format!("{} round {round}, change of cosine", entry.name);
         let points: Vec<Point> = of_round(round)
             .filter_map(|row| {
-                let mut point = point(row.address, &row.interval, &of)?;
-                if let Some(null) = row.null {
+                let mut point = point(row.address, &row.band, &of)?;
+                for null in &row.nulls {
                     point.title.push_str(&format!(
-                        "; null [{}, {}], p {}",
+                        "; {} [{}, {}], p {}",
+                        null_name(null.kind),
                         number(null.low),
                         number(null.high),
                         number(null.p)
                     ));
                 }
+                point.title.push_str(&format!("; sign flips p {}, max-T {}", number(row.p), number(row.p_max_t)));
                 Some(point)
             })
             .collect();
@@ -179,7 +188,10 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
         })
     });
     let bounds: Vec<(f64, f64, f64)> = of_round(entry.last())
-        .filter_map(|row| Some((row.address.layer()? as f64, row.null?.low, row.null?.high)))
+        .filter_map(|row| {
+            let null = row.nulls.iter().find(|null| null.kind == NullKind::Uniform)?;
+            Some((row.address.layer()? as f64, null.low, null.high))
+        })
         .collect();
     let against = rows.first().map(|row| row.against);
     let neutral = report.verdicts.iter().find(|verdict| verdict.instruction == entry.name);
@@ -187,7 +199,12 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
     let minus = if against == Some(Against::Neutral) { neutral } else { "round 0" };
     let null = Area { label: "random directions, 95\u{a0}%".to_owned(), bounds };
     LineChart {
-        title: format!("{} minus {minus} at {}", entry.name, place.name()),
+        title: format!(
+            "{} minus {minus} at {}{}",
+            entry.name,
+            place.name(),
+            rows.first().map_or(String::new(), |row| span_suffix(row.span))
+        ),
         x_name: "layer".to_owned(),
         // Where the title's names are long, its end is cut.
         y_name: format!("change of cosine, {}", place.name()),
@@ -195,5 +212,14 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
         areas: if null.bounds.is_empty() { Vec::new() } else { vec![null] },
         series: series.collect(),
         ..LineChart::default()
+    }
+}
+
+fn null_name(kind: NullKind) -> &'static str {
+    match kind {
+        NullKind::Uniform => "random directions",
+        NullKind::CovarianceMatched => "directions as states vary",
+        NullKind::CoordinatePermutation => "shuffled coordinates",
+        NullKind::PermutedLabels => "probes of permuted labels",
     }
 }

@@ -3,13 +3,19 @@
 
 mod behaviour;
 mod conditions;
+mod contributions;
 mod curves;
+mod evidence;
 mod maps;
 mod methods;
 mod probes;
+mod selection;
 mod style;
 mod text;
+mod transitions;
 mod verdict;
+
+pub(super) use style::STYLE;
 
 use super::Report;
 
@@ -17,16 +23,20 @@ impl Report {
     /// The report as one HTML page that needs no network.
     ///
     /// The verdicts with their checks come first, then the plots behind them: held-out AUROC by layer, heat
-    /// maps and curves of the levels, behaviour by round; then methods, limits and provenance. What a report
+    /// maps and curves of the levels, where changes begin and what parts they come from, behaviour by round; then methods, limits and provenance. What a report
     /// does not hold is left out.
     pub fn to_html(&self) -> String {
         let title = if self.model.name.is_empty() { "Probity report" } else { &self.model.name };
         let sections = [
             verdict::header(self),
             verdict::section(self),
+            evidence::section(self),
             probes::section(self),
             maps::section(self),
             curves::section(self),
+            transitions::section(self),
+            contributions::section(self),
+            selection::section(self),
             behaviour::section(self),
             methods::section(self),
         ];

@@ -1,7 +1,7 @@
 //! The page's style sheet. Every colour is a variable, with a second value for dark screens; paper is light.
 
 /// No `<`, `>` or `&`, so that the page is XML too.
-pub(super) const STYLE: &str = "
+pub(in crate::report) const STYLE: &str = "
 :root{--paper:#fff;--ink:#1c1b19;--soft:#5f5c57;--rule:#dcd9d3;--wash:#f5f3ef;--null:#8d8a84;
 --mid:#f4f2ee;--less:#0b5394;--more:#c2410c;--hatch:#1c1b19;
 --s0:#0072b2;--s1:#c75000;--s2:#00805f;--s3:#a8477f;--s4:#7a6a00;--s5:#4a8fbf;--grey:#85827c;
@@ -75,6 +75,8 @@ svg .head{font-weight:600;font-size:13px}
 .bar{stroke-width:1.5;stroke-opacity:.75}
 .band{fill-opacity:.15}
 .dot{stroke:var(--paper);stroke-width:.6}
+.cloud{fill-opacity:.55;stroke:none}
+.pillar.s0{fill:var(--s0)}.pillar.s1{fill:var(--s1)}.pillar.s2{fill:var(--s2)}.pillar.ink{fill:var(--ink)}
 .line.s0,.thin.s0,.bar.s0{stroke:var(--s0)}.dot.s0,.band.s0{fill:var(--s0)}
 .line.s1,.thin.s1,.bar.s1{stroke:var(--s1)}.dot.s1,.band.s1{fill:var(--s1)}
 .line.s2,.thin.s2,.bar.s2{stroke:var(--s2)}.dot.s2,.band.s2{fill:var(--s2)}

@@ -150,14 +150,20 @@ fn counted_addresses(value: usize) -> String {
 }
 
 fn check(check: &Check, report: &Report) -> String {
+    let unit = escape(outcome(report));
+    match shown(&check.name, report.settings.margin, &unit) {
+        Some(shown) => row(check, &shown.title, shown.unit, Some(shown.mark)),
+        None => row(check, &check.name, "", None),
+    }
+}
+
+/// A check as a line of a list: answer, question, number, and a strip where there is a mark to hold it against.
+pub(super) fn row(check: &Check, title: &str, unit: &str, mark: Option<Mark>) -> String {
     let (class, answer) = match check.passed {
         Some(true) => ("yes", "yes"),
         Some(false) => ("no", "no"),
         None => ("none", "not run"),
     };
-    let unit = escape(outcome(report));
-    let shown = shown(&check.name, report.settings.margin, &unit);
-    let (title, unit) = shown.as_ref().map_or((check.name.as_str(), ""), |shown| (shown.title.as_str(), shown.unit));
     let value = match &check.value {
         Some(value) => {
             let (value, unit) = value_and_unit(&check.name, value, unit);
@@ -165,10 +171,7 @@ fn check(check: &Check, report: &Report) -> String {
         }
         None => format!("<span class=\"value\">{NONE}</span>"),
     };
-    let strip = match (&check.value, &shown) {
-        (Some(value), Some(shown)) => Strip { value: *value, mark: shown.mark }.draw(),
-        _ => String::new(),
-    };
+    let strip = check.value.zip(mark).map_or(String::new(), |(value, mark)| Strip { value, mark }.draw());
     format!(
         "<li><span class=\"answer {class}\">{answer}</span><div class=\"what\"><span class=\"question\">{}</span> \
          <span class=\"detail\">{}</span></div><div class=\"number\">{value}</div><div class=\"plot\">{strip}</div></li>",

@@ -2,15 +2,19 @@
 //! paper; the unit is a pixel at natural size, and text is 12 of them high.
 
 mod axis;
+mod bars;
 mod heat_map;
 mod line_chart;
 mod scale;
+mod scatter;
 mod strip;
 
 pub(super) use axis::number;
+pub(super) use bars::Bars;
 pub(super) use heat_map::{colour_bar, Cell, Group, HeatMap};
 pub(super) use line_chart::{Area, LineChart, Point, Reference, Series, Style};
 pub(super) use scale::nice_bound;
+pub(super) use scatter::Scatter;
 pub(super) use strip::{Mark, Strip};
 
 /// Width of a plot that fits a phone with text of 11 pixels or more.
@@ -127,7 +131,13 @@ impl Canvas {
 
     /// A marker whose shape goes with its colour, so that neither is needed alone; `title` appears on hovering.
     pub(super) fn marker(&mut self, (x, y): (f64, f64), shape: usize, class: &str, title: &str) {
-        let r = if class.starts_with("small") { 1.6 } else { 2.6 };
+        let r = if class.starts_with("small") {
+            1.6
+        } else if class.starts_with("cloud") {
+            2.0
+        } else {
+            2.6
+        };
         let corners: &[(f64, f64)] = match shape % 4 {
             0 => &[
                 (-0.4, -1.0),

@@ -1,55 +1,9 @@
-//! What the same statistic gives along random directions.
+//! What a mean over layers gives along directions that are turned at random.
 
 use ndarray::{Array1, Array2};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use crate::stats::{monte_carlo_p, normals, quantile, random_cosine_sd, rng};
-
-/// Where an observed change lies among the changes along random unit directions.
-///
-/// The mean change along a direction u is u.v, with v the mean difference of the states (cosine: of the states
-/// divided by their lengths). The directions are uniform on the sphere, so this asks whether the probe's
-/// direction sees more of the change than any direction would; it does not know that states vary more along
-/// some directions than along others.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct NullSummary {
-    /// Random directions.
-    pub draws: usize,
-    /// Standard deviation of the change along them.
-    pub sd: f64,
-    /// 2.5 % quantile of the change along them.
-    pub low: f64,
-    /// 97.5 % quantile.
-    pub high: f64,
-    /// Two-sided Monte-Carlo p-value, (1 + #{|null| >= |observed|}) / (1 + draws).
-    pub p: f64,
-    /// What `sd` must be by theory: |v| / sqrt(d).
-    pub analytic_sd: f64,
-    /// Standard deviation of a single state's cosine with a random direction, 1/sqrt(d): the scale against
-    /// which to read levels (not changes) of cosines.
-    pub cosine_sd: f64,
-}
-
-impl NullSummary {
-    /// Summarises the null draws of a change whose mean state difference `v`, `[d]`, has this length.
-    pub(super) fn new(observed: f64, mut null: Vec<f64>, length: f64, d: usize) -> Self {
-        let n = null.len() as f64;
-        let mean = null.iter().sum::<f64>() / n;
-        let sd = (null.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();
-        let p = monte_carlo_p(&null, observed);
-        null.sort_by(f64::total_cmp);
-        NullSummary {
-            draws: null.len(),
-            sd,
-            low: quantile(&null, 0.025),
-            high: quantile(&null, 0.975),
-            p,
-            analytic_sd: length * random_cosine_sd(d),
-            cosine_sd: random_cosine_sd(d),
-        }
-    }
-}
+use crate::stats::{normals, rng};
 
 /// Mean over layers of (rotated direction) . (mean difference), for `draws` random rotations, `[draws]`.
 ///

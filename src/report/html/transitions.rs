@@ -1,0 +1,46 @@
+//! Where over the layers changes begin.
+
+use super::conditions::{against_words, shown_against};
+use super::text::{escape, percent, NONE};
+use crate::hook::Address;
+use crate::level::{Onset, Transition};
+use crate::report::Report;
+
+pub(super) fn section(report: &Report) -> String {
+    let against = shown_against(report);
+    let rows: Vec<&Transition> = report.transitions.iter().filter(|row| row.against == against).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let lines: String = rows
+        .iter()
+        .map(|row| {
+            let site = row.addresses.first().map_or(String::new(), |address| address.site().to_string());
+            format!(
+                "<tr><th scope=\"row\">{}, round {}</th><td>{site}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                escape(&row.instruction),
+                row.round,
+                onset(&row.run),
+                onset(&row.step),
+                onset(&row.line)
+            )
+        })
+        .collect();
+    format!(
+        "<section id=\"transitions\"><h2>Where over the layers the change begins</h2><div class=\"scroll\"><table class=\"plain\">\
+         <caption>First layer of the change against {}, with the central 95\u{a0}% of its bootstrap distribution and the share \
+         of the resamples without one. Run: the first of 3 layers in a row whose simultaneous intervals exclude 0 on the same \
+         side. Step and line: the best fit of two constants, and of a constant that turns into a line; a fit is always \
+         somewhere, so read it only where there is a run.</caption>\
+         <thead><tr><th scope=\"col\">condition</th><th scope=\"col\">site</th><th scope=\"col\">run</th><th scope=\"col\">step</th>\
+         <th scope=\"col\">line</th></tr></thead><tbody>{lines}</tbody></table></div></section>",
+        against_words(against)
+    )
+}
+
+fn onset(onset: &Onset) -> String {
+    let layer = |address: Address| address.layer().map_or(NONE.to_owned(), |layer| layer.to_string());
+    let bounds = onset.interval.map_or(String::new(), |[low, high]| format!(" [{}, {}]", layer(low), layer(high)));
+    let none = if onset.none > 0.0 { format!(", none {}", percent(onset.none)) } else { String::new() };
+    format!("{}<small>{bounds}{none}</small>", onset.address.map_or(NONE.to_owned(), layer))
+}
