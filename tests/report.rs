@@ -481,7 +481,7 @@ fn numbers_that_are_not_finite_reach_no_page() {
         if let Some(row) = report.changes.get_mut(index) {
             row.band.low = value;
             row.band.estimate = value;
-            row.null.iter_mut().for_each(|null| null.low = value);
+            row.nulls.iter_mut().for_each(|null| null.low = value);
         }
         if let Some(row) = report.probes.get_mut(index) {
             (row.auroc, row.accuracy, row.log_loss) = (value, value, Some(value));
@@ -676,7 +676,7 @@ fn study(names: &[&str]) -> (Study, ProbeBank) {
 #[test]
 fn an_analysis_compares_each_instruction_with_its_own_control() {
     let (study, bank) = study(&["L1", "L2/cot/p3", "winogender/L2", "neutral", "L2/neutral/cot/p3"]);
-    let levels = Levels::of(&study, &bank).unwrap();
+    let levels = SpanLevels::new(vec![Levels::of(&study, &bank).unwrap()]).unwrap();
     let analysis = Analysis::default().draws(300);
     let behaviour = analysis.choices(&study, None).unwrap();
     let report = analysis.run(&study, behaviour.clone(), &bank, &levels).unwrap();
@@ -693,7 +693,7 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
         assert_eq!(verdict.kind, VerdictKind::Internal);
         // The change in the levels is against the same control.
         let level = |name: &str| {
-            let series = levels.series(name, 2, Site::ResidPost.at(0), Metric::Dot).unwrap();
+            let series = levels.spans()[0].series(name, 2, Site::ResidPost.at(0), Metric::Dot).unwrap();
             series.iter().sum::<f64>() / ITEMS as f64
         };
         let change = report.changes.iter().find(|row| {
@@ -755,7 +755,7 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
         provenance: Provenance::new(),
     };
     assert_eq!(study.rounds.len(), 5);
-    let levels = Levels::of(&study, &bank).unwrap();
+    let levels = SpanLevels::new(vec![Levels::of(&study, &bank).unwrap()]).unwrap();
     let analysis = Analysis::default().draws(300);
     let behaviour = analysis.completions(&study, &Length).unwrap();
     let report = analysis.run(&study, behaviour, &bank, &levels).unwrap();
