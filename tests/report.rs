@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 
 use ndarray::Array2;
 use probity::capture::Activations;
+use probity::causal::RoundContribution;
 use probity::dialogue::{PromptCell, Round, Study};
 use probity::generate::End;
 use probity::hook::{Address, Site};
 use probity::level::{
-    Against, Family, Inference, InstructionSelection, Levels, Metric, RoundStates, SpanLevels, Superficiality,
-    Transitions, VerdictKind, VerdictRule,
+    Against, Candidate, Family, Inference, Leak, LeakScore, Levels, Metric, RoundStates, Selected, SpanLevels,
+    Superficiality, Transitions, VerdictKind, VerdictRule,
 };
 use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
 use probity::report::{Analysis, ModelSummary, Report, Settings, SCHEMA};
@@ -172,6 +173,41 @@ fn everything() -> Report {
     let mut report = full();
     let texts = completions(&CONDITIONS);
     (report.behaviour.toxicity, report.behaviour.edits) = (texts.toxicity, texts.edits);
+    let interval = |estimate: f64| Interval { estimate, low: estimate - 0.1, high: estimate + 0.1 };
+    let (whole, masked) = (interval(-0.6), interval(-0.3));
+    for (by, share) in [("answer", None), ("L1/negated", Some(interval(0.5)))] {
+        let leak = Leak { by: by.to_owned(), score: LeakScore { share, whole, masked } };
+        report.evidence[0].leaks.push(leak);
+    }
+    let parts = [("embed", None), ("attention", Some(0)), ("feed_forward", Some(0)), ("attention", None), ("total", None)];
+    report.contributions = parts
+        .into_iter()
+        .map(|(part, layer)| RoundContribution {
+            instruction: "L1".to_owned(),
+            round: 1,
+            neutral: "neutral".to_owned(),
+            address: Site::ResidPost.at(2),
+            part: part.to_owned(),
+            layer,
+            mean: interval(-0.2),
+        })
+        .collect();
+    let candidate =
+        |(name, level): (&str, f64)| Candidate { instruction: name.to_owned(), level, gain: interval(-level) };
+    report.selection = Some(Selected {
+        candidates: [("L2", -0.2), ("L1", 0.0), ("L0", 0.3)].map(candidate).into(),
+        round: 1,
+        items_to_choose: 8,
+        items_to_gain: 16,
+        spearman: Some(1.0),
+        kendall: Some(1.0),
+        p: Some(1.0 / 3.0),
+        leave_one_out: Some([1.0, 1.0]),
+        picked: "L2".to_owned(),
+        regret: 0.0,
+        regret_at_random: 0.25,
+        regret_leave_one_out: 0.1,
+    });
     report
 }
 
@@ -228,6 +264,7 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
             null_draws: 1_000,
             family: Family::Round,
             power: changes.power,
+            consecutive: 3,
             level: changes.level,
             margin: 0.2,
             seed: 0,

@@ -81,6 +81,11 @@ impl Transitions {
         self
     }
 
+    /// Layers in a row that a run takes.
+    pub fn run_length(&self) -> usize {
+        self.consecutive
+    }
+
     /// Looks at every change and every site that was read in at least as many layers as a run takes, and two.
     ///
     /// # Errors

@@ -67,6 +67,8 @@ pub struct Settings {
     pub margin: f64,
     /// Power of the smallest detectable changes.
     pub power: f64,
+    /// Layers in a row that make a transition.
+    pub consecutive: usize,
     /// Seed of everything random.
     pub seed: u64,
     /// Items.
@@ -195,7 +197,7 @@ impl Analysis {
             return Err(Error::setting("levels", "none", "the levels of at least one span"));
         };
         check_items(&behaviour, judged)?;
-        let inference = self.inference();
+        let (inference, transitions) = (self.inference(), Transitions::default());
         let tests = inference.run(judged)?;
         let (mut level_rows, mut changes) = (tests.levels, tests.rows);
         for other in others {
@@ -231,13 +233,14 @@ impl Analysis {
                 family: tests.family,
                 margin: self.margin,
                 power: tests.power,
+                consecutive: transitions.run_length(),
                 seed: self.seed,
                 items: tests.items,
                 groups: tests.groups,
             },
             verdicts,
             probes: probes.rows(),
-            transitions: Transitions::default().find(judged, &inference, Metric::Standardised)?,
+            transitions: transitions.find(judged, &inference, Metric::Standardised)?,
             selection: self.selection(judged, &behaviour)?,
             behaviour,
             levels: level_rows,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::conditions::instructed;
+use super::conditions::{instructed, span_words, spans};
 use super::text::{count, counted, escape, list, number, percent, Place, NONE};
+use crate::level::{Family, Metric};
 use crate::report::Report;
 
 pub(super) fn section(report: &Report) -> String {
@@ -69,39 +70,64 @@ fn probes(report: &Report) -> String {
 }
 
 fn levels(report: &Report) -> String {
+    let spans: Vec<String> = spans(report).into_iter().map(span_words).collect();
+    let calibrated = report.levels.iter().any(|row| row.metric == Metric::Logit);
     format!(
         "<strong>Levels.</strong> A state is held against its probe's direction in three ways: the cosine; the dot product \
          with the unit direction; and that product standardised by mean and standard deviation of the probe's training \
-         projections (“training sd”), which can be compared across layers. States are read in {}; nothing here depends on \
-         what is generated after the position that is read.",
-        counted(report.model.layers, "layer")
+         projections (“training sd”), which can be compared across layers{}. States are read in {}, at {}.",
+        if calibrated { "; calibrated probes also give a logit and a probability" } else { "" },
+        counted(report.model.layers, "layer"),
+        spans.join("; ")
     )
 }
 
 fn statistics(report: &Report) -> String {
     let settings = &report.settings;
+    let family = match settings.family {
+        Family::Round => "all addresses of one instruction in one round",
+        Family::Instruction => "all addresses of one instruction in all its rounds",
+    };
     format!(
-        "<strong>Statistics.</strong> Intervals of levels and changes are {} percentile intervals from {} bootstrap resamples of the {}. Changes are \
-         paired: both sides are resampled together. Each change of a cosine is placed among the changes along {} random \
-         unit directions; the p-value counts the observed one in. Such directions are uniform on the sphere and do not know \
-         that states vary more along some directions than along others. A reduction of less than {} training sd counts as none. \
-         Seed {}. Intervals of single layers and rounds are pointwise, not simultaneous.",
-        percent(settings.level),
-        count(settings.draws),
-        counted(settings.groups, "item group"),
-        count(settings.null_draws),
-        number(settings.margin),
-        settings.seed
+        "<strong>Statistics.</strong> Intervals of levels are {level} percentile intervals from {draws} bootstrap resamples \
+         of the {groups}, and hold for one layer and round at a time. Changes are paired by item and clustered by item \
+         group. Their bands hold for {family} at once: a bootstrap of the largest |change| / standard error, each resample \
+         with a standard error of its own. p-values come from {flips} sign flips of whole groups, with the largest |t| of \
+         the same family for the adjusted ones (max-T, single-step and step-down) and Benjamini and Hochberg's q-values \
+         beside them; metrics are not adjusted for one another. A cell without a finding says what could have been found: \
+         the change that a run like this finds with a power of {power}. A change within {margin} training sd counts as none \
+         (two one-sided t tests). Each change of a cosine or dot product is also placed among those along {nulls} random \
+         unit directions, directions that vary as the states do, and the probe's own direction with its coordinates \
+         permuted; such a p-value counts the observed one in. The transition layer is the first of {run} layers in a row \
+         whose bands exclude 0 on the same side; beside it the best step and the best broken line, with their bootstrap \
+         distributions. Seed {seed}.",
+        level = percent(settings.level),
+        draws = count(settings.draws),
+        groups = counted(settings.groups, "item group"),
+        flips = count(settings.flips),
+        power = percent(settings.power),
+        margin = number(settings.margin),
+        nulls = count(settings.null_draws),
+        run = settings.consecutive,
+        seed = settings.seed
     )
 }
 
 fn settings(report: &Report) -> String {
     let settings = &report.settings;
+    let family = match settings.family {
+        Family::Round => "addresses of an instruction's round",
+        Family::Instruction => "addresses of all rounds of an instruction",
+    };
     let rows: String = [
         ("report", report.schema.clone()),
         ("bootstrap resamples", count(settings.draws)),
+        ("sign flips", count(settings.flips)),
         ("random directions", count(settings.null_draws)),
         ("level of intervals", percent(settings.level)),
+        ("one joint statement", family.to_owned()),
+        ("layers in a row", count(settings.consecutive)),
+        ("power of detectable changes", percent(settings.power)),
         ("margin (training sd)", number(settings.margin)),
         ("seed", settings.seed.to_string()),
         ("items", count(settings.items)),

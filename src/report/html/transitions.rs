@@ -29,12 +29,13 @@ pub(super) fn section(report: &Report) -> String {
     format!(
         "<section id=\"transitions\"><h2>Where over the layers the change begins</h2><div class=\"scroll\"><table class=\"plain\">\
          <caption>First layer of the change against {}, with the central 95\u{a0}% of its bootstrap distribution and the share \
-         of the resamples without one. Run: the first of 3 layers in a row whose simultaneous intervals exclude 0 on the same \
+         of the resamples without one. Run: the first of {} layers in a row whose simultaneous intervals exclude 0 on the same \
          side. Step and line: the best fit of two constants, and of a constant that turns into a line; a fit is always \
          somewhere, so read it only where there is a run.</caption>\
          <thead><tr><th scope=\"col\">condition</th><th scope=\"col\">site</th><th scope=\"col\">run</th><th scope=\"col\">step</th>\
          <th scope=\"col\">line</th></tr></thead><tbody>{lines}</tbody></table></div></section>",
-        against_words(against)
+        against_words(against),
+        report.settings.consecutive
     )
 }
 

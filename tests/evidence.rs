@@ -1,0 +1,281 @@
+//! What stands beside a verdict: several readings as one table, evidence, and the choice of an instruction.
+
+use ndarray::Array2;
+use probity::capture::Activations;
+use probity::dialogue::{Part, ReadStates, Reading};
+use probity::hook::{Address, Site};
+use probity::level::{InstructionSelection, Levels, Metric, RoundStates, SpanLevels, Superficiality, VerdictRule};
+use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
+use probity::task::metric::{Measured, Outcome};
+use probity::task::Behaviour;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const ITEMS: usize = 40;
+const WIDTH: usize = 6;
+
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    (-2.0 * (1.0 - rng.gen::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.gen::<f64>()).cos()
+}
+
+fn at(layer: usize) -> Address {
+    Site::ResidPost.at(layer)
+}
+
+fn groups() -> Vec<String> {
+    (0..ITEMS).map(|item| format!("g{}", item / 2)).collect()
+}
+
+/// Two layers, whose first axis lies at `level(row)`, with a little noise everywhere.
+fn states(seed: u64, rows: usize, level: impl Fn(usize) -> f64) -> Activations {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut states = Activations::new((0..rows).map(|row| format!("i{row}")));
+    for layer in 0..2 {
+        let value = |(row, column): (usize, usize)| {
+            let mean = if column == 0 { level(row) } else { 0.0 };
+            (mean + 0.2 * normal(&mut rng)) as f32
+        };
+        states.insert(at(layer), Array2::from_shape_fn((rows, WIDTH), value)).unwrap();
+    }
+    states
+}
+
+fn of_items(seed: u64, level: impl Fn(usize) -> f64) -> Activations {
+    states(seed, ITEMS, level).with_groups(groups()).unwrap()
+}
+
+/// Texts at 0 and 2 along the first axis: one training standard deviation is 1.
+fn bank() -> ProbeBank {
+    let labels = Labels::ungrouped((0..120).map(|row| row % 2 == 1).collect());
+    MeanDifferenceProbe::default()
+        .draws(200)
+        .fit_all(&states(1, 120, |row| 2.0 * (row % 2) as f64), &labels)
+        .unwrap()
+}
+
+fn score(bank: &ProbeBank, rounds: &[(&str, usize, Activations)]) -> Levels {
+    let states: Vec<RoundStates<'_>> = rounds
+        .iter()
+        .map(|(instruction, round, activations)| RoundStates { instruction, round: *round, activations })
+        .collect();
+    Levels::score(&states, bank).unwrap()
+}
+
+/// Levels of another reading, of the named conditions.
+fn read(bank: &ProbeBank, reading: Reading, rounds: &[(&str, usize, Activations)]) -> Levels {
+    let states: Vec<ReadStates> = rounds
+        .iter()
+        .map(|(instruction, round, activations)| ReadStates {
+            reading,
+            instruction: (*instruction).to_owned(),
+            round: *round,
+            activations: activations.clone(),
+        })
+        .collect();
+    Levels::of_reading(&states, reading, bank).unwrap()
+}
+
+fn outcome(series: &[(&str, usize, Vec<f64>)]) -> Outcome {
+    Outcome {
+        name: "accuracy".into(),
+        items: (0..ITEMS).map(|item| format!("i{item}")).collect(),
+        groups: groups(),
+        series: series
+            .iter()
+            .map(|(instruction, round, values)| Measured {
+                instruction: (*instruction).to_owned(),
+                round: *round,
+                from: None,
+                category: None,
+                chosen: None,
+                result: values.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// The size of each item's own gain, 0 to 1.
+fn gain(item: usize) -> f64 {
+    (item % 5) as f64 / 4.0
+}
+
+#[test]
+fn spans_stand_side_by_side() {
+    let bank = bank();
+    let all = score(&bank, &[("none", 0, of_items(2, |_| 1.0)), ("L1", 1, of_items(3, |_| 0.5))]);
+    let answer = Reading::of(Part::Answer);
+    let kept: Vec<String> = (0..ITEMS).filter(|item| item % 4 != 1).map(|item| format!("i{item}")).collect();
+    let some = of_items(4, |_| 0.2).of_items(&kept.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let answers = read(&bank, answer, &[("L1", 1, some)]);
+    let spans = SpanLevels::new(vec![all.clone(), answers.clone()]).unwrap();
+    assert_eq!(spans.get(answer).unwrap().items().len(), 30);
+    assert!(spans.get(answer.masked()).is_none());
+    let values = spans.values();
+    assert_eq!(values.dim(), (ITEMS, 2, 2, 3, 2));
+    for (item, id) in all.items().iter().enumerate() {
+        let of = |levels: &Levels, name, round| levels.get(id, name, round, at(1), Metric::Dot);
+        assert_eq!(Some(values[[item, 1, 1, 1, 0]]), of(&all, "L1", 1));
+        match of(&answers, "L1", 1) {
+            Some(value) => assert_eq!(values[[item, 1, 1, 1, 1]], value),
+            None => assert!(item % 4 == 1 && values[[item, 1, 1, 1, 1]].is_nan()),
+        }
+        assert!(values[[item, 0, 1, 1, 1]].is_nan(), "round 0 was not read so");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let (csv, json) = (folder.path().join("levels.csv"), folder.path().join("levels.json"));
+    spans.write_csv(&csv).unwrap();
+    spans.write_json(&json).unwrap();
+    let rows = csv::Reader::from_path(csv).unwrap().into_records().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(rows.len(), ITEMS * 2 * 2 * 3 + 30 * 2 * 3);
+    assert_eq!(rows.iter().filter(|row| &row[4] == "answer").count(), 30 * 2 * 3);
+    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(json["spans"], serde_json::json!(["prompt", "answer"]));
+    let flat = json["values"].as_array().unwrap();
+    assert!(flat.iter().zip(&values).all(|(json, value)| json.as_f64() == Some(*value).filter(|v| !v.is_nan())));
+
+    for (bad, says) in [
+        (vec![], "at least one"),
+        (vec![all.clone(), all.clone()], "occurs twice"),
+        (vec![answers.clone(), all], "lacks"),
+    ] {
+        let error = SpanLevels::new(bad).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+/// A study in which items gain as much in their states as in their answers.
+fn corrected() -> (ProbeBank, Levels, Vec<Levels>, Behaviour) {
+    let bank = bank();
+    let level = |seed: u64, share: f64| of_items(seed, move |item| 1.0 - share * gain(item));
+    let levels = score(
+        &bank,
+        &[
+            ("none", 0, level(2, 0.0)),
+            ("neutral", 1, level(3, 0.0)),
+            ("L1", 1, level(4, 1.0)),
+            ("L1/negated", 1, level(5, 0.5)),
+        ],
+    );
+    let answers = read(
+        &bank,
+        Reading::of(Part::Answer),
+        &[("neutral", 1, level(6, 0.0)), ("L1", 1, level(7, 0.75)), ("L1/negated", 1, level(8, 0.0))],
+    );
+    let values = |share: f64| (0..ITEMS).map(|item| 0.2 + share * gain(item)).collect::<Vec<f64>>();
+    let outcome = outcome(&[
+        ("none", 0, values(0.0)),
+        ("neutral", 1, values(0.0)),
+        ("L1", 1, values(0.8)),
+        ("L1/negated", 1, values(-0.2)),
+    ]);
+    (bank, levels, vec![answers], Behaviour { outcome, ..Behaviour::default() })
+}
+
+#[test]
+fn evidence_is_what_was_planted() {
+    let (bank, levels, others, behaviour) = corrected();
+    let gain = behaviour.outcome.gain(("neutral", 1), ("L1", 1), 500, 0).unwrap();
+    let verdict = VerdictRule::default().draws(500).judge_masked(&levels, &others[0], &bank, "L1", gain).unwrap();
+    let found = Superficiality::of(&verdict, &levels, &others, &behaviour, 500, 0).unwrap().unwrap();
+    assert_eq!((found.instruction.as_str(), found.round, found.neutral.as_str()), ("L1", 1, "neutral"));
+    assert_eq!(found.items.len(), ITEMS);
+    for (row, item) in found.items.iter().enumerate() {
+        assert_eq!(item.item, format!("i{row}"));
+        assert!((item.behaviour - 0.8 * self::gain(row)).abs() < 1e-12);
+        let of = |name| {
+            let series = |layer| levels.series(name, 1, at(layer), Metric::Standardised).unwrap()[row];
+            0.5 * (series(0) + series(1))
+        };
+        assert!((item.internal - (of("L1") - of("neutral"))).abs() < 1e-12);
+    }
+    let check = |name: &str| found.evidence.iter().find(|check| check.name == name).unwrap();
+    assert!(found.agreement().unwrap().low > 0.3 && check("items_agree").passed == Some(true));
+    // Three quarters are there over the answer; the opposite instruction does half as much, so a quarter is in the meaning.
+    let share = |name: &str| check(name).value.unwrap().estimate;
+    assert!((share("leak: answer") - 0.25).abs() < 0.2, "{:?}", check("leak: answer"));
+    assert_eq!(check("leak: answer").passed, Some(true));
+    assert!((share("leak: L1/negated") - 0.75).abs() < 0.2, "{:?}", check("leak: L1/negated"));
+    assert_eq!(check("leak: L1/negated").passed, Some(false));
+    assert_eq!((check("survives").passed, check("revises").passed), (None, None));
+    assert_eq!(found.leaks.len(), 2);
+
+    // Behaviour that goes its own way does not agree; that of other items is refused; without any, nothing is said.
+    let mut other = behaviour.clone();
+    let last = other.outcome.series.iter_mut().find(|series| series.instruction == "L1").unwrap();
+    last.result.reverse();
+    last.result.rotate_left(7);
+    let found = Superficiality::of(&verdict, &levels, &others, &other, 500, 0).unwrap().unwrap();
+    assert_ne!(found.evidence[0].passed, Some(true), "{:?}", found.evidence[0]);
+    other.outcome.items.swap(0, 1);
+    assert!(Superficiality::of(&verdict, &levels, &others, &other, 500, 0).is_err());
+    let silent = Superficiality::of(&verdict, &levels, &[], &Behaviour::default(), 500, 0).unwrap().unwrap();
+    assert!(silent.items.is_empty() && silent.evidence[0].passed.is_none() && silent.agreement().is_none());
+}
+
+#[test]
+fn a_gain_that_another_round_undoes_does_not_survive() {
+    let bank = bank();
+    let level = |seed: u64, by: f64| of_items(seed, move |_| 1.0 - by);
+    let conditions: [(&str, usize, f64, f64); 5] = [
+        ("none", 0, 0.0, 0.0),
+        ("neutral", 1, 0.0, 0.0),
+        ("L1", 1, 1.0, 0.5),
+        ("neutral, then negated", 2, 0.0, 0.0),
+        ("L1, then negated", 2, 0.0, 0.0),
+    ];
+    let states: Vec<_> = conditions.iter().zip(10..).map(|(c, seed)| (c.0, c.1, level(seed, c.2))).collect();
+    let levels = score(&bank, &states);
+    let noisy = |by: f64| (0..ITEMS).map(|item| 0.3 + by + 0.1 * ((item * 7) % 5) as f64).collect::<Vec<f64>>();
+    let run = |left: f64| {
+        let series: Vec<_> =
+            conditions.iter().map(|c| (c.0, c.1, noisy(if c.0 == "L1, then negated" { left } else { c.3 }))).collect();
+        let behaviour = Behaviour { outcome: outcome(&series), ..Behaviour::default() };
+        let gain = behaviour.outcome.gain(("neutral", 1), ("L1", 1), 500, 0).unwrap();
+        let verdict = VerdictRule::default().draws(500).judge(&levels, &bank, "L1", gain).unwrap();
+        let found = Superficiality::of(&verdict, &levels, &[], &behaviour, 500, 0).unwrap().unwrap();
+        found.evidence.into_iter().find(|check| check.name == "survives: negated").unwrap()
+    };
+    let (undone, kept) = (run(0.0), run(0.4));
+    assert_eq!((undone.passed, kept.passed), (Some(false), Some(true)), "{undone:?} {kept:?}");
+    assert!((kept.value.unwrap().estimate - 0.4).abs() < 1e-12 && undone.detail.contains("\"neutral, then negated\""));
+}
+
+#[test]
+fn the_instruction_of_the_lowest_level_is_picked() {
+    let bank = bank();
+    let names = ["L0", "L1", "L2", "L3"];
+    let lowered = [0.1, 0.9, 0.5, 0.7];
+    let mut rounds = vec![("none", 0, of_items(30, |_| 1.0)), ("neutral", 1, of_items(31, |_| 0.2))];
+    rounds.extend(names.iter().zip(lowered).zip(32..).map(|((&n, by), s)| (n, 1, of_items(s, move |_| 1.0 - by))));
+    let levels = score(&bank, &rounds);
+    let run = |gains: [f64; 4], items: usize| {
+        let mut series = vec![("none", 0, vec![0.1; ITEMS]), ("neutral", 1, vec![0.9; ITEMS])];
+        series.extend(names.iter().zip(gains).map(|(&name, gain)| (name, 1, vec![0.1 + gain; ITEMS])));
+        InstructionSelection::default().items(items).draws(500).run(&levels, &outcome(&series), 1)
+    };
+    let found = run([0.0, 0.4, 0.2, 0.3], 10).unwrap();
+    let order: Vec<&str> = found.candidates.iter().map(|candidate| candidate.instruction.as_str()).collect();
+    assert_eq!(order, ["L1", "L3", "L2", "L0"], "the neutral one is no candidate");
+    assert_eq!((found.picked.as_str(), found.items_to_choose, found.items_to_gain), ("L1", 10, 30));
+    assert_eq!((found.spearman, found.kendall, found.leave_one_out), (Some(1.0), Some(1.0), Some([1.0, 1.0])));
+    assert!(found.regret.abs() < 1e-12 && (found.regret_at_random - 0.175).abs() < 1e-12);
+    // 2 of the 24 orders are as far.
+    assert!((found.p.unwrap() - 2.0 / 24.0).abs() < 0.04, "{:?}", found.p);
+
+    let wrong = run([0.4, 0.0, 0.3, 0.2], 10).unwrap();
+    assert_eq!((wrong.spearman, wrong.picked.as_str()), (Some(-1.0), "L1"));
+    assert!((wrong.regret - 0.4).abs() < 1e-12);
+    let flat = run([0.2; 4], 10).unwrap();
+    assert_eq!((flat.spearman, flat.kendall, flat.p), (None, None, None));
+
+    let says = |error: probity::Error, what: &str| assert!(error.to_string().contains(what), "{error}");
+    says(run([0.0; 4], ITEMS).unwrap_err(), "items");
+    says(run([0.0; 4], 0).unwrap_err(), "items");
+    let few = score(&bank, &rounds[..4]);
+    let series: Vec<_> = rounds[..4].iter().map(|(name, round, _)| (*name, *round, vec![0.5; ITEMS])).collect();
+    let error = InstructionSelection::default().items(10).run(&few, &outcome(&series), 1).unwrap_err();
+    says(error, "at least 3 instructions");
+    let error = InstructionSelection::default().items(10).run(&few, &outcome(&series[1..]), 1).unwrap_err();
+    says(error, "round 0");
+}
