@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::causal::RoundContribution;
-use probity::dialogue::{PromptCell, Round, Study};
+use probity::dialogue::{Part, PromptCell, ReadStates, Reading as Span, Round, Study};
 use probity::generate::End;
 use probity::hook::{Address, Site};
 use probity::level::{
@@ -19,7 +19,7 @@ use probity::report::{Analysis, ModelSummary, Report, Settings, SCHEMA};
 use probity::scorer::TextScorer;
 use probity::stats::Interval;
 use probity::task::{
-    Answer, AnsweredRound, Behaviour, ChoiceItem, ChoiceTask, Completion, Condition, Continued, Measurement,
+    Answer, AnsweredRound, Behaviour, ChoiceItem, ChoiceTask, Completion, Condition, Continued, Item, Measurement,
     Occupation, Polarity, Reading, Winogender,
 };
 use probity::{Error, Provenance, Result};
@@ -211,6 +211,35 @@ fn everything() -> Report {
     report
 }
 
+/// The same states as if they had been read over the answers.
+fn over_answers(rounds: &[RoundStates<'_>], bank: &ProbeBank) -> Levels {
+    let answer = Span::of(Part::Answer);
+    let states: Vec<ReadStates> = rounds
+        .iter()
+        .map(|round| ReadStates {
+            reading: answer,
+            instruction: round.instruction.to_owned(),
+            round: round.round,
+            activations: round.activations.clone(),
+        })
+        .collect();
+    Levels::of_reading(&states, answer, bank).unwrap()
+}
+
+/// Levels of a study at the prompt's last token and, all the same, over the answers.
+fn both_spans<I: Item>(study: &Study<I>, bank: &ProbeBank) -> SpanLevels {
+    let rounds: Vec<RoundStates<'_>> = study
+        .rounds
+        .iter()
+        .map(|round| RoundStates {
+            instruction: &round.instruction,
+            round: round.round,
+            activations: &round.activations,
+        })
+        .collect();
+    SpanLevels::new(vec![Levels::of(study, bank).unwrap(), over_answers(&rounds, bank)]).unwrap()
+}
+
 /// A study on a model of a few layers: in the last layer the instruction lowers the level by `drop`, in the
 /// others it does nothing.
 fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report {
@@ -233,6 +262,8 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
         .map(|(&(instruction, round), activations)| RoundStates { instruction, round, activations })
         .collect();
     let levels = Levels::score(&rounds, &bank).unwrap();
+    // The states over the answers are taken to be the same: nothing leaks.
+    let answered = over_answers(&rounds, &bank);
     let inference = Inference::default().draws(300).flips(300);
     let changes = inference.run(&levels).unwrap();
     let behaviour = choices(&questions(), conditions);
@@ -240,7 +271,7 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
     let rule = VerdictRule::default().draws(300);
     let judged = round.map(|round| {
         let gain = behaviour.outcome.gain(("neutral", round), ("L1", round), 300, 0).unwrap();
-        rule.judge(&levels, &bank, "L1", gain).unwrap()
+        rule.judge_masked(&levels, &answered, &bank, "L1", gain).unwrap()
     });
     let transitions = Transitions::default().find(&levels, &inference, Metric::Standardised).unwrap();
     let evidence = judged.iter().filter_map(|verdict| {
@@ -713,7 +744,7 @@ fn study(names: &[&str]) -> (Study, ProbeBank) {
 #[test]
 fn an_analysis_compares_each_instruction_with_its_own_control() {
     let (study, bank) = study(&["L1", "L2/cot/p3", "winogender/L2", "neutral", "L2/neutral/cot/p3"]);
-    let levels = SpanLevels::new(vec![Levels::of(&study, &bank).unwrap()]).unwrap();
+    let levels = both_spans(&study, &bank);
     let analysis = Analysis::default().draws(300);
     let behaviour = analysis.choices(&study, None).unwrap();
     let report = analysis.run(&study, behaviour.clone(), &bank, &levels).unwrap();
@@ -792,7 +823,7 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
         provenance: Provenance::new(),
     };
     assert_eq!(study.rounds.len(), 5);
-    let levels = SpanLevels::new(vec![Levels::of(&study, &bank).unwrap()]).unwrap();
+    let levels = both_spans(&study, &bank);
     let analysis = Analysis::default().draws(300);
     let behaviour = analysis.completions(&study, &Length).unwrap();
     let report = analysis.run(&study, behaviour, &bank, &levels).unwrap();

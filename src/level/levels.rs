@@ -212,7 +212,8 @@ impl Levels {
             conditions: self.conditions.clone(),
             addresses: self.addresses.clone(),
             metrics: self.metrics.clone(),
-            values: self.values.select(Axis(3), rows),
+            // Selecting along the last axis leaves another layout, of which no series is a slice.
+            values: self.values.select(Axis(3), rows).as_standard_layout().into_owned(),
             means: Vec::new(),
             samples: Vec::new(),
             valid: self.valid.clone(),

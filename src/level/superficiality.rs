@@ -216,9 +216,13 @@ impl Compared<'_> {
     fn opposites(&self) -> Vec<String> {
         let (name, round) = self.after();
         let Ok(own) = name.parse::<PromptCell>() else { return Vec::new() };
-        let opposite = PromptCell { stance: Stance::Negated, ..own.clone() }.to_string();
-        let there = own.stance == Stance::Positive && self.levels.condition(&opposite, round).is_some();
-        there.then_some(opposite).into_iter().collect()
+        if own.stance != Stance::Positive {
+            return Vec::new();
+        }
+        let opposite = PromptCell { stance: Stance::Negated, ..own };
+        let in_round = self.levels.conditions().iter().filter(|condition| condition.round == round);
+        let is_opposite = |name: &&String| name.parse::<PromptCell>().is_ok_and(|cell| cell == opposite);
+        in_round.map(|condition| &condition.instruction).filter(is_opposite).cloned().collect()
     }
 }
 
