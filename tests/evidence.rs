@@ -47,10 +47,7 @@ fn of_items(seed: u64, level: impl Fn(usize) -> f64) -> Activations {
 /// Texts at 0 and 2 along the first axis: one training standard deviation is 1.
 fn bank() -> ProbeBank {
     let labels = Labels::ungrouped((0..120).map(|row| row % 2 == 1).collect());
-    MeanDifferenceProbe::default()
-        .draws(200)
-        .fit_all(&states(1, 120, |row| 2.0 * (row % 2) as f64), &labels)
-        .unwrap()
+    MeanDifferenceProbe::default().draws(200).fit_all(&states(1, 120, |row| 2.0 * (row % 2) as f64), &labels).unwrap()
 }
 
 fn score(bank: &ProbeBank, rounds: &[(&str, usize, Activations)]) -> Levels {

@@ -28,8 +28,7 @@ fn at(layer: usize) -> Address {
 fn states(seed: u64, groups: &[String], mean: impl Fn(usize, usize, usize) -> f64) -> Activations {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let rows = groups.len();
-    let mut states =
-        Activations::new((0..rows).map(|row| format!("i{row}"))).with_groups(groups.to_vec()).unwrap();
+    let mut states = Activations::new((0..rows).map(|row| format!("i{row}"))).with_groups(groups.to_vec()).unwrap();
     for layer in 0..LAYERS {
         let values =
             Array2::from_shape_fn((rows, WIDTH), |(row, column)| (mean(row, layer, column) + normal(&mut rng)) as f32);

@@ -179,7 +179,8 @@ fn everything() -> Report {
         let leak = Leak { by: by.to_owned(), score: LeakScore { share, whole, masked } };
         report.evidence[0].leaks.push(leak);
     }
-    let parts = [("embed", None), ("attention", Some(0)), ("feed_forward", Some(0)), ("attention", None), ("total", None)];
+    let parts =
+        [("embed", None), ("attention", Some(0)), ("feed_forward", Some(0)), ("attention", None), ("total", None)];
     report.contributions = parts
         .into_iter()
         .map(|(part, layer)| RoundContribution {

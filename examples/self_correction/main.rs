@@ -72,7 +72,7 @@ struct Done<I: Item> {
 
 fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>) -> Result<Done<I>> {
     let statements = inputs::statements(options)?;
-    let selection: Selection = common::sites(&options.sites)?.into_iter().map(Site::all_layers).collect();
+    let selection: Selection = options.sites.parse()?;
     let readout = Readout::new(selection.clone(), Pool::Last);
     let mut study = SelfCorrection::new(task)
         .instructions(inputs::instructions(options, &options.instruction)?)

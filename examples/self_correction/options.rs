@@ -108,8 +108,9 @@ pub struct Options {
     /// Most comments to draw from a .csv, as many of either label.
     #[arg(long, default_value_t = 600)]
     pub probe_texts: usize,
-    /// Comma-separated sites, read in every layer.
-    #[arg(long, default_value = "resid_post,attn_out,mlp_out")]
+    /// Comma-separated sites (read in every layer), addresses, or presets: residual, liu2024. Without resid_post there is no
+    /// verdict.
+    #[arg(long, default_value = "residual")]
     pub sites: String,
     /// Strength of the probes' L2 penalty (1/C of scikit-learn); default: the width of the states.
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! Contributions of attention and feed-forward parts over the rounds of a study.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,9 +58,9 @@ impl Attribution<'_> {
             let Some(neutral) = neutral else { continue };
             for side in [round, neutral] {
                 let key = (side.instruction.as_str(), side.round);
-                if !read.contains_key(&key) {
+                if let Entry::Vacant(missing) = read.entry(key) {
                     let texts = prompts(model, study, &talks, key)?;
-                    read.insert(key, self.run_with(model, &texts, progress)?);
+                    missing.insert(self.run_with(model, &texts, progress)?);
                 }
             }
             let sides = [round, neutral].map(|side| read.get(&(side.instruction.as_str(), side.round)));

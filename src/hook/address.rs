@@ -1,4 +1,4 @@
-//! One exact place: grammar, and selections of many places.
+//! One exact place: its grammar, and whether a model has it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -150,73 +150,6 @@ impl Geometry {
     }
 }
 
-/// A choice of places that can be made before the model is known.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Selection {
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    AllLayers(Site),
-    One(Address),
-}
-
-impl Selection {
-    pub(crate) fn all_layers(site: Site) -> Self {
-        Selection { parts: vec![Part::AllLayers(site)] }
-    }
-
-    /// These places and those of `other`.
-    pub fn and(mut self, other: impl Into<Selection>) -> Self {
-        self.parts.extend(other.into().parts);
-        self
-    }
-
-    /// The addresses in a model, in order of choice, each once.
-    ///
-    /// # Errors
-    /// [`Error::UnknownAddress`] for the first address that the model does not have; [`Error::Setting`] if
-    /// nothing is selected.
-    pub fn resolve(&self, geometry: &Geometry) -> Result<Vec<Address>> {
-        let mut addresses = Vec::new();
-        for part in &self.parts {
-            match *part {
-                Part::AllLayers(site) if site.is_per_layer() => {
-                    addresses.extend((0..geometry.layers).map(|layer| site.at(layer)));
-                }
-                Part::AllLayers(site) => addresses.push(site.at(0)),
-                Part::One(address) => addresses.push(address),
-            }
-        }
-        let mut seen = std::collections::HashSet::new();
-        addresses.retain(|&address| seen.insert(address));
-        if addresses.is_empty() {
-            return Err(Error::setting("selection", "empty", "select at least one site"));
-        }
-        addresses.iter().try_for_each(|&address| geometry.check(address))?;
-        Ok(addresses)
-    }
-}
-
-impl From<Address> for Selection {
-    fn from(address: Address) -> Self {
-        Selection { parts: vec![Part::One(address)] }
-    }
-}
-
-impl FromIterator<Address> for Selection {
-    fn from_iter<I: IntoIterator<Item = Address>>(addresses: I) -> Self {
-        Selection { parts: addresses.into_iter().map(Part::One).collect() }
-    }
-}
-
-impl FromIterator<Selection> for Selection {
-    fn from_iter<I: IntoIterator<Item = Selection>>(selections: I) -> Self {
-        selections.into_iter().fold(Selection::default(), Selection::and)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,13 +191,5 @@ mod tests {
         assert!(message.contains("L3.k.h1"), "{message}");
         let message = geometry.check(Site::ResidPost.at(9)).unwrap_err().to_string();
         assert!(message.contains("L3.resid_post"), "{message}");
-    }
-
-    #[test]
-    fn a_selection_resolves_in_order_and_once() {
-        let geometry = Geometry { layers: 2, heads: 1, kv_heads: 1 };
-        let selection = Site::MlpOut.all_layers().and(Site::Embed.all_layers()).and(Site::MlpOut.at(1));
-        let names: Vec<String> = selection.resolve(&geometry).unwrap().iter().map(Address::to_string).collect();
-        assert_eq!(names, ["L0.mlp_out", "L1.mlp_out", "embed"]);
     }
 }

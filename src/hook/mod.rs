@@ -5,8 +5,10 @@
 
 mod address;
 mod hooks;
+mod selection;
 mod site;
 
-pub use address::{Address, Geometry, Selection};
+pub use address::{Address, Geometry};
 pub use hooks::Hooks;
+pub use selection::Selection;
 pub use site::Site;
