@@ -103,8 +103,9 @@ def percentiles(drawn, level):
 
 @functools.cache
 def detectable(degrees, critical, power):
-    """In standard errors: where |t| > critical has this power, by the noncentral t."""
-    short = lambda at: power - stats.nct.sf(critical, degrees, at) - stats.nct.cdf(-critical, degrees, at)
+    """In standard errors: where |t| > critical has this power, by the noncentral t, whose far tail may underflow."""
+    far = lambda at: np.nan_to_num(stats.nct.cdf(-critical, degrees, at))
+    short = lambda at: power - stats.nct.sf(critical, degrees, at) - far(at)
     return optimize.brentq(short, 0, 3 * critical + 10, xtol=1e-12) if np.isfinite(critical) else np.inf
 
 

@@ -4,10 +4,10 @@ beyond_random_directions), probes and behaviour; the instruction selection, whic
 import csv, itertools, json, pathlib, sys
 import numpy as np
 from clustered import Clusters, percentiles
-
 folder, levels, group_of, worst = pathlib.Path(sys.argv[1]), {}, {}, {}
 report = json.loads((folder / "report.json").read_text("utf-8"))
-draws, flips, level, margin, power, seed = map(report["settings"].get, "draws flips level margin power seed".split())
+draws, flips, level, margin, power, seed, run = map(
+    report["settings"].get, "draws flips level margin power seed consecutive".split())
 for row in csv.DictReader((folder / "levels.csv").open(newline="", encoding="utf-8")):
     key = row["span"], row["instruction"], int(row["round"]), f"L{row['layer']}." * (row["layer"] > "") + row["site"]
     levels.setdefault((*key, row["metric"]), {})[row["item"]], group_of[row["item"]] = float(row["value"]), row["group"]
@@ -25,7 +25,6 @@ def compare(what, stated, ours):  # numbers, or objects of numbers; null is what
 def change(span, metric, addresses, after, before):  # [items, addresses]
     after, before = ([levels[(span, *at, address, metric)] for address in addresses] for at in (after, before))
     return np.array([[a[item] - b[item] for a, b in zip(after, before)] for item in items[span]])
-
 def change_of(row, addresses):
     before = plain if row["against"] == "round0" else (neutral.get(row["instruction"]) or "neutral", row["round"])
     return change(row.get("span", judged), row["metric"], addresses, (row["instruction"], row["round"]), before)
@@ -35,12 +34,13 @@ for row in report["levels"]:
     compare("levels", [row["interval"]], percentiles(clusters[row["span"]].drawn([*series.values()]), level))
 family = ["span", "metric", "against", "instruction"] + ["round"] * (report["settings"]["family"] == "round")
 for (span, metric, *_), rows in itertools.groupby(report["changes"], lambda row: [row[key] for key in family]):
-    values = np.hstack([change_of(row, [row["address"]]) for row in (rows := list(rows))])
+    rows = list(rows)
+    values = np.hstack([change_of(row, [row["address"]]) for row in rows])
     for name, ours in clusters[span].family(values, level, margin if metric == "standardised" else None, power).items():
         compare(name, [row[name] for row in rows], ours)
 for row in report["transitions"]:
     place = {address: index for index, address in enumerate(row["addresses"])}
-    for rule, ours in clusters[judged].onsets(change_of(row, place), level, run=3).items():
+    for rule, ours in clusters[judged].onsets(change_of(row, place), level, run or 3).items():
         known = map(place.get, [row[rule]["address"], *(row[rule]["interval"] or [None, None])])
         compare(f"transitions: {rule}", [*known, row[rule]["none"], *row[rule]["shares"]], ours)
 for verdict, beside in zip([v for v in report["verdicts"] if v["neutral"] and v["addresses"]], report["evidence"]):
