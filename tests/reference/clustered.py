@@ -58,7 +58,7 @@ class Clusters:
         p, p_max_t, p_step_down, in_family = self.flipped(values, level)
         alone = stats.t.ppf((1 + level) / 2, degrees)
         equivalence = {}
-        if margin is not None:
+        if margin:
             tails = stats.t.cdf([-(margin + mean) / error, -(margin - mean) / error], degrees)
             equivalence["equivalence"] = np.transpose([np.full_like(mean, margin), *tails, tails.max(0)])
         return equivalence | {
