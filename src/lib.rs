@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use probity::{capture::{Pool, Readout}, dialogue::{Instruction, SelfCorrection}, hook::Site};
-//! use probity::{level::Levels, probe::{LabelledText, LogisticProbe}, report::Analysis, task::ChoiceTask, Model};
+//! use probity::{level::{Levels, SpanLevels}, probe::{LabelledText, LogisticProbe}, report::Analysis, task::ChoiceTask, Model};
 //!
 //! # fn main() -> probity::Result<()> {
 //! let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?; // or a Hugging Face directory
@@ -22,7 +22,7 @@
 //!     .instructions([Instruction::named("L1")?, Instruction::named("neutral")?])
 //!     .rounds(3)
 //!     .run(&model, &readout)?;
-//! let levels = Levels::of(&study, &probes)?;
+//! let levels = SpanLevels::new(vec![Levels::of(&study, &probes)?])?;
 //! let analysis = Analysis::default().seed(7);
 //! let behaviour = analysis.choices(&study, None)?;
 //! analysis.run(&study, behaviour, &probes, &levels)?.write_dir("out")?; // report.html, report.json

@@ -38,9 +38,8 @@ fn a_last_round_of_another_instruction_and_what_adds_to_it() {
             round.answers.iter().map(|answer| answer.text.clone()).collect::<Vec<_>>()
         };
         assert_eq!(texts(same), texts(round), "{} {}", round.instruction, round.round);
-        let rows = |round: &probity::dialogue::Round| {
-            round.activations.at(at).unwrap().iter().copied().collect::<Vec<f32>>()
-        };
+        let rows =
+            |round: &probity::dialogue::Round| round.activations.at(at).unwrap().iter().copied().collect::<Vec<f32>>();
         assert!(max_difference(&rows(same), &rows(round)) < 1e-4 * max_abs(&rows(round)));
     }
     // The new conversation is the old one, then a review with the other instruction's words.
@@ -66,8 +65,7 @@ fn a_last_round_of_another_instruction_and_what_adds_to_it() {
     for row in &rows {
         by_change.entry((&row.instruction, row.round, &row.neutral)).or_default().push(row);
     }
-    let expected =
-        [("L1", 1, "neutral"), ("L1", 2, "neutral"), ("L1, then negated", 3, "neutral, then negated")];
+    let expected = [("L1", 1, "neutral"), ("L1", 2, "neutral"), ("L1, then negated", 3, "neutral, then negated")];
     assert_eq!(by_change.keys().copied().collect::<Vec<_>>(), expected);
     for ((name, round, neutral), rows) in by_change {
         let sum = |part: &str, of_layers: bool| -> f64 {

@@ -18,7 +18,8 @@ use crate::{Error, Result};
 /// item groups that are the same for both.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LeakScore {
-    /// Share of the change that is gone: 1 where nothing is left, 0 where all is, below 0 where masking shows more.
+    /// Share of the change that is gone: 1 where nothing is left, 0 where all is, below 0 where masking shows more, above 1
+    /// where what is left goes the other way.
     /// `None` where the whole change is not sure: a share of nothing means nothing.
     pub share: Option<Interval>,
     /// D on the states as they are, 95 %, in standard deviations of the training projections.
