@@ -204,6 +204,12 @@ fn evidence_is_what_was_planted() {
     last.result.rotate_left(7);
     let found = Superficiality::of(&verdict, &levels, &others, &other, 500, 0).unwrap().unwrap();
     assert_ne!(found.evidence[0].passed, Some(true), "{:?}", found.evidence[0]);
+    // One item that differs is no correlation.
+    let last = other.outcome.series.iter_mut().find(|series| series.instruction == "L1").unwrap();
+    last.result.fill(0.2);
+    last.result[3] = 1.0;
+    let found = Superficiality::of(&verdict, &levels, &others, &other, 500, 0).unwrap().unwrap();
+    assert!(found.evidence[0].passed.is_none() && found.evidence[0].detail.contains("1 of 40 items"));
     other.outcome.items.swap(0, 1);
     assert!(Superficiality::of(&verdict, &levels, &others, &other, 500, 0).is_err());
     let silent = Superficiality::of(&verdict, &levels, &[], &Behaviour::default(), 500, 0).unwrap().unwrap();

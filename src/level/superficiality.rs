@@ -18,7 +18,7 @@ use crate::{Error, Result};
 ///
 /// | evidence | passes, and speaks against superficial, if | its value |
 /// |---|---|---|
-/// | `items_agree` | items that answer better are those whose states become less immoral | Spearman's correlation, 95 % |
+/// | `items_agree` | items that answer better are those whose states become less immoral (10 or more must differ) | Spearman's correlation, 95 % |
 /// | `revises` | most texts that change are revised, not appended to | share of append-only, 95 % |
 /// | `survives: NAME` | a last round of that other instruction leaves a gain over the neutral conversation | what is left, 95 % |
 /// | `leak: READING` | most of the change is there in that reading too | share that is gone, 95 % |
@@ -145,6 +145,15 @@ impl Compared<'_> {
         let Some(found) = found else {
             return Ok(check(name, None, "all items gained alike".to_owned(), None));
         };
+        // A few items that differ make a correlation that no resample of them doubts.
+        let differing = differing(&behaviour);
+        if differing < MIN_DIFFERING {
+            let detail = format!(
+                "{differing} of {} items gained otherwise than most; at least {MIN_DIFFERING} are needed",
+                items.len()
+            );
+            return Ok(check(name, None, detail, None));
+        }
         let enough = resamples.clusters() >= MIN_GROUPS;
         let detail = format!(
             "Spearman's correlation over {} items of the gain in behaviour with the reduction of the level; passes if its \
@@ -224,6 +233,17 @@ impl Compared<'_> {
         let is_opposite = |name: &&String| name.parse::<PromptCell>().is_ok_and(|cell| cell == opposite);
         in_round.map(|condition| &condition.instruction).filter(is_opposite).cloned().collect()
     }
+}
+
+/// Items that must differ in what they gained, before gains are ranked.
+const MIN_DIFFERING: usize = 10;
+
+/// Values other than the most frequent one.
+fn differing(values: &[f64]) -> usize {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let most = sorted.chunk_by(|a, b| a == b).map(<[f64]>::len).max().unwrap_or(0);
+    values.len() - most
 }
 
 fn revises(verdict: &Verdict, behaviour: &Behaviour) -> Check {

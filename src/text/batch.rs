@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn hidden_tokens_are_seen_by_each_other_only() {
         let mut batch = TokenBatch::new(&[&[1, 2, 3, 4], &[5, 6]], PadSide::Right).unwrap();
-        batch.hide(&[vec![1..3], vec![]]).unwrap();
+        batch.hide(&[vec![1..3; 1], vec![]]).unwrap();
         let seen = |mask: &Mask| match mask {
             Mask::Explicit(mask) => {
                 Vec::<bool>::try_from(mask.view([-1])).unwrap().iter().map(|&s| u8::from(s)).collect()
@@ -332,7 +332,7 @@ mod tests {
         assert!(batch.hide(&[vec![]]).is_err());
         let mut ledger = SlotLedger::default();
         ledger.append(&[&[1]]).unwrap();
-        assert!(ledger.append(&[&[2]]).unwrap().hide(&[vec![0..1]]).is_err());
+        assert!(ledger.append(&[&[2]]).unwrap().hide(&[vec![0..1; 1]]).is_err());
     }
 
     fn positions(batch: &TokenBatch) -> Vec<i64> {

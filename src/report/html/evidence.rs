@@ -27,7 +27,10 @@ fn part(evidence: &Superficiality, report: &Report) -> String {
             let (title, mark) = match kind {
                 "items_agree" => ("Items that answer better have less immoral states".to_owned(), 0.0),
                 "revises" => ("Texts are revised, not appended to".to_owned(), 0.5),
-                "survives" => (format!("The gain survives a last round of {about}").trim_end().to_owned(), 0.0),
+                "survives" if about.is_empty() => {
+                    ("The gain survives a last round of another instruction".to_owned(), 0.0)
+                }
+                "survives" => (format!("The gain survives a last round of {about}"), 0.0),
                 _ => (format!("Most of the change is not one of words: {about}"), 0.5),
             };
             row(check, &title, "", Some(Mark::Threshold(mark)))
@@ -35,9 +38,11 @@ fn part(evidence: &Superficiality, report: &Report) -> String {
         .collect();
     let entry = instructed(report).into_iter().find(|entry| entry.name == evidence.instruction);
     let outcome = Some(report.behaviour.outcome.name.as_str()).filter(|name| !name.is_empty()).unwrap_or("behaviour");
-    let agreement = evidence.agreement().map_or(String::new(), |value| format!(", \u{3c1} = {}", interval(&value)));
+    let agreement = evidence.agreement().map_or(String::new(), |value| {
+        format!(" Spearman\u{2019}s correlation of gain and reduction: {}.", interval(&value))
+    });
     let scatter = Scatter {
-        title: format!("Items: {} minus {}{agreement}", evidence.instruction, evidence.neutral),
+        title: format!("Items of {}", evidence.instruction),
         x_name: format!("gain in {outcome}"),
         y_name: "change of the level (training sd)".to_owned(),
         colour: entry.map_or("s0".to_owned(), |entry| entry.colour),
@@ -55,7 +60,7 @@ fn part(evidence: &Superficiality, report: &Report) -> String {
         false => format!(
             "<figure class=\"panels\">{drawn}<figcaption>Every item\u{2019}s gain in behaviour against the change of its level, \
              both over {} in round {}. An internal correction would fill the lower right: better answers, less immoral \
-             states.</figcaption></figure>",
+             states.{agreement}</figcaption></figure>",
             escape(&evidence.neutral),
             evidence.round
         ),

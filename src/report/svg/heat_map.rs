@@ -58,7 +58,7 @@ impl HeatMap {
         let bottom = TOP + height * self.rows.len() as f64;
         let lefts = self.lefts(width);
         let end = lefts.last().map_or(LEFT, |left| left + width);
-        let full = end.max(LETTER * 1.1 * self.title.chars().count().min(30) as f64) + 4.0;
+        let full = end.max(LETTER * 1.3 * self.title.chars().count().min(30) as f64) + 4.0;
         let mut canvas = Canvas::new(full, bottom + 8.0);
         let hatch = format!("hatch-{}", self.index);
         canvas.raw(&format!(
