@@ -57,8 +57,8 @@ pub struct Options {
     #[arg(long, value_delimiter = ',')]
     pub re_elicit: Vec<String>,
     /// Comma-separated readings besides the prompt's last token: answer, answer-masked, prompt-masked, ... Without
-    /// `answer` nothing is called internal.
-    #[arg(long, default_value = "answer,prompt-masked", value_delimiter = ',')]
+    /// `answer` nothing is called internal. All that are masked take one more pass over every conversation.
+    #[arg(long, default_value = "answer", value_delimiter = ',')]
     pub readings: Vec<Reading>,
     /// Split changes of the projection at this layer's residual stream into attention and feed-forward parts.
     #[arg(long)]
