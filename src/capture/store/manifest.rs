@@ -20,8 +20,6 @@ const VERSION: u32 = 1;
 /// Everything that the bytes of a store follow from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
-    /// Version of this crate.
-    pub probity: String,
     pub dtype: StoreDtype,
     pub pool: Pool,
     pub batch_tokens: usize,
@@ -30,7 +28,7 @@ pub(super) struct Plan {
     pub texts: usize,
     pub shard_texts: usize,
     pub addresses: Vec<Address>,
-    /// Of the model, the tokeniser, the readout and all texts together.
+    /// Of the model, the tokeniser, the readout, this crate and all texts together.
     pub provenance: Provenance,
 }
 

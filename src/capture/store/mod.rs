@@ -20,7 +20,7 @@ pub use writer::StoreWriter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::{s, Array2};
+use ndarray::Array2;
 
 use self::manifest::{Entry, Manifest};
 use self::shard_file::ShardFile;
@@ -68,8 +68,8 @@ impl ActivationStore {
         merge::merge(&stores, out.as_ref(), progress)
     }
 
-    /// Reads every shard and compares it with what was written; what was found, empty for a store without a fault. A missing shard is a
-    /// fault, so that a part of a store has some.
+    /// Reads every shard and compares it with what was written: all faults, none for a store as it should be. A missing
+    /// shard is a fault too.
     ///
     /// Each is an [`Error::Malformed`] that names the file and, where it can be told, the tensor, or an [`Error::Io`];
     /// missing shards are one [`Error::Mismatch`]. A fault is mended by deleting the file and capturing again.
@@ -127,7 +127,8 @@ impl ActivationStore {
     /// [`Error::Mismatch`] for a store that is not complete.
     pub fn total_rows(&self) -> Result<usize> {
         self.complete()?;
-        Ok(self.manifest.shards.iter().map(|entry| entry.rows).sum())
+        // Saturating here and below, since a damaged manifest may claim any number of rows; the files then contradict it.
+        Ok(self.manifest.shards.iter().fold(0, |rows: usize, entry| rows.saturating_add(entry.rows)))
     }
 
     /// The ids of all texts, `[n]`, from the shards' headers.
@@ -157,15 +158,14 @@ impl ActivationStore {
         let mut values = Vec::new();
         let mut first = 0;
         for entry in &self.manifest.shards {
-            let (start, end) = (rows.start.max(first), rows.end.min(first + entry.rows));
+            let (start, end) = (rows.start.max(first), rows.end.min(first.saturating_add(entry.rows)));
             if start < end {
                 let part = self.file(entry)?.states(address, width, self.dtype(), start - first..end - first)?;
                 values.extend(part.iter());
             }
-            first += entry.rows;
+            first = first.saturating_add(entry.rows);
         }
-        let misshapen = |error: ndarray::ShapeError| Error::Mismatch { what: address.to_string(), problem: error.to_string() };
-        Array2::from_shape_vec((rows.len(), width), values).map_err(misshapen)
+        Array2::from_shape_vec((rows.len(), width), values).map_err(|error| misshapen(address, &error))
     }
 
     /// One shard's states at these addresses, with ids and groups: what a program holds that goes through a large store.
@@ -198,16 +198,14 @@ impl ActivationStore {
     /// # Errors
     /// As [`ActivationStore::ids`] and [`ActivationStore::shard`].
     pub fn load(&self, addresses: &[Address]) -> Result<Activations> {
-        let total = self.total_rows()?;
-        let mut states = Vec::with_capacity(addresses.len());
-        for &address in addresses {
-            states.push(Array2::zeros((total, self.width(address)?)));
-        }
-        let (mut ids, mut groups, mut rows, mut first) = (Vec::new(), Some(Vec::new()), empty(), 0);
+        self.complete()?;
+        let mut states = vec![Vec::new(); addresses.len()];
+        let mut rows = TokenRows { offsets: vec![0], tokens: Vec::new() };
+        let (mut ids, mut groups) = (Vec::new(), Some(Vec::new()));
         for entry in &self.manifest.shards {
             let part = self.shard(entry.number, addresses)?;
             for (&address, whole) in addresses.iter().zip(&mut states) {
-                whole.slice_mut(s![first..first + entry.rows, ..]).assign(&part.at(address)?);
+                whole.extend(part.at(address)?.iter());
             }
             ids.extend_from_slice(part.ids());
             groups = groups.zip(part.groups()).map(|(mut all, more)| {
@@ -215,10 +213,10 @@ impl ActivationStore {
                 all
             });
             if let Some(TokenRows { offsets, tokens }) = part.token_rows() {
-                rows.offsets.extend(offsets.iter().skip(1).map(|at| at + first as i64));
+                let first = rows.tokens.len() as i64;
+                rows.offsets.extend(offsets.iter().skip(1).map(|at| at + first));
                 rows.tokens.extend_from_slice(tokens);
             }
-            first += entry.rows;
         }
         let mut whole = Activations::new(ids).with_provenance(self.provenance().clone());
         if let Some(groups) = groups {
@@ -227,7 +225,10 @@ impl ActivationStore {
         if self.pool() == Pool::None {
             whole = whole.with_token_rows(rows)?;
         }
-        addresses.iter().zip(states).try_for_each(|(&address, states)| whole.insert(address, states))?;
+        for (&address, values) in addresses.iter().zip(states) {
+            let array = Array2::from_shape_vec((whole.rows(), self.width(address)?), values);
+            whole.insert(address, array.map_err(|error| misshapen(address, &error))?)?;
+        }
         Ok(whole)
     }
 
@@ -253,6 +254,6 @@ impl ActivationStore {
     }
 }
 
-fn empty() -> TokenRows {
-    TokenRows { offsets: vec![0], tokens: Vec::new() }
+fn misshapen(address: Address, error: &ndarray::ShapeError) -> Error {
+    Error::Mismatch { what: address.to_string(), problem: error.to_string() }
 }

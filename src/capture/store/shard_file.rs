@@ -65,7 +65,8 @@ pub(super) fn encode(path: &Path, activations: &Activations, dtype: StoreDtype) 
     for address in activations.addresses() {
         let states = activations.at(address)?;
         if let Some(row) = dtype.misfit(states) {
-            let problem = format!("{address}, row {row} of {}: too large a value for {dtype}; take bf16 or f32", shown(path));
+            let problem =
+                format!("{address}, row {row} of {}: too large a value for {dtype}; take bf16 or f32", shown(path));
             return Err(Error::Mismatch { what: "number type".to_owned(), problem });
         }
         tensors.push((address.to_string(), Outgoing::States(states, dtype, [states.nrows(), states.ncols()])));
@@ -168,7 +169,7 @@ impl ShardFile {
             let bytes = self.tensor(name, Dtype::I64, &[count])?;
             Ok(bytes.as_chunks::<8>().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect())
         };
-        Ok(TokenRows { offsets: integers("offsets", texts + 1)?, tokens: integers("tokens", self.rows)? })
+        Ok(TokenRows { offsets: integers("offsets", texts.saturating_add(1))?, tokens: integers("tokens", self.rows)? })
     }
 
     /// Checks every byte against the entry, and against the hashes of the tensors where they differ, to say which.
@@ -182,7 +183,9 @@ impl ShardFile {
             let mut names: Vec<&String> = known.keys().collect();
             names.sort_by_key(|name| self.metadata.info(name).map(|info| info.data_offsets));
             for name in names {
-                let Some(info) = self.metadata.info(name) else { return Err(self.bad(name, "there is no such tensor")) };
+                let Some(info) = self.metadata.info(name) else {
+                    return Err(self.bad(name, "there is no such tensor"));
+                };
                 let bytes = self.tensor(name, info.dtype, &info.shape)?;
                 if known.get(name) != Some(&file::sha256(bytes)) {
                     return Err(self.bad(name, "is damaged: its SHA-256 is not the one it was written with"));

@@ -119,7 +119,6 @@ impl StoreWriter {
         provenance.extend(self.readout.provenance());
         provenance.extend(of_texts(texts)?);
         Ok(Plan {
-            probity: env!("CARGO_PKG_VERSION").to_owned(),
             dtype: self.dtype,
             pool: self.readout.pool(),
             batch_tokens,
