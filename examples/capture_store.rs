@@ -15,8 +15,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use probity::capture::{ActivationStore, Pool, Readout, Shard, StoreDtype, StoreWriter};
+use probity::model::{LoadOptions, Precision};
 use probity::text::Text;
-use probity::{Model, Result};
+use probity::{Error, Result};
+use tch::Device;
 
 /// Store hidden states of many texts as sharded safetensors with a manifest; run again, it goes on.
 #[derive(Parser)]
@@ -37,6 +39,12 @@ struct Options {
     /// last: the last token; mean: over the tokens; none: every token.
     #[arg(long, default_value = "last", value_parser = ["last", "mean", "none"])]
     pool: String,
+    /// Precision of the weights and of the computation; `--dtype` is that of the files.
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
+    precision: String,
+    /// Comma-separated devices, each for a run of consecutive layers: cpu, cuda:0, cuda:1, mps.
+    #[arg(long, default_value = "cpu")]
+    devices: String,
     /// Number type of the stored states: f32, bf16 or f16.
     #[arg(long, default_value = "f32")]
     dtype: String,
@@ -90,11 +98,27 @@ fn capture(options: &Options, model: &PathBuf, texts: &PathBuf) -> Result<Activa
     let selection = common::select(&options.sites, &options.layers)?;
     let (dtype, shard): (StoreDtype, Shard) = (options.dtype.parse()?, options.shard.parse()?);
     let texts = Text::load(texts)?;
-    let model = Model::load(model)?;
+    let precision = if options.precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
+    let model = LoadOptions::default().precision(precision).devices(devices(&options.devices)?).model(model)?;
     let pool = Pool::from_name(&options.pool).unwrap_or_default();
     let readout = Readout::new(selection, pool).batch_tokens(options.batch_tokens);
     let writer = StoreWriter::new(readout).dtype(dtype).shard_texts(options.shard_texts).shard(shard);
     writer.write_with(&model, &texts, &options.out, &common::Bars::default())
+}
+
+fn devices(names: &str) -> Result<Vec<Device>> {
+    let device = |name: &str| match name.trim().split_once(':').unwrap_or((name.trim(), "0")) {
+        ("cpu", "0") => Some(Device::Cpu),
+        ("mps", "0") => Some(Device::Mps),
+        ("cuda", number) => number.parse().ok().map(Device::Cuda),
+        _ => None,
+    };
+    let wrong = |name: &str| Error::Setting {
+        name: "--devices",
+        value: name.to_owned(),
+        expected: "cpu, mps, or cuda:0 and so on".to_owned(),
+    };
+    names.split(',').map(|name| device(name).ok_or_else(|| wrong(name))).collect()
 }
 
 /// Tells every fault, and ends with the last.
@@ -112,7 +136,7 @@ fn export(store: &ActivationStore, path: &std::path::Path) -> Result<()> {
 
 #[cfg(not(feature = "parquet"))]
 fn export(_: &ActivationStore, path: &std::path::Path) -> Result<()> {
-    Err(probity::Error::Setting {
+    Err(Error::Setting {
         name: "--parquet",
         value: path.display().to_string(),
         expected: "build with `--features parquet` for it".to_owned(),

@@ -136,6 +136,56 @@ fn parts_of_three_processes_merge_to_one_process_even_when_the_merge_is_killed()
     }
 }
 
+/// A bash script with these variables.
+fn bash(arguments: &[&str], variables: &[(&str, String)]) {
+    let mut bash = Command::new("bash");
+    let output = bash.args(arguments).envs(variables.iter().cloned()).env("OMP_NUM_THREADS", "1").output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_recipes_make_the_same_store() {
+    let folder = Folder::new();
+    let texts = texts(&folder);
+    let model = display(fixture("tiny_llama/tied"));
+    let whole = folder.join("whole");
+    let plain = ["--model", &model, "--texts", &texts, "--dtype", "bf16", "--out", &display(whole.clone())];
+    finish(&plain.map(str::to_owned));
+
+    let script = display(root().join("recipes/slurm-array.sh"));
+    let program = display(example("capture_store").get_program().into());
+    let own = |name: &'static str, value: &str| {
+        let out = display(folder.join("slurm"));
+        let shared = [("PROGRAM", program.clone()), ("MODEL", model.clone()), ("TEXTS", texts.clone()), ("OUT", out)];
+        let small = ("OPTIONS", "--dtype bf16".to_owned());
+        let task = [(name, value.to_owned()), ("SLURM_ARRAY_TASK_COUNT", "3".to_owned()), small];
+        [&shared[..], &task].concat()
+    };
+    for task in ["0", "1", "2"] {
+        bash(&[&script], &own("SLURM_ARRAY_TASK_ID", task));
+    }
+    bash(&[&script], &own("JOB", "merge"));
+    assert!(content(&folder.join("slurm")) == content(&whole));
+
+    // What the pods run, with other paths: the blocks after "- |".
+    let recipe = std::fs::read_to_string(root().join("recipes/kubernetes-indexed-job.yaml")).unwrap();
+    let block = |after: &str| {
+        let first = after.lines().nth(1).unwrap();
+        let indent = &first[..first.len() - first.trim_start().len()];
+        let text = after.lines().skip(1).map_while(|line| line.strip_prefix(indent)).collect::<Vec<_>>().join("\n");
+        let text = text.replace("/store/model", &model).replace("/store", &display(folder.path().to_owned()));
+        text.replace("capture_store --", &format!("{program} --"))
+    };
+    let blocks: Vec<String> = recipe.split("- |").skip(1).map(block).collect();
+    let [capture, merge] = blocks.as_slice() else { panic!("{blocks:?}") };
+    for pod in 0..16 {
+        bash(&["-euc", capture], &[("JOB_COMPLETION_INDEX", pod.to_string())]);
+    }
+    bash(&["-euc", merge], &[]);
+    assert!(content(&folder.join("acts")) == content(&whole));
+}
+
 #[test]
 fn it_refuses_what_it_cannot_do() {
     let folder = Folder::new();
@@ -148,6 +198,8 @@ fn it_refuses_what_it_cannot_do() {
         fails("capture_store", &all, &folder, says);
     };
     fail(&["--shard", "3/3"], &["shard = 3/3", "0/4"]);
+    fail(&["--devices", "cpu,tpu:0"], &["--devices = tpu:0", "cuda:0"]);
+    fail(&["--parquet", "acts.parquet", "--devices", "gpu"], &["--devices = gpu"]);
     let others = Folder::new();
     let none = display(others.join("none"));
     fails("capture_store", &["--verify", "--out", &none], &folder, &["store.json", "No such file"]);
