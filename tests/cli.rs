@@ -6,7 +6,7 @@ mod made;
 #[path = "common/programs.rs"]
 mod programs;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::{fixture, floats, integers, root};
 use made::{text, Folder, Gguf};

@@ -14,9 +14,9 @@ use crate::{Error, Result};
 /// The number type in which an [`ActivationStore`](super::ActivationStore) keeps states.
 ///
 /// Rounding is to nearest, ties to even. A value x comes back as y with |x - y| at most
-/// - [`StoreDtype::F32`]: 0;
-/// - [`StoreDtype::Bf16`]: 2^-8 |x|;
-/// - [`StoreDtype::F16`]: 2^-11 |x|, and 2^-25 below 2^-14; 65520 and more do not fit and are refused.
+/// - 0 as [`StoreDtype::F32`],
+/// - 2^-8 |x| as [`StoreDtype::Bf16`],
+/// - 2^-11 |x| as [`StoreDtype::F16`], and 2^-25 below 2^-14; 65520 and more do not fit and are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreDtype {
