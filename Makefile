@@ -20,6 +20,8 @@ check: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --release --all-targets -- -D warnings
 	$(CARGO) clippy --locked --release --lib -- -D warnings
+	$(CARGO) clippy --locked --release --lib --features parquet -- -D warnings
+	$(CARGO) test --locked --release --features parquet --test activation_store
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --release --no-deps --features gguf
 
 # Errors by family, site and precision against transformers' fixtures, to docs/fidelity.md.

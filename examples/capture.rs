@@ -9,9 +9,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use probity::capture::{Pool, Readout};
-use probity::hook::Selection;
 use probity::text::Text;
-use probity::{Error, Model, Result};
+use probity::{Model, Result};
 
 /// Export hidden states of texts: one f32 tensor per address, [texts, d].
 #[derive(Parser)]
@@ -19,7 +18,8 @@ struct Options {
     /// GGUF file or Hugging Face directory.
     #[arg(long)]
     model: PathBuf,
-    /// JSON lines {"id", "text", "group"?, "span"?: {"start", "end"} in bytes}, or a .txt, one text a line.
+    /// JSON lines {"id", "text", "group"?, "span"?: {"start", "end"} in bytes}, a .csv of such columns, or a .txt, one
+    /// text a line.
     #[arg(long)]
     texts: PathBuf,
     /// Comma-separated sites, such as resid_post,attn_out,mlp_out.
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let selection = select(&options.sites, &options.layers)?;
+    let selection = common::select(&options.sites, &options.layers)?;
     let texts = Text::load(&options.texts)?;
     let model = Model::load(&options.model)?;
     let pool = Pool::from_name(&options.pool).unwrap_or_default();
@@ -50,34 +50,4 @@ fn run(options: &Options) -> Result<()> {
     let (rows, addresses) = (activations.rows(), activations.addresses().count());
     println!("{}: {rows} rows at {addresses} addresses", options.out.display());
     Ok(())
-}
-
-fn select(sites: &str, layers: &str) -> Result<Selection> {
-    let mut selection = Selection::default();
-    for site in common::sites(sites)? {
-        selection = match layers {
-            "all" => selection.and(site.all_layers()),
-            some => selection.and(layer_numbers(some)?.into_iter().map(|layer| site.at(layer)).collect::<Selection>()),
-        };
-    }
-    Ok(selection)
-}
-
-fn layer_numbers(text: &str) -> Result<Vec<usize>> {
-    let wrong = || Error::Setting {
-        name: "--layers",
-        value: text.to_owned(),
-        expected: "\"all\", or numbers and ranges such as 0,4-7".to_owned(),
-    };
-    let mut layers = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let first: usize = first.trim().parse().map_err(|_| wrong())?;
-        let last: usize = last.trim().parse().map_err(|_| wrong())?;
-        if last < first || last - first > 100_000 {
-            return Err(wrong());
-        }
-        layers.extend(first..=last);
-    }
-    Ok(layers)
 }

@@ -129,13 +129,22 @@ pub(crate) fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>,
 ) -> Result<()> {
+    write_atomic_under(path, ".partial-", write)
+}
+
+/// [`write_atomic`] with a temporary name that begins with `prefix`, by which a killed process's leavings are known.
+pub(crate) fn write_atomic_under(
+    path: &Path,
+    prefix: &str,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>,
+) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".partial-");
+    builder.prefix(prefix);
     // Temporary files are private by default; a result is as readable as any file that its owner writes.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -170,6 +179,14 @@ pub(crate) fn write_json_lines<T: serde::Serialize>(path: &Path, rows: impl Into
 /// SHA-256 in hexadecimal digits.
 pub(crate) fn sha256(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes.as_ref()))
+}
+
+/// SHA-256 of a value's JSON, which is not held.
+pub(crate) fn sha256_of_json(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    let mut hasher = BufWriter::new(Sha256::new());
+    serde_json::to_writer(&mut hasher, value)?;
+    let hasher = hasher.into_inner().map_err(|error| serde_json::Error::io(error.into_error()))?;
+    Ok(hex(&hasher.finalize()))
 }
 
 /// SHA-256 of a file, read piece by piece.

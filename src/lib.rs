@@ -38,7 +38,7 @@
 //! | [`model`] | one generic decoder on libtorch; a short file per family; weights from GGUF or Hugging Face |
 //! | [`text`] | tokeniser, chat template, spans, padded batches |
 //! | [`generate`] | cached reading, scoring and continuing of growing texts |
-//! | [`capture`] | what to read, pooled at the hook; [`capture::Activations`] and their file |
+//! | [`capture`] | what to read, pooled at the hook; [`capture::Activations`] and their file, [`capture::ActivationStore`] for many |
 //! | [`scorer`] | judges of text that are independent of the probes |
 //! | [`probe`] | linear probes: split, fit, direction, held-out evaluation, validity |
 //! | [`task`] | questions with options, and what the answers say about behaviour |
@@ -55,6 +55,7 @@
 //! # Features
 //!
 //! - `gguf`: read GGUF files (brings candle-core).
+//! - `parquet`: write stores of activations as Parquet files too.
 //! - `download-libtorch`: let torch-sys fetch libtorch at build time.
 //! - `doc-only`: build the documentation without libtorch.
 

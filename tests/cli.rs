@@ -3,71 +3,20 @@
 mod common;
 #[path = "common/made.rs"]
 mod made;
+#[path = "common/programs.rs"]
+mod programs;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::SystemTime;
+use std::path::Path;
 
 use common::{fixture, floats, integers, root};
 use made::{text, Folder, Gguf};
 use probity::capture::Activations;
 use probity::probe::ProbeBank;
+use programs::{display, example, fails, run, succeeds};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
 
-const EXAMPLES: [&str; 3] = ["capture", "train_probe", "self_correction"];
-
-/// An example program. A plain `cargo test` builds them all first; `cargo test --test cli` builds none.
-fn example(name: &str) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let programs = tests.parent().and_then(Path::parent).unwrap().join("examples");
-    let program = programs.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    let built = program.metadata().and_then(|built| built.modified());
-    let (file, folder) = (format!("examples/{name}.rs"), format!("examples/{name}"));
-    let own = if root().join(&folder).is_dir() { folder } else { file };
-    let parts = ["src", "examples/common", own.as_str()];
-    let sources = parts.iter().filter_map(|part| newest(&root().join(part))).max();
-    let fresh = built.is_ok_and(|built| Some(built) >= sources);
-    assert!(fresh, "{} is missing or older than its sources: run `cargo build --examples`", program.display());
-    Command::new(program)
-}
-
-/// When a Rust file there was last written.
-fn newest(path: &Path) -> Option<SystemTime> {
-    if path.is_dir() {
-        return std::fs::read_dir(path).unwrap().filter_map(|entry| newest(&entry.unwrap().path())).max();
-    }
-    let written = || path.metadata().unwrap().modified().unwrap();
-    path.extension().is_some_and(|extension| extension == "rs").then(written)
-}
-
-fn run(name: &str, arguments: &[&str]) -> Output {
-    example(name).args(arguments).current_dir(root()).output().unwrap()
-}
-
-#[track_caller]
-fn succeeds(name: &str, arguments: &[&str]) -> String {
-    let output = run(name, arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name} {arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs a program that must fail with a message that holds all of `says`, and without a trace in `folder`:
-/// neither `out` nor a temporary file.
-#[track_caller]
-fn fails(name: &str, arguments: &[&str], folder: &Folder, says: &[&str]) {
-    let before = folder.names();
-    let output = run(name, arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{name} {arguments:?}: {errors}");
-    assert!(!errors.contains("panicked"), "{errors}");
-    assert!(errors.lines().any(|line| line.starts_with("error: ")), "{errors}");
-    for part in says {
-        assert!(errors.contains(part), "{part:?} is not in: {errors}");
-    }
-    assert_eq!(folder.names(), before, "{name} {arguments:?} left something behind");
-}
+const EXAMPLES: [&str; 4] = ["capture", "capture_store", "train_probe", "self_correction"];
 
 const TEXTS: &str = r#"{"id":"t0","text":"the first market day","group":"a"}
 {"id":"t1","text":"we","group":"a"}
@@ -77,10 +26,6 @@ const TEXTS: &str = r#"{"id":"t0","text":"the first market day","group":"a"}
 
 fn tied() -> String {
     fixture("tiny_llama/tied").display().to_string()
-}
-
-fn display(path: PathBuf) -> String {
-    path.display().to_string()
 }
 
 #[test]

@@ -36,16 +36,19 @@ pub struct Activations {
 
 /// What the file's metadata holds under the key "probity", as JSON.
 #[derive(Serialize, Deserialize)]
-struct Header {
-    format: u32,
-    ids: Vec<String>,
+pub(super) struct Header {
+    pub format: u32,
+    pub ids: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    groups: Option<Vec<String>>,
-    provenance: Provenance,
+    pub groups: Option<Vec<String>>,
+    pub provenance: Provenance,
+    /// In the files of a store: SHA-256 of each tensor.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tensors_sha256: BTreeMap<String, String>,
 }
 
-const HEADER_KEY: &str = "probity";
-const HEADER_FORMAT: u32 = 1;
+pub(super) const HEADER_KEY: &str = "probity";
+pub(super) const HEADER_FORMAT: u32 = 1;
 
 impl Activations {
     /// Activations of texts with these ids, as yet without states.
@@ -193,6 +196,7 @@ impl Activations {
             ids: self.ids.clone(),
             groups: self.groups.clone(),
             provenance: self.provenance.clone(),
+            tensors_sha256: BTreeMap::new(),
         };
         let header = serde_json::to_string(&header).map_err(|error| Error::malformed(path, Place::File, error))?;
         let mut tensors: Vec<file::RawTensor> = Vec::new();

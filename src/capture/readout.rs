@@ -187,13 +187,27 @@ impl Readout {
             .then(|| &first.ids[..shared])
     }
 
+    /// Checks what [`Readout::capture`] checks of texts before it runs any.
+    ///
+    /// # Errors
+    /// [`Error::TextLength`]; [`Error::Setting`] for a span without tokens or a repeated id.
+    pub(super) fn check(&self, model: &Model, texts: &[Text]) -> Result<()> {
+        let encoded = encode(model, texts)?;
+        texts.iter().zip(&encoded).try_for_each(|(text, tokens)| span(text, tokens).map(drop))
+    }
+
+    /// Tokens in a batch, and the side of the padding.
+    pub(super) fn batching(&self) -> (usize, PadSide) {
+        (self.batch_tokens, self.pad)
+    }
+
     pub(crate) fn provenance(&self) -> Provenance {
         Provenance::from([("pool".to_owned(), self.pool.name().to_owned())])
     }
 }
 
 /// Which texts were read, and whether as conversations.
-fn of_texts(texts: &[Text]) -> Result<Provenance> {
+pub(super) fn of_texts(texts: &[Text]) -> Result<Provenance> {
     let failed = |error: serde_json::Error| Error::setting("texts", "", error.to_string());
     let rendered = texts.iter().filter(|text| text.rendered).count();
     let form = match rendered {
@@ -202,7 +216,7 @@ fn of_texts(texts: &[Text]) -> Result<Provenance> {
         _ => "plain and rendered",
     };
     Ok(Provenance::from([
-        ("texts_sha256".to_owned(), file::sha256(serde_json::to_vec(texts).map_err(failed)?)),
+        ("texts_sha256".to_owned(), file::sha256_of_json(&texts).map_err(failed)?),
         ("texts_form".to_owned(), form.to_owned()),
     ]))
 }

@@ -86,19 +86,22 @@ impl Text {
         Ok(Text { text, rendered: true, span: Some(Span { start, end: start + answer.len() }), ..self })
     }
 
-    /// Reads texts: a `.txt` file one text a line (the ids are line numbers from 1, empty lines left out), any other file as JSON
-    /// lines of `{"id", "text", "group"?, "span"?, "rendered"?}`.
+    /// Reads texts: a `.txt` file one text a line (the ids are line numbers from 1, empty lines left out), a `.csv` file with
+    /// the columns `id`, `text` and, if you like, `group`, among others, any other file as JSON lines of
+    /// `{"id", "text", "group"?, "span"?, "rendered"?}`.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] with the line for broken JSON, an empty text or a repeated id.
     pub fn load(path: impl AsRef<Path>) -> Result<Vec<Text>> {
         let path = path.as_ref();
-        let rows: Vec<(u64, Text)> = if path.extension().is_none_or(|extension| extension != "txt") {
-            file::read_json_lines(path)?
-        } else {
-            let content = file::read_text(path)?;
-            let lines = (1..).zip(content.lines()).filter(|(_, text)| !text.trim().is_empty());
-            lines.map(|(line, text)| (line, Text::new(line.to_string(), text))).collect()
+        let rows: Vec<(u64, Text)> = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("txt") => {
+                let content = file::read_text(path)?;
+                let lines = (1..).zip(content.lines()).filter(|(_, text)| !text.trim().is_empty());
+                lines.map(|(line, text)| (line, Text::new(line.to_string(), text))).collect()
+            }
+            Some("csv") => read_csv(path)?,
+            _ => file::read_json_lines(path)?,
         };
         if rows.is_empty() {
             return Err(Error::malformed(path, Place::File, "holds no texts"));
@@ -114,6 +117,32 @@ impl Text {
         }
         Ok(rows.into_iter().map(|(_, text)| text).collect())
     }
+}
+
+/// The rows of a CSV file of texts, with their lines.
+fn read_csv(path: &Path) -> Result<Vec<(u64, Text)>> {
+    #[derive(Deserialize)]
+    struct Row {
+        id: String,
+        text: String,
+        #[serde(default)]
+        group: Option<String>,
+    }
+    let content = file::read_text(path)?;
+    let mut reader = csv::Reader::from_reader(content.as_bytes());
+    let bad = |error: csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line);
+        Error::malformed(path, Place::Line(line), format!("{error}; the columns are id,text and may be group"))
+    };
+    let header = reader.headers().map_err(bad)?.clone();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(bad)?;
+        let line = record.position().map_or(1, csv::Position::line);
+        let Row { id, text, group } = record.deserialize(Some(&header)).map_err(bad)?;
+        rows.push((line, Text { group, ..Text::new(id, text) }));
+    }
+    Ok(rows)
 }
 
 /// A byte range of a text.
