@@ -438,7 +438,7 @@ fn self_correction_refuses_bad_input() {
     refuse(&["--model", &display(others.join("none.gguf"))], &["none.gguf", "No such file"]);
     refuse(&["--instruction", "L1,neutrall"], &["instruction = neutrall", "nearest: neutral"]);
     refuse(&["--instruction", "L1,L1"], &["instruction = L1", "each name once"]);
-    refuse(&["--sites", "resid_pots"], &["--sites = resid_pots"]);
+    refuse(&["--sites", "resid_pots"], &["sites = resid_pots", "nearest: resid_post"]);
     refuse(&["--limit", "0"], &["items = 0"]);
     refuse(&["--task", "realtoxicity"], &["items.jsonl:1", "filename"]);
     refuse(&["--task", "bbq"], &["items.jsonl"]);
