@@ -324,7 +324,8 @@ fn permuting_a_batch_permutes_the_result() {
             for (number, place) in [(0, 1), (1, 2), (2, 0)] {
                 for address in addresses(&decoder, &sites) {
                     let (ours, theirs) = (&b[&format!("s{place}.{address}")], &a[&format!("s{number}.{address}")]);
-                    assert!(relative(ours, theirs) < 1e-6, "{} {address}", folder.display());
+                    let error = relative(ours, theirs);
+                    assert!(error < 1e-6, "{} {side:?} {number} {address}: {error:e}", folder.display());
                 }
             }
         }

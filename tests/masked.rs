@@ -7,10 +7,33 @@ use probity::capture::{Pool, Readout};
 use probity::dialogue::{Instruction, Part, Reading, SelfCorrection};
 use probity::hook::{Selection, Site};
 use probity::level::Levels;
+use probity::model::LoadOptions;
 use probity::probe::{LabelledText, MeanDifferenceProbe};
 use probity::task::ChoiceTask;
-use probity::text::{PadSide, Span, Text};
+use probity::text::{PadSide, Span, Text, Tokenizer};
 use probity::Model;
+
+/// A fixture without a tokeniser gets one of the words of these texts.
+fn model(name: &str) -> Model {
+    if fixture(name).join("tokenizer.json").exists() {
+        return Model::load(fixture(name)).unwrap();
+    }
+    let words =
+        "? She said one two six ten and then she went home again . It was a long day they all to the other side of \
+                 river look at it";
+    let mut vocabulary = serde_json::Map::new();
+    for word in words.split_whitespace() {
+        let id = vocabulary.len();
+        vocabulary.entry(word).or_insert(id.into());
+    }
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "added_tokens": [], "truncation": null, "padding": null, "normalizer": null,
+        "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "?" },
+    });
+    let decoder = LoadOptions::default().decoder(fixture(name)).unwrap();
+    Model::new(name, decoder, Tokenizer::from_json(&tokenizer.to_string()).unwrap()).unwrap()
+}
 
 fn hiding(id: &str, text: &str, words: &str) -> Text {
     let start = text.find(words).unwrap();
@@ -25,7 +48,7 @@ fn others_do_not_see_hidden_tokens() {
         "families/gemma2/plain/model.gguf",
         "families/qwen3/plain/model.gguf",
     ] {
-        let Ok(model) = Model::load(fixture(family)) else { panic!("{family} does not load") };
+        let model = model(family);
         let everywhere: Selection = [Site::ResidPost, Site::AttnOut].map(Site::all_layers).into_iter().collect();
         let words = ["one two", "six ten"].map(|words| format!("She said {words} and then she went home again."));
         let tokens = |text: &str| model.tokenizer().encode(text).unwrap().ids.len();
@@ -45,7 +68,8 @@ fn others_do_not_see_hidden_tokens() {
                 let row = |row: usize| rows.row(row).to_vec();
                 let scale = max_abs(&row(0));
                 assert!(max_difference(&row(0), &row(1)) < 1e-5 * scale, "{family} {address}: hidden words show");
-                if address.layer() > Some(0) {
+                // Layers before may have a window that does not reach back to the hidden words; the last has none.
+                if address.layer().map(|layer| layer + 1) == Some(model.geometry().layers) {
                     assert!(max_difference(&row(0), &row(2)) > 1e-4 * scale, "{family} {address}: nothing was hidden");
                     assert!(max_difference(&row(2), &row(3)) > 1e-4 * scale, "{family} {address}");
                 }

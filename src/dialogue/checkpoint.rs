@@ -17,6 +17,9 @@ pub(super) struct Finished<A> {
     pub answers: Vec<Vec<A>>,
     /// All conversations of one instruction, then those of the next.
     pub conversations: Vec<Conversation>,
+    /// Most bytes that keys and values took.
+    #[serde(default)]
+    pub cache_bytes: usize,
 }
 
 /// A folder of batches of one run: `run.json` says of which; `00007.safetensors` and `00007.json` are a batch.

@@ -13,6 +13,7 @@ mod read_states;
 mod reading;
 mod run;
 mod self_correction;
+mod side_by_side;
 mod study;
 mod table;
 mod transcript;

@@ -2,6 +2,7 @@
 
 use super::asking::opening;
 use super::checkpoint::{Checkpoints, Finished};
+use super::side_by_side::side_by_side;
 use super::table::{Table, Turn};
 use super::{Conversation, Round, RoundKind, SelfCorrection, Study};
 use crate::capture::{Activations, Collector, Pool, Readout};
@@ -17,6 +18,8 @@ pub(super) struct Run<'a, I: Item> {
     provenance: Provenance,
     readout: Provenance,
     schedule: Vec<Turn<'a>>,
+    /// Most bytes that keys and values took in a batch.
+    cache_bytes: usize,
     /// By turn.
     collectors: Vec<Collector>,
     /// By turn, then item.
@@ -45,6 +48,7 @@ impl<'a, I: Item> Run<'a, I> {
             collectors: schedule.iter().map(|_| Collector::new(addresses.clone(), Pool::Last, n)).collect(),
             answers: schedule.iter().map(|_| vec![None; n]).collect(),
             conversations: Vec::new(),
+            cache_bytes: 0,
             protocol,
             model,
             schedule,
@@ -57,16 +61,17 @@ impl<'a, I: Item> Run<'a, I> {
         // Items of like length side by side, so that little is padded.
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by_key(|&item| opening(&items[item], None, None).iter().map(|(_, text)| text.len()).sum::<usize>());
+        let side_by_side = side_by_side(self.protocol, self.model)?;
         let checkpoints = match &self.protocol.checkpoints {
             None => None,
             Some(folder) => {
                 let ids: Vec<&str> = order.iter().map(|&item| items[item].id()).collect();
-                let what = (&self.provenance, &self.readout, self.protocol.batch, ids);
+                let what = (&self.provenance, &self.readout, side_by_side, ids);
                 Some(Checkpoints::open(folder, &what)?)
             }
         };
         progress.begin("self-correction", (self.schedule.len() * items.len()) as u64);
-        for (number, batch) in order.chunks(self.protocol.batch).enumerate() {
+        for (number, batch) in order.chunks(side_by_side).enumerate() {
             let ids: Vec<&str> = batch.iter().map(|&item| items[item].id()).collect();
             let kept = checkpoints.as_ref().map(|kept| kept.load(number, &ids, batch, &mut self.collectors));
             let finished = match kept.transpose()?.flatten() {
@@ -91,7 +96,7 @@ impl<'a, I: Item> Run<'a, I> {
     fn batch(&mut self, batch: &[usize], progress: &dyn Progress) -> Result<Finished<I::Answer>> {
         let protocol = self.protocol;
         let mut table = Table::new(self.model, protocol, batch);
-        let mut finished = Finished { answers: Vec::new(), conversations: Vec::new() };
+        let mut finished = Finished { answers: Vec::new(), conversations: Vec::new(), cache_bytes: 0 };
         let mut slots = self.schedule.iter().zip(&mut self.collectors);
         let mut plain = table.open(None)?;
         if let Some((&turn, collector)) = slots.next() {
@@ -124,10 +129,12 @@ impl<'a, I: Item> Run<'a, I> {
             finished.conversations.extend(table.close(talks, own));
         }
         finished.conversations.extend(table.close(plain, Turn { instruction: None, then: None, round: 0 }));
+        finished.cache_bytes = table.cache_bytes();
         Ok(finished)
     }
 
     fn take(&mut self, batch: &[usize], finished: Finished<I::Answer>) {
+        self.cache_bytes = self.cache_bytes.max(finished.cache_bytes);
         for (slot, answers) in self.answers.iter_mut().zip(finished.answers) {
             for (&item, answer) in batch.iter().zip(answers) {
                 slot[item] = Some(answer);
@@ -142,6 +149,7 @@ impl<'a, I: Item> Run<'a, I> {
     }
 
     fn study(mut self) -> Result<Study<I>> {
+        self.provenance.insert("cache_bytes".to_owned(), self.cache_bytes.to_string());
         let items = self.protocol.task.items();
         let ids = || items.iter().map(|item| item.id());
         let groups: Vec<String> = items.iter().map(|item| item.group().to_owned()).collect();

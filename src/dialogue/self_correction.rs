@@ -42,6 +42,7 @@ pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) score_rule: ScoreRule,
     pub(super) overflow: Overflow,
     pub(super) batch: usize,
+    pub(super) cache_budget: usize,
     pub(super) checkpoints: Option<PathBuf>,
 }
 
@@ -61,6 +62,7 @@ impl<I: Item> SelfCorrection<I> {
             score_rule: ScoreRule::default(),
             overflow: Overflow::default(),
             batch: 16,
+            cache_budget: 4 << 30,
             checkpoints: None,
         }
     }
@@ -132,9 +134,17 @@ impl<I: Item> SelfCorrection<I> {
         self
     }
 
-    /// Sets how many conversations run side by side. Default 16.
+    /// Sets how many conversations run side by side at most. Default 16.
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = batch;
+        self
+    }
+
+    /// Sets how many bytes the keys and values of the conversations that run side by side may take, default 4 GiB. Fewer than
+    /// [`SelfCorrection::batch`] run side by side where they would not fit by what the items, the instructions and the
+    /// answers' lengths let expect; what they took at most is `cache_bytes` in the study's provenance.
+    pub fn cache_budget(mut self, bytes: usize) -> Self {
+        self.cache_budget = bytes;
         self
     }
 
@@ -176,6 +186,9 @@ impl<I: Item> SelfCorrection<I> {
         }
         if self.batch == 0 {
             return bad("batch", "0".into(), "at least 1");
+        }
+        if self.cache_budget == 0 {
+            return bad("cache_budget", "0".into(), "at least 1 byte, and some GB for a useful batch");
         }
         self.decoding.validate()?;
         self.reasoning.validate()?;

@@ -42,7 +42,13 @@ impl<'m, I: Item> Table<'m, I> {
     /// A table for the items whose numbers are `rows`.
     pub fn new(model: &'m Model, protocol: &'m SelfCorrection<I>, rows: &'m [usize]) -> Self {
         let items = rows.iter().filter_map(|&row| protocol.task.items().get(row)).collect();
-        Table { model, protocol, session: Session::new(model), rows, items }
+        let session = Session::new(model).cache_limit(protocol.cache_budget);
+        Table { model, protocol, session, rows, items }
+    }
+
+    /// Most bytes that keys and values took so far.
+    pub fn cache_bytes(&self) -> usize {
+        self.session.peak_cache_bytes()
     }
 
     /// Fresh conversations that ask the questions, in round 0 or, with an instruction, in round 1.
@@ -113,6 +119,7 @@ impl<'m, I: Item> Table<'m, I> {
         let (prompts, dropped) = self.prompts(talks, &room)?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         let spans = |batch: &TokenBatch| batch.rows.iter().cloned().enumerate().collect();
+        self.session.reserve(room.iter().copied().max().unwrap_or(0));
         self.session.read(&prompts, |batch| collector.hooks(spans(batch), self.rows.to_vec()))?;
         let scores = self.scores(&options)?;
         let generated = self.session.generate_with(decoding, &self.keys(turn, "answer"), |_| Hooks::new())?;
@@ -144,6 +151,7 @@ impl<'m, I: Item> Table<'m, I> {
     fn say(&mut self, talks: &[Transcript], decoding: &Decoding, turn: Turn<'_>, what: &str) -> Result<Vec<String>> {
         let (prompts, _) = self.prompts(talks, &vec![decoding.max_tokens(); talks.len()])?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        self.session.reserve(decoding.max_tokens());
         self.session.read(&prompts, |_| Hooks::new())?;
         let said = self.session.generate_with(decoding, &self.keys(turn, what), |_| Hooks::new())?;
         Ok(said.into_iter().map(|Continuation { text, .. }| text.trim().to_owned()).collect())

@@ -90,7 +90,8 @@ impl Session<'_> {
         let mut rows: Vec<Row> = (0..count).map(row).collect();
         // Taken, as the cache is: after a failure neither may claim what was not run.
         let mut next = self.next.take().ok_or_else(unread)?;
-        let mut running = Running::new(std::mem::take(&mut self.cache), count);
+        let mut running = Running::new(self.take_cache(), count);
+        running.cache.reserve(decoding.max_tokens);
         loop {
             let chosen = choose(decoding, &next, &mut rows, running.numbers())?;
             for (&number, &id) in running.numbers().iter().zip(&chosen) {
@@ -130,7 +131,7 @@ impl Session<'_> {
             let more: Vec<&[u32]> = (0..ledger.rows()).map(|row| fed.get(row).copied().unwrap_or_default()).collect();
             let texts = whole(ledger, &more);
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-            running.cache = KvCache::new();
+            running.cache = self.new_cache();
             running.cache.continue_with(&texts)?
         } else {
             let texts = whole(ledger, &fed);

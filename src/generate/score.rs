@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::session::{lost, unread, whole, Session};
+use super::session::{lost, unread, Session};
 use crate::hook::Hooks;
 use crate::model::LogitsFor;
-use crate::text::{PadSide, TokenBatch};
+use crate::text::{PadSide, TokenBatch, TokenTree};
 use crate::{Error, Result};
 
 /// The score of one continuation.
@@ -34,7 +34,6 @@ impl Session<'_> {
     /// that what hooks replaced would be lost; [`Error::RowCount`]; [`Error::TextLength`].
     pub fn score(&mut self, options: &[Vec<Vec<u32>>]) -> Result<Vec<Vec<OptionScores>>> {
         let next = self.next()?.shallow_clone();
-        let count = options.iter().map(Vec::len).max().unwrap_or(0);
         if options.len() as i64 != next.size()[0] {
             let (expected, found) = (next.size()[0] as usize, options.len());
             return Err(Error::RowCount { what: "options".to_owned(), expected, found });
@@ -45,34 +44,78 @@ impl Session<'_> {
         let past: Vec<usize> = (0..options.len()).map(|row| self.cache.ledger().tokens(row).count()).collect();
         let longest = options.iter().zip(&past).flat_map(|(row, past)| row.iter().map(move |o| past + o.len()));
         self.check_length(longest)?;
-        let mut scores = vec![Vec::with_capacity(count); options.len()];
-        for option in 0..count {
-            // A row with fewer options stands in with a token that is not scored.
-            let tokens: Vec<&[u32]> =
-                options.iter().map(|row| row.get(option).map_or(&[0][..], Vec::as_slice)).collect();
-            // The last token of an option is predicted, not read; a one-token row still needs some token.
-            let read: Vec<&[u32]> = tokens.iter().map(|ids| &ids[..(ids.len() - 1).max(1)]).collect();
-            let needed = tokens.iter().any(|ids| ids.len() > 1);
-            let following = needed.then(|| self.branch(&read)).transpose()?;
-            for (row, (ids, scores)) in tokens.iter().zip(&mut scores).enumerate() {
-                if option >= options[row].len() {
-                    continue;
+        let totals = match self.must_rerun(self.cache.ledger(), &self.grown(options)) {
+            true => self.totals_anew(&next, options)?,
+            false => self.totals(&next, options)?,
+        };
+        let of_row = |(options, totals): (&Vec<Vec<u32>>, Vec<f64>)| {
+            let scores = options.iter().zip(totals).map(|(ids, total)| OptionScores { total, tokens: ids.len() });
+            scores.collect()
+        };
+        Ok(options.iter().zip(totals).map(of_row).collect())
+    }
+
+    /// Tokens of each row with its longest continuation, as far as that is read: its last token is predicted only.
+    fn grown(&self, options: &[Vec<Vec<u32>>]) -> Vec<usize> {
+        let longest = |options: &Vec<Vec<u32>>| options.iter().map(|option| option.len() - 1).max().unwrap_or(0);
+        let held = |row: usize| self.cache.ledger().tokens(row).count();
+        options.iter().enumerate().map(|(row, options)| held(row) + longest(options)).collect()
+    }
+
+    /// The sum of the log-probabilities of each continuation's tokens: the first is predicted by `next`, `[b, v]`, the others
+    /// by all continuations run beside each other after what is cached. The cache is left as it was.
+    fn totals(&mut self, next: &Tensor, options: &[Vec<Vec<u32>>]) -> Result<Vec<Vec<f64>>> {
+        let mut totals: Vec<Vec<f64>> = options.iter().map(|options| vec![0.0; options.len()]).collect();
+        let mut trees = vec![TokenTree::default(); options.len()];
+        // The tokens that follow the first: the row and the node that predicts each, the token, the continuation.
+        let (mut places, mut ids, mut of) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, (options, tree)) in options.iter().zip(&mut trees).enumerate() {
+            for (number, option) in options.iter().enumerate() {
+                let Some((&first, rest)) = option.split_first() else { continue };
+                totals[row][number] = next.f_double_value(&[row as i64, i64::from(first)])?;
+                for (node, &id) in tree.add(&option[..rest.len()]).into_iter().zip(rest) {
+                    places.push((row, node));
+                    ids.push(i64::from(id));
+                    of.push((row, number));
                 }
-                let mut total = 0.0;
-                for (at, &id) in ids.iter().enumerate() {
-                    // Column that predicts this token, where the branch has one.
-                    let column = |whole: bool| if whole { Some(past[row] + at - 1) } else { at.checked_sub(1) };
-                    let (row, id) = (row as i64, i64::from(id));
-                    let found = following.as_ref().and_then(|(logs, whole)| column(*whole).map(|at| (logs, at as i64)));
-                    total += match found {
-                        Some((logs, column)) => logs.f_double_value(&[row, column, id])?,
-                        None => next.f_double_value(&[row, id])?,
-                    };
-                }
-                scores.push(OptionScores { total, tokens: ids.len() });
             }
         }
-        Ok(scores)
+        if places.is_empty() {
+            return Ok(totals);
+        }
+        let base = self.cache.ledger().slots();
+        let batch = self.cache.branch(&trees)?;
+        let network = self.model.network();
+        let logits = network.forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::All);
+        self.cache.truncate(base);
+        for ((row, number), log) in of.into_iter().zip(log_probabilities(&logits?.ok_or_else(unread)?, &places, &ids)?)
+        {
+            totals[row][number] += log;
+        }
+        Ok(totals)
+    }
+
+    /// [`Session::totals`] where no cache serves: every continuation with its whole text.
+    fn totals_anew(&self, next: &Tensor, options: &[Vec<Vec<u32>>]) -> Result<Vec<Vec<f64>>> {
+        let ledger = self.cache.ledger();
+        let total = |row: usize, option: &Vec<u32>| -> Result<f64> {
+            if let &[only] = option.as_slice() {
+                return Ok(next.f_double_value(&[row as i64, i64::from(only)])?);
+            }
+            if self.altered {
+                return Err(lost());
+            }
+            let text: Vec<u32> = ledger.tokens(row).chain(option[..option.len() - 1].iter().copied()).collect();
+            let batch = TokenBatch::new(&[&text], PadSide::Right)?;
+            let logits = self.model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::All)?;
+            let before = text.len() - option.len();
+            let places: Vec<(usize, usize)> = (before..text.len()).map(|column| (0, column)).collect();
+            let ids: Vec<i64> = option.iter().map(|&id| i64::from(id)).collect();
+            Ok(log_probabilities(&logits.ok_or_else(unread)?, &places, &ids)?.iter().sum())
+        };
+        let of_row =
+            |(row, options): (usize, &Vec<Vec<u32>>)| options.iter().map(|option| total(row, option)).collect();
+        options.iter().enumerate().map(of_row).collect()
     }
 
     /// Logarithms of the probabilities, in nats, that the next token after what was read is each of `tokens`, row by
@@ -90,30 +133,15 @@ impl Session<'_> {
         let log = |row: i64, id: u32| Ok(next.f_double_value(&[row, i64::from(id)])?);
         (0..rows).map(|row| tokens.iter().map(|&id| log(row, id)).collect()).collect()
     }
+}
 
-    /// Log-probabilities after each token of a branch, `[b, t, v]`, and whether t counts the whole texts (else
-    /// the branch's tokens only). The cache is left as it was.
-    fn branch(&mut self, tokens: &[&[u32]]) -> Result<(Tensor, bool)> {
-        let network = self.model.network();
-        let logs = |logits: Result<Option<Tensor>>| -> Result<Tensor> {
-            Ok(logits?.ok_or_else(unread)?.f_log_softmax(-1, Kind::Float)?)
-        };
-        let ledger = self.cache.ledger();
-        let grown: Vec<usize> =
-            tokens.iter().enumerate().map(|(row, more)| ledger.tokens(row).count() + more.len()).collect();
-        if self.must_rerun(ledger, &grown) {
-            if self.altered {
-                return Err(lost());
-            }
-            let texts = whole(ledger, tokens);
-            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-            let batch = TokenBatch::new(&texts, PadSide::Right)?;
-            return Ok((logs(network.forward(&batch, None, &mut Hooks::new(), LogitsFor::All))?, true));
-        }
-        let base = ledger.slots();
-        let batch = self.cache.append(tokens)?;
-        let logits = network.forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::All);
-        self.cache.truncate(base);
-        Ok((logs(logits)?, false))
-    }
+/// Logarithms of the probabilities of `ids`, each at its place of `logits`, `[b, t, v]`.
+fn log_probabilities(logits: &Tensor, places: &[(usize, usize)], ids: &[i64]) -> Result<Vec<f64>> {
+    let (tokens, vocabulary) = (logits.size()[1], logits.size()[2]);
+    let rows: Vec<i64> = places.iter().map(|&(row, token)| row as i64 * tokens + token as i64).collect();
+    let rows = Tensor::f_from_slice(&rows)?.f_to_device(logits.device())?;
+    let ids = Tensor::f_from_slice(ids)?.f_to_device(logits.device())?.f_unsqueeze(1)?;
+    let logits = logits.f_reshape([-1, vocabulary])?.f_index_select(0, &rows)?.f_to_kind(Kind::Float)?;
+    let logs = logits.f_gather(1, &ids, false)?.f_squeeze_dim(1)?.f_sub(&logits.f_logsumexp(&[1i64][..], false)?)?;
+    Ok(Vec::<f64>::try_from(logs.f_to_kind(Kind::Double)?)?)
 }

@@ -34,12 +34,34 @@ pub struct Session<'m> {
     pub(super) next: Option<Tensor>,
     /// Whether the cache holds states that a hook has changed.
     pub(super) altered: bool,
+    /// Slots to make room for after what is read next.
+    reserved: usize,
+    limit: Option<usize>,
+    peak: usize,
 }
 
 impl<'m> Session<'m> {
     /// An empty session.
     pub fn new(model: &'m Model) -> Self {
-        Session { model, cache: KvCache::new(), next: None, altered: false }
+        Session { model, cache: KvCache::new(), next: None, altered: false, reserved: 0, limit: None, peak: 0 }
+    }
+
+    /// Sets how many bytes keys and values may take. Default: no limit. What would take more is an error, and the session is
+    /// then empty.
+    pub fn cache_limit(mut self, bytes: usize) -> Self {
+        self.limit = Some(bytes);
+        self.cache = self.new_cache();
+        self
+    }
+
+    /// Makes room for so many tokens after the texts that are read next, so that what follows them is not in the way of
+    /// growing. A hint: nothing depends on it but time.
+    pub fn reserve(&mut self, tokens: usize) {
+        self.reserved = tokens;
+    }
+
+    pub(super) fn new_cache(&self) -> KvCache {
+        KvCache::within(self.limit)
     }
 
     /// Reads b whole texts; only what the cache does not hold yet is run. `hooks` makes the hooks of this
@@ -53,12 +75,13 @@ impl<'m> Session<'m> {
         self.check_length(texts.iter().map(|text| text.len()))?;
         self.next = None;
         // Taken out, so that a failed pass leaves no cache that claims tokens it never saw.
-        let mut cache = std::mem::take(&mut self.cache);
+        let mut cache = self.take_cache();
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
         if std::mem::take(&mut self.altered) || self.must_rerun(cache.ledger(), &lengths) {
-            cache = KvCache::new();
+            cache = self.new_cache();
         }
         let batch = cache.continue_with(texts)?;
+        cache.reserve(self.reserved);
         let mut hooks = hooks(&batch);
         let kept = lengths.iter().zip(&batch.rows).any(|(&length, row)| row.len() < length);
         if hooks.replaces() && kept {
@@ -77,20 +100,33 @@ impl<'m> Session<'m> {
         self.cache.bytes()
     }
 
+    /// Most bytes that keys and values took so far.
+    pub fn peak_cache_bytes(&self) -> usize {
+        self.peak
+    }
+
+    /// The cache, an empty one in its place.
+    pub(super) fn take_cache(&mut self) -> KvCache {
+        let empty = self.new_cache();
+        std::mem::replace(&mut self.cache, empty)
+    }
+
     pub(super) fn next(&self) -> Result<&Tensor> {
         self.next.as_ref().ok_or_else(unread)
     }
 
     /// A pass over a batch that `cache` has just laid out.
     pub(super) fn run(
-        &self,
+        &mut self,
         batch: &TokenBatch,
         cache: &mut KvCache,
         hooks: &mut Hooks<'_>,
         logits: LogitsFor,
     ) -> Result<Option<Tensor>> {
         let network = self.model.network();
-        network.forward(batch, network.uses_cache().then_some(cache), hooks, logits)
+        let found = network.forward(batch, network.uses_cache().then_some(&mut *cache), hooks, logits);
+        self.peak = self.peak.max(cache.bytes());
+        found
     }
 
     /// Whether what is cached does not serve for rows that grow to these lengths: because the network uses no

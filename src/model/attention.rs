@@ -1,9 +1,10 @@
 //! Attention of one layer, with its sites.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::cache::KvCache;
 use super::config::DecoderConfig;
+use super::kernel;
 use super::parts::{wide, Linear, NormLayer};
 use super::rotary::Rotation;
 use crate::hook::{Hooks, Site};
@@ -67,12 +68,7 @@ impl Attention {
         let z = if hooks.wants(Site::Pattern, layer) || config.attention_cap.is_some() {
             eager(at, &q, &k, &v, hooks)?
         } else {
-            let (mask, causal) = match at.mask {
-                Mask::Causal => (None, true),
-                Mask::Explicit(mask) => (Some(mask), false),
-            };
-            let grouped = heads != kv_heads;
-            Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, config.attention_scale, grouped)?
+            fused(at, &q, &k, &v)?
         };
         let z = hooks.tap(Site::Z, layer, z.f_transpose(1, 2)?)?;
         let shape = z.size();
@@ -98,6 +94,28 @@ impl Attention {
     fn normed_part(&self, part: Tensor, whole: &Tensor) -> Result<Tensor> {
         self.post_norm.as_ref().map_or(Ok(part.shallow_clone()), |norm| norm.forward_part(&part, whole))
     }
+}
+
+/// Attention in one go.
+fn fused(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let scale = at.config.attention_scale;
+    let (mask, causal) = match at.mask {
+        Mask::Causal => (None, true),
+        Mask::Explicit(mask) => match kernel::attend_once(q, k, v, mask, scale)? {
+            Some(z) => return Ok(z),
+            None => (Some(mask), false),
+        },
+    };
+    let grouped = at.config.heads != at.config.kv_heads;
+    let attend = |q: &Tensor, k: &Tensor, v: &Tensor| {
+        Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale, grouped)
+    };
+    // On a CPU its products of bf16 are slower than those of f32.
+    if q.kind() == Kind::BFloat16 && q.device() == Device::Cpu {
+        let wide = |tensor: &Tensor| tensor.f_to_kind(Kind::Float);
+        return Ok(attend(&wide(q)?, &wide(k)?, &wide(v)?)?.f_to_kind(Kind::BFloat16)?);
+    }
+    Ok(attend(q, k, v)?)
 }
 
 /// Attention by plain products: the pattern can be seen and replaced, the products capped.

@@ -1,24 +1,37 @@
 //! Keys and values of a batch of conversations, kept between passes.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::DecoderConfig;
-use crate::text::{SlotLedger, TokenBatch};
-use crate::Result;
+use crate::text::{SlotLedger, TokenBatch, TokenTree};
+use crate::{Error, Result};
 
 /// Keys and values of b rows, per layer `[b, k, slots, e]`, and the tokens they stand for.
 ///
-/// The slots grow by doubling, so that appending does not copy what is there each time.
+/// There is room for what was reserved; without a reservation it grows by half, so that appending does not copy what is there
+/// each time.
 #[derive(Debug, Default)]
 pub struct KvCache {
     layers: Vec<Option<(Tensor, Tensor)>>,
     ledger: SlotLedger,
+    reserved: usize,
+    limit: Option<usize>,
 }
 
 impl KvCache {
     /// An empty cache; it takes the shape of the first batch that is run with it.
     pub fn new() -> Self {
         KvCache::default()
+    }
+
+    /// An empty cache that may take at most so many bytes.
+    pub(crate) fn within(limit: Option<usize>) -> Self {
+        KvCache { limit, ..KvCache::default() }
+    }
+
+    /// Announces that so many slots will follow those that are there: the next time that room is made, it is made for these.
+    pub(crate) fn reserve(&mut self, slots: usize) {
+        self.reserved = self.ledger.slots() + slots;
     }
 
     /// What each slot holds.
@@ -53,6 +66,15 @@ impl KvCache {
     /// Those of [`KvCache::append`].
     pub(crate) fn append_first(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         self.ledger.append_first(texts)
+    }
+
+    /// Lays out branches that follow what is cached. Run that batch with this cache next, then
+    /// [`KvCache::truncate`] it to the slots that it had.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`](crate::Error::RowCount) for another number of rows.
+    pub(crate) fn branch(&mut self, trees: &[TokenTree]) -> Result<TokenBatch> {
+        self.ledger.branch(trees)
     }
 
     /// Exchanges two rows.
@@ -98,7 +120,12 @@ impl KvCache {
         let repeat = |pair: &Option<(Tensor, Tensor)>| -> Result<_> {
             pair.as_ref().map(|(keys, values)| Ok((view(keys)?, view(values)?))).transpose()
         };
-        Ok(KvCache { layers: self.layers.iter().map(repeat).collect::<Result<_>>()?, ledger })
+        Ok(KvCache {
+            layers: self.layers.iter().map(repeat).collect::<Result<_>>()?,
+            ledger,
+            reserved: 0,
+            limit: self.limit,
+        })
     }
 
     /// Bytes that the keys and values take.
@@ -125,18 +152,23 @@ impl KvCache {
         let rows = self.ledger.rows() as i64;
         let held = self.layers[layer].take().filter(|(keys, _)| keys.size()[0] == rows);
         let room = held.as_ref().map_or(0, |(keys, _)| keys.size()[2]);
-        let grown = |old: Option<&Tensor>| -> Result<Tensor> {
-            let capacity = (2 * slots).min(config.context as i64).max(slots);
-            // Zeros, since slots that a row skips are read, with no weight.
-            let fresh = Tensor::f_zeros([rows, heads, capacity, size], (keys.kind(), keys.device()))?;
-            if let Some(old) = old.filter(|_| past > 0) {
-                fresh.f_narrow(2, 0, past)?.f_copy_(&old.f_narrow(2, 0, past)?)?;
-            }
-            Ok(fresh)
-        };
         let (all_keys, all_values) = match held {
             Some(pair) if room >= slots => pair,
-            held => (grown(held.as_ref().map(|pair| &pair.0))?, grown(held.as_ref().map(|pair| &pair.1))?),
+            held => {
+                let capacity = self.capacity(config, room, (rows as usize, keys.kind()))?;
+                let grown = |old: Option<&Tensor>| -> Result<Tensor> {
+                    let fresh = Tensor::f_empty([rows, heads, capacity, size], (keys.kind(), keys.device()))?;
+                    let old = old.filter(|_| past > 0);
+                    if let Some(old) = old {
+                        fresh.f_narrow(2, 0, past)?.f_copy_(&old.f_narrow(2, 0, past)?)?;
+                    }
+                    // Zeros, since slots that a row skips may be read, with no weight.
+                    let kept = if old.is_some() { past } else { 0 };
+                    let _ = fresh.f_narrow(2, kept, capacity - kept)?.f_zero_()?;
+                    Ok(fresh)
+                };
+                (grown(held.as_ref().map(|pair| &pair.0))?, grown(held.as_ref().map(|pair| &pair.1))?)
+            }
         };
         let first = |all: &Tensor| all.f_narrow(0, 0, batch);
         let (running_keys, running_values) = (first(&all_keys)?, first(&all_values)?);
@@ -145,5 +177,22 @@ impl KvCache {
         let view = (running_keys.f_narrow(2, 0, slots)?, running_values.f_narrow(2, 0, slots)?);
         self.layers[layer] = Some((all_keys, all_values));
         Ok(view)
+    }
+
+    /// For how many slots room is made, where there is room for `room`.
+    fn capacity(&self, config: &DecoderConfig, room: i64, (rows, kind): (usize, Kind)) -> Result<i64> {
+        let slots = self.ledger.slots() as i64;
+        let wanted = (self.reserved as i64).max(room + room / 2).min(config.context as i64).max(slots);
+        let Some(limit) = self.limit else { return Ok(wanted) };
+        let slot = 2 * config.layers * config.kv_heads * config.head_size * rows * kind.elt_size_in_bytes();
+        let most = (limit / slot.max(1)) as i64;
+        if slots > most {
+            let expected = format!(
+                "at least {} for {rows} conversations of {slots} tokens, or fewer side by side",
+                slot as i64 * slots
+            );
+            return Err(Error::setting("cache_budget", limit, expected));
+        }
+        Ok(wanted.min(most))
     }
 }

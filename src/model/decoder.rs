@@ -96,7 +96,7 @@ impl Decoder {
     }
 
     /// Precision of the weights.
-    pub fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         self.embedding.kind()
     }
 

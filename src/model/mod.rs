@@ -9,6 +9,7 @@ mod cache;
 mod config;
 mod decoder;
 mod family;
+mod kernel;
 mod load;
 mod network;
 mod options;

@@ -48,6 +48,11 @@ pub trait Network: Send + fmt::Debug {
         None
     }
 
+    /// Bytes of keys and values that a cached token takes; `None` for a network that does not say.
+    fn cache_bytes_per_token(&self) -> Option<usize> {
+        None
+    }
+
     /// What `part`, `[n, d]`, of the last residual stream `whole`, `[n, d]`, becomes behind the final norm, whose scale is
     /// that of `whole`: the parts of a sum add up to its norm, less the norm's bias. `None` for a network that does
     /// not say.
@@ -94,6 +99,12 @@ impl Network for Decoder {
 
     fn cache_holds_up_to(&self) -> Option<usize> {
         Decoder::config(self).rotation_changes_after()
+    }
+
+    fn cache_bytes_per_token(&self) -> Option<usize> {
+        let config = Decoder::config(self);
+        let numbers = 2 * config.layers * config.kv_heads * config.head_size;
+        Some(numbers * self.kind().elt_size_in_bytes())
     }
 
     fn final_norm_of_part(&self, part: &Tensor, whole: &Tensor) -> Result<Option<Tensor>> {

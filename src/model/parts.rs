@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::config::{Activation, FeedForward, Norm};
+use super::kernel;
 use crate::hook::{Hooks, Site};
 use crate::Result;
 
@@ -23,7 +24,10 @@ pub(crate) struct Linear {
 
 impl Linear {
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        Ok(input.f_linear(&self.weight, self.bias.as_ref())?)
+        match kernel::linear(input, &self.weight, self.bias.as_ref())? {
+            Some(made) => Ok(made),
+            None => Ok(input.f_linear(&self.weight, self.bias.as_ref())?),
+        }
     }
 }
 
@@ -37,6 +41,11 @@ pub(crate) struct NormLayer {
 
 impl NormLayer {
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        if let Norm::Rms { epsilon } = self.kind {
+            if let Some(normed) = kernel::rms_norm(input, &self.weight, epsilon)? {
+                return Ok(normed);
+            }
+        }
         let kind = wide(input.kind());
         let x = input.f_to_kind(kind)?;
         let normed = match self.kind {
@@ -96,7 +105,13 @@ impl Mlp {
     pub fn forward(&self, kind: FeedForward, layer: usize, input: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
         let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = kind;
         let inner = match &self.gate {
-            Some(gate) => activation.forward(gate.forward(input)?)?.f_mul_(&self.up.forward(input)?)?,
+            Some(gate) => {
+                let (mut gate, up) = (gate.forward(input)?, self.up.forward(input)?);
+                match kernel::gated(activation, &mut gate, &up) {
+                    true => gate,
+                    false => activation.forward(gate)?.f_mul_(&up)?,
+                }
+            }
             None => activation.forward(self.up.forward(input)?)?,
         };
         self.down.forward(&hooks.tap(Site::MlpAct, layer, inner)?)

@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::config::{Frequencies, Scaling};
+use super::kernel;
 use super::parts::wide;
 use crate::Result;
 
@@ -45,6 +46,9 @@ impl Rotation {
 
     /// Rotates the first `dimensions` of each head of `[b, t, h, e]`.
     pub fn apply(&self, heads: &Tensor) -> Result<Tensor> {
+        if let Some(rotated) = kernel::rotate(heads, &self.cos, &self.sin)? {
+            return Ok(rotated);
+        }
         let size = heads.size().last().copied().unwrap_or(0);
         if size == self.dimensions {
             return self.rotate(heads);

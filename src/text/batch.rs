@@ -280,15 +280,29 @@ impl SlotLedger {
 
     /// Logical position of each slot of the first rows, `[b, s]`; gaps have that of the token before them.
     fn positions(&self, rows: usize) -> Result<Tensor> {
-        let mut cells = Vec::with_capacity(rows * self.slots());
-        for row in self.rows.iter().take(rows) {
-            let mut tokens = 0i64;
-            for slot in row {
-                tokens += i64::from(slot.is_some());
-                cells.push((tokens - 1).max(0));
-            }
-        }
+        let cells: Vec<i64> = (0..rows).flat_map(|row| self.positions_of(row)).collect();
         Ok(Tensor::f_from_slice(&cells)?.f_view([rows as i64, self.slots() as i64])?)
+    }
+
+    /// Logical position of each slot of a row.
+    pub(super) fn positions_of(&self, row: usize) -> impl Iterator<Item = i64> + '_ {
+        let mut tokens = 0i64;
+        self.rows.get(row).into_iter().flatten().map(move |slot| {
+            tokens += i64::from(slot.is_some());
+            (tokens - 1).max(0)
+        })
+    }
+
+    /// Which slots of a row hold a token.
+    pub(super) fn held(&self, row: usize) -> impl Iterator<Item = bool> + '_ {
+        self.rows.get(row).into_iter().flatten().map(Option::is_some)
+    }
+
+    /// Adds slots to a row; all rows must get as many.
+    pub(super) fn enter(&mut self, row: usize, slots: impl Iterator<Item = Option<u32>>) {
+        if let Some(row) = self.rows.get_mut(row) {
+            row.extend(slots);
+        }
     }
 
     /// `[b, 1, t, s]`: each of the last `width` slots sees the tokens up to itself. Padding sees itself, so

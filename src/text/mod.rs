@@ -1,8 +1,9 @@
 //! From text to token batches: tokeniser, chat template, spans, padded batches.
 //!
-//! Positions and attention masks are made in [`TokenBatch`] and nowhere else.
+//! Positions and attention masks are made with [`TokenBatch`] and nowhere else.
 
 mod batch;
+mod branches;
 mod check;
 #[cfg(feature = "gguf")]
 mod gguf;
@@ -10,6 +11,7 @@ mod template;
 mod tokenizer;
 
 pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
+pub(crate) use branches::TokenTree;
 #[cfg(feature = "gguf")]
 pub(crate) use gguf::GgufVocabulary;
 pub use template::{ChatTemplate, Message, Role};

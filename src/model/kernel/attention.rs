@@ -1,0 +1,227 @@
+//! Attention of one query in each row.
+
+use tch::{Device, Kind, Tensor};
+
+use super::exp::exp;
+use super::memory::{filled, numbers, usable, Parts};
+use super::number::{Bf16, Number};
+use super::{threads, widened};
+use crate::Result;
+
+/// Softmax attention of queries `[b, h, 1, e]` over keys and values `[b, k, s, e]`, which may be parts of larger tensors,
+/// where `seen`, bool `[b, 1, 1, s]`, is true: `[b, h, 1, e]`.
+pub(crate) fn attend_once(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    seen: &Tensor,
+    scale: f64,
+) -> Result<Option<Tensor>> {
+    if !usable() {
+        return Ok(None);
+    }
+    match queries.kind() {
+        Kind::Float => attended::<f32>(queries, keys, values, seen, scale),
+        Kind::BFloat16 => attended::<Bf16>(queries, keys, values, seen, scale),
+        _ => Ok(None),
+    }
+}
+
+fn attended<N: Number>(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    seen: &Tensor,
+    scale: f64,
+) -> Result<Option<Tensor>> {
+    let (&[batch, heads, 1, size], &[of_seen, 1, 1, slots]) = (queries.size().as_slice(), seen.size().as_slice())
+    else {
+        return Ok(None);
+    };
+    let (Some(keys), Some(values)) = (Rows::<N>::of(keys), Rows::<N>::of(values)) else { return Ok(None) };
+    let expected = (batch as usize, slots as usize, size as usize);
+    let fits = [&keys, &values].iter().all(|rows| (rows.batch, rows.slots, rows.size) == expected)
+        && keys.heads == values.heads
+        && keys.heads > 0
+        && heads as usize % keys.heads == 0
+        && of_seen == batch
+        && size > 0
+        && seen.kind() == Kind::Bool
+        && seen.device() == Device::Cpu;
+    let queries = queries.f_contiguous()?;
+    let Some(asked) = numbers::<N>(&queries).filter(|_| fits) else { return Ok(None) };
+    // One byte each, 0 or 1.
+    let seen = Vec::<bool>::try_from(seen.f_reshape([-1])?)?;
+    let visible: Vec<Vec<usize>> = seen
+        .chunks_exact((slots as usize).max(1))
+        .map(|row| (0..row.len()).filter(|&slot| row[slot]).collect())
+        .collect();
+    let (heads, size) = (heads as usize, size as usize);
+    let group = heads / keys.heads;
+    // Heads that share keys are done together, unless there are too few such groups to share out.
+    let together = if batch as usize * keys.heads >= 4 { group } else { 1 };
+    filled::<N>(&queries.size(), |made| {
+        let made = Parts::new(made);
+        threads::share(batch as usize * heads / together, &|part| {
+            let first = part * together;
+            let (row, head) = (first / heads, first % heads);
+            let Some(visible) = visible.get(row) else { return };
+            let (keys, values) = (keys.row(row, head / group), values.row(row, head / group));
+            // SAFETY: every part has heads of its own.
+            let made = unsafe { made.part(first * size, together * size) };
+            attend(
+                made,
+                &asked[first * size..(first + together) * size],
+                (keys, values),
+                visible,
+                (size, scale as f32),
+            );
+        });
+    })
+}
+
+/// Keys or values `[b, k, s, e]` whose slots lie one after the other.
+struct Rows<'t, N> {
+    start: *const N,
+    batch: usize,
+    heads: usize,
+    slots: usize,
+    size: usize,
+    by_batch: usize,
+    by_head: usize,
+    tensor: std::marker::PhantomData<&'t Tensor>,
+}
+
+// SAFETY: read only, and the tensor is borrowed.
+unsafe impl<N: Sync> Sync for Rows<'_, N> {}
+
+impl<'t, N: Number> Rows<'t, N> {
+    fn of(tensor: &'t Tensor) -> Option<Self> {
+        let (size, stride) = (tensor.size(), tensor.stride());
+        let (&[batch, heads, slots, width], &[by_batch, by_head, by_slot, by_number]) =
+            (size.as_slice(), stride.as_slice())
+        else {
+            return None;
+        };
+        let plain = tensor.kind() == N::KIND
+            && tensor.device() == Device::Cpu
+            && (by_slot == width || slots == 1)
+            && (by_number == 1 || width == 1)
+            && tensor.numel() > 0
+            && by_batch >= 0
+            && by_head >= 0;
+        plain.then(|| Rows {
+            start: tensor.data_ptr().cast::<N>().cast_const(),
+            batch: batch as usize,
+            heads: heads as usize,
+            slots: slots as usize,
+            size: width as usize,
+            by_batch: by_batch as usize,
+            by_head: by_head as usize,
+            tensor: std::marker::PhantomData,
+        })
+    }
+
+    /// The slots of one head, `[s, e]`.
+    fn row(&self, batch: usize, head: usize) -> &'t [N] {
+        let (batch, head) = (batch.min(self.batch - 1), head.min(self.heads - 1));
+        // SAFETY: within the tensor by its sizes and strides, of which the last two were seen to be plain.
+        unsafe {
+            let start = self.start.add(batch * self.by_batch + head * self.by_head);
+            std::slice::from_raw_parts(start, self.slots * self.size)
+        }
+    }
+}
+
+widened! {
+    /// Attention of heads that share keys, `[heads, e]`.
+    fn attend<N>(
+        made: &mut [N],
+        queries: &[N],
+        past: (&[N], &[N]),
+        visible: &[usize],
+        size: (usize, f32),
+    ) = plain_attend
+}
+
+#[inline(always)]
+fn plain_attend<N: Number>(
+    made: &mut [N],
+    queries: &[N],
+    (keys, values): (&[N], &[N]),
+    visible: &[usize],
+    (size, scale): (usize, f32),
+) {
+    let mut weights = vec![0.0f32; visible.len()];
+    let mut query = vec![0.0f32; size];
+    let mut sum = vec![0.0f32; size];
+    for (made, queries) in made.chunks_exact_mut(size).zip(queries.chunks_exact(size)) {
+        query.iter_mut().zip(queries).for_each(|(wide, query)| *wide = query.wide());
+        for (weight, &slot) in weights.iter_mut().zip(visible) {
+            *weight = dot(&query, &keys[slot * size..(slot + 1) * size]) * scale;
+        }
+        let top = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        weights.iter_mut().for_each(|weight| *weight = exp(*weight - top));
+        let total: f32 = weights.iter().sum();
+        sum.fill(0.0);
+        for (&weight, &slot) in weights.iter().zip(visible) {
+            for (sum, value) in sum.iter_mut().zip(&values[slot * size..(slot + 1) * size]) {
+                *sum += weight * value.wide();
+            }
+        }
+        made.iter_mut().zip(&sum).for_each(|(made, sum)| *made = N::narrow(sum / total));
+    }
+}
+
+/// In lanes, so that it can be done in vectors.
+#[inline(always)]
+fn dot<N: Number>(a: &[f32], b: &[N]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
+        for ((lane, &a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b.wide();
+        }
+    }
+    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b.wide()).sum::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attention_is_that_of_libtorch() {
+        tch::manual_seed(5);
+        for (kind, tolerance) in [(Kind::Float, 2e-6), (Kind::BFloat16, 1e-2)] {
+            for (batch, heads, groups, slots, size) in
+                [(1, 9, 3, 70, 64), (5, 4, 4, 33, 16), (3, 4, 2, 1, 20), (2, 8, 1, 9, 7)]
+            {
+                let random = |size: [i64; 4]| Tensor::randn(size, (Kind::Float, Device::Cpu)).to_kind(kind);
+                let queries = random([batch, heads, 1, size]);
+                // More slots than are used, as in a cache with room.
+                let (keys, values) =
+                    (random([batch, groups, slots + 5, size]), random([batch, groups, slots + 5, size]));
+                let (keys, values) = (keys.narrow(2, 0, slots), values.narrow(2, 0, slots));
+                let seen = Tensor::rand([batch, 1, 1, slots], (Kind::Float, Device::Cpu)).ge(0.4);
+                let _ = seen.select(3, slots - 1).fill_(1);
+                let Some(found) = attend_once(&queries, &keys, &values, &seen, 0.3).unwrap() else { return };
+                let wide = |tensor: &Tensor| tensor.to_kind(Kind::Double).contiguous();
+                let expected = Tensor::scaled_dot_product_attention(
+                    &wide(&queries),
+                    &wide(&keys),
+                    &wide(&values),
+                    Some(&seen),
+                    0.0,
+                    false,
+                    0.3,
+                    heads != groups,
+                );
+                let error = (wide(&found) - &expected).abs().max().double_value(&[]);
+                let scale = expected.abs().max().double_value(&[]);
+                assert!(error / scale < tolerance, "{kind:?} {heads} heads, {slots} slots: {:e}", error / scale);
+                assert_eq!((found.size(), found.kind()), (queries.size(), kind));
+            }
+        }
+    }
+}

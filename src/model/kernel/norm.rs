@@ -1,0 +1,86 @@
+//! Root mean square norms.
+
+use tch::Tensor;
+
+use super::memory::{by_rows, filled, lies_plain, numbers, usable};
+use super::number::{Bf16, Number};
+use super::widened;
+use crate::Result;
+
+/// `x / sqrt(mean(x^2) + epsilon) * weight` over the last dimension, for x `[.., d]` and weight f32 `[d]`.
+pub(crate) fn rms_norm(input: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Option<Tensor>> {
+    if !usable() {
+        return Ok(None);
+    }
+    if lies_plain::<f32>(input) {
+        normed::<f32>(input, weight, epsilon)
+    } else if lies_plain::<Bf16>(input) {
+        normed::<Bf16>(input, weight, epsilon)
+    } else {
+        Ok(None)
+    }
+}
+
+fn normed<N: Number>(input: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Option<Tensor>> {
+    let (Some(states), Some(weights)) = (numbers::<N>(input), numbers::<f32>(weight)) else { return Ok(None) };
+    let width = weights.len();
+    if width == 0 || input.size().last() != Some(&(width as i64)) {
+        return Ok(None);
+    }
+    let work = |first: usize, made: &mut [N]| rows(made, &states[first * width..], weights, epsilon as f32);
+    filled::<N>(&input.size(), |made| by_rows(made, width, work))
+}
+
+widened! {
+    fn rows<N>(made: &mut [N], states: &[N], weights: &[f32], epsilon: f32) = plain_rows
+}
+
+#[inline(always)]
+fn plain_rows<N: Number>(made: &mut [N], states: &[N], weights: &[f32], epsilon: f32) {
+    let width = weights.len();
+    for (made, states) in made.chunks_exact_mut(width).zip(states.chunks_exact(width)) {
+        let scale = 1.0 / (sum_of_squares(states) / width as f32 + epsilon).sqrt();
+        for ((made, &state), &weight) in made.iter_mut().zip(states).zip(weights) {
+            *made = N::narrow(state.wide() * scale * weight);
+        }
+    }
+}
+
+/// In lanes, so that it can be done in vectors.
+#[inline(always)]
+fn sum_of_squares<N: Number>(states: &[N]) -> f32 {
+    let mut lanes = [0.0f32; 32];
+    let (chunks, rest) = states.as_chunks::<32>();
+    for chunk in chunks {
+        for (lane, &state) in lanes.iter_mut().zip(chunk) {
+            *lane += state.wide() * state.wide();
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|state| state.wide() * state.wide()).sum::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn norms_are_those_of_plain_sums() {
+        tch::manual_seed(3);
+        for kind in [Kind::Float, Kind::BFloat16] {
+            for (rows, width) in [(1, 1), (3, 33), (5, 576), (700, 64)] {
+                let x = (Tensor::randn([rows, width], (Kind::Float, Device::Cpu)) * 3.0).to_kind(kind);
+                let weight = Tensor::randn([width], (Kind::Float, Device::Cpu));
+                let Some(found) = rms_norm(&x, &weight, 1e-5).unwrap() else { return };
+                let wide = x.to_kind(Kind::Double);
+                let mean = wide.square().mean_dim(&[-1i64][..], true, Kind::Double);
+                let expected = &wide * (mean + 1e-5).rsqrt() * weight.to_kind(Kind::Double);
+                let scale = expected.abs().max().double_value(&[]);
+                let error = (found.to_kind(Kind::Double) - expected).abs().max().double_value(&[]) / scale;
+                let tolerance = if kind == Kind::Float { 1e-6 } else { 5e-3 };
+                assert!(error < tolerance && found.kind() == kind, "{kind:?} {rows}x{width}: {error:e}");
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Products of weights with states: which way they go.
+
+use tch::{Device, Kind, Tensor};
+
+use super::memory::{filled, lies_plain, numbers, numbers_mut, usable, Parts};
+use super::number::Bf16;
+#[cfg(target_arch = "x86_64")]
+use super::panel;
+use super::threads;
+use super::tile::{Level, Tiled, COLUMNS, ROWS};
+use crate::Result;
+
+/// Up to so many rows of states the weights are taken as they lie. With more it is worth the while to lay out the states
+/// first, as libtorch does.
+const FEW: usize = 48;
+/// The same for [`panel`].
+const FEW_WIDE: usize = 20;
+
+/// `x W^T + b`, `[.., out]`, for x `[.., in]` and W `[out, in]`.
+///
+/// Each element is a sum over `in` in an order that depends on whether there are few rows or many, not on their number.
+pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>> {
+    if !usable() {
+        return Ok(None);
+    }
+    if lies_plain::<f32>(weight) {
+        product::<f32>(input, weight, bias)
+    } else if lies_plain::<Bf16>(weight) {
+        product::<Bf16>(input, weight, bias)
+    } else {
+        Ok(None)
+    }
+}
+
+fn product<N: Tiled>(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>> {
+    if !N::available() {
+        return Ok(None);
+    }
+    let mut size = input.size();
+    let input = input.f_contiguous()?;
+    let (Some(states), Some(weights)) = (numbers::<N>(&input), numbers::<N>(weight)) else { return Ok(None) };
+    let bias = match bias {
+        Some(bias) => match numbers::<N>(bias) {
+            Some(bias) => bias,
+            None => return Ok(None),
+        },
+        None => &[],
+    };
+    let (&[out, n], Some(last)) = (weight.size().as_slice(), size.last_mut()) else { return Ok(None) };
+    let fits = *last == n && n > 0 && !states.is_empty() && (bias.is_empty() || bias.len() as i64 == out);
+    if !fits {
+        return Ok(None);
+    }
+    *last = out;
+    let (n, rows) = (n as usize, states.len() / n as usize);
+    if rows > FEW_WIDE {
+        if let Some(made) = many::<N>(weights, states, bias, n, &size)? {
+            return Ok(Some(made));
+        }
+    }
+    if rows > FEW {
+        return Ok(None);
+    }
+    filled::<N>(&size, |made| multiply(weights, states, bias, n, made))
+}
+
+/// Products with many rows.
+#[cfg(target_arch = "x86_64")]
+fn many<N: Tiled>(weights: &[N], states: &[N], bias: &[N], n: usize, size: &[i64]) -> Result<Option<Tensor>> {
+    let wide = matches!(Level::of_this_machine(), Some(Level::Avx512 | Level::Avx512Bf16));
+    let (Some(weights), Some(states), Some(bias)) = (N::as_f32(weights), N::as_f32(states), N::as_f32(bias)) else {
+        return Ok(None);
+    };
+    if !wide {
+        return Ok(None);
+    }
+    let mut room = Tensor::f_empty([panel::room_for(states.len() / n, n) as i64], (Kind::Float, Device::Cpu))?;
+    let Some(room) = numbers_mut::<f32>(&mut room) else { return Ok(None) };
+    // SAFETY: `product` has seen that the lengths are whole rows of n numbers, and `wide` that there are the instructions.
+    filled::<f32>(size, |made| unsafe { panel::multiply(weights, states, bias, n, made, room) })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn many<N: Tiled>(_: &[N], _: &[N], _: &[N], _: usize, _: &[i64]) -> Result<Option<Tensor>> {
+    Ok(None)
+}
+
+/// `made[column][row] = weights[row] . states[column] + bias[row]`, rows of `n` numbers.
+fn multiply<N: Tiled>(weights: &[N], states: &[N], bias: &[N], n: usize, made: &mut [N]) {
+    /// Bytes of weights that a thread takes at a time: much of them is long enough a run for the memory, and there are
+    /// parts enough to share out.
+    const RUN: usize = 64 * 1024;
+    let (rows, columns) = (weights.len() / n, states.len() / n);
+    let rows_at_once = (RUN / (n * size_of::<N>())).clamp(ROWS, 512) / ROWS * ROWS;
+    let made = Parts::new(made);
+    let some_rows = |part: usize| {
+        let (mut row, end) = (part * rows_at_once, ((part + 1) * rows_at_once).min(rows));
+        while row < end {
+            let count = if row + ROWS <= end { ROWS } else { 1 };
+            for first in (0..columns).step_by(COLUMNS) {
+                let width = COLUMNS.min(columns - first);
+                // SAFETY: `count` rows of weights from `row` on and `width` of states from `first` on lie in the slices;
+                // whoever calls has seen that the processor has the instructions.
+                let sums =
+                    unsafe { N::sums(weights.as_ptr().add(row * n), count, states.as_ptr().add(first * n), width, n) };
+                for (at, sums) in sums.iter().enumerate().take(count) {
+                    let bias = bias.get(row + at).map_or(0.0, |bias| bias.wide());
+                    for (column, sum) in sums.iter().enumerate().take(width) {
+                        // SAFETY: rows of weights are one part's own, and so are the columns of the result.
+                        let place = unsafe { made.part((first + column) * rows + row + at, 1) };
+                        place[0] = N::narrow(sum + bias);
+                    }
+                }
+            }
+            row += count;
+        }
+    };
+    threads::share(rows.div_ceil(rows_at_once), &some_rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random(size: [i64; 2], kind: Kind) -> Tensor {
+        Tensor::randn(size, (Kind::Float, tch::Device::Cpu)).to_kind(kind)
+    }
+
+    #[test]
+    fn products_are_those_of_libtorch() {
+        if !usable() {
+            return;
+        }
+        tch::manual_seed(1);
+        for (kind, tolerance) in [(Kind::Float, 2e-6), (Kind::BFloat16, 8e-3)] {
+            for (out, n) in [(1, 1), (3, 7), (4, 16), (37, 33), (64, 576), (130, 100), (2, 1536)] {
+                for rows in [1, 2, 5, 6, 7, 13, 48, 49, 70] {
+                    let (x, w, b) =
+                        (random([rows, n], kind), random([out, n], kind), random([1, out], kind).view([-1]));
+                    for bias in [None, Some(&b)] {
+                        let Some(found) = linear(&x, &w, bias).unwrap() else {
+                            let level = Level::of_this_machine();
+                            assert!(if kind == Kind::Float {
+                                level == Some(Level::Avx2) && rows > 48
+                            } else {
+                                rows > 48 || !Bf16::available()
+                            });
+                            continue;
+                        };
+                        let wide = |tensor: &Tensor| tensor.to_kind(Kind::Double);
+                        let expected = wide(&x).linear(&wide(&w), bias.map(wide).as_ref());
+                        let scale = expected.abs().max().double_value(&[]).max(1.0);
+                        let error = (wide(&found) - expected).abs().max().double_value(&[]) / scale;
+                        assert!(error < tolerance, "{kind:?} {out}x{n}, {rows} rows: {error:e}");
+                        assert_eq!(found.size(), [rows, out]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_those_beside_it() {
+        tch::manual_seed(2);
+        let (x, w) = (random([11, 200], Kind::Float), random([30, 200], Kind::Float));
+        let Some(together) = linear(&x, &w, None).unwrap() else { return };
+        for row in 0..11 {
+            let alone = linear(&x.narrow(0, row, 1), &w, None).unwrap().unwrap();
+            assert!(alone.equal(&together.narrow(0, row, 1)), "{row}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_apply_is_left_to_libtorch() {
+        let x = random([2, 8], Kind::Float);
+        let none = |x: &Tensor, w: &Tensor| linear(x, w, None).unwrap().is_none();
+        assert!(none(&x.to_kind(Kind::Double), &random([3, 8], Kind::Double)));
+        assert!(none(&x, &random([3, 9], Kind::Float)), "another width");
+        assert!(none(&x, &random([3, 8], Kind::BFloat16)), "another type");
+        assert!(none(&random([49, 8], Kind::BFloat16), &random([3, 8], Kind::BFloat16)), "many rows");
+        assert!(none(&random([0, 8], Kind::Float), &random([3, 8], Kind::Float)), "no rows");
+        assert!(none(&x, &random([8, 3], Kind::Float).tr()), "not in order of rows");
+    }
+}
