@@ -60,7 +60,7 @@
 //! - `doc-only`: build the documentation without libtorch.
 
 #![deny(missing_docs)]
-// `file` maps model files and says why; nothing else may.
+// `file` maps model files, `model::kernel` uses vector instructions; each says why. Nothing else may.
 #![deny(unsafe_code)]
 
 mod error;
