@@ -266,11 +266,24 @@ fn the_instruction_of_the_lowest_level_is_picked() {
     // 2 of the 24 orders are as far.
     assert!((found.p.unwrap() - 2.0 / 24.0).abs() < 0.04, "{:?}", found.p);
 
+    // So that of four candidates no correlation is found at 5 %; of six, a perfect one and a few below it.
+    assert_eq!(found.found_from, None);
+
     let wrong = run([0.4, 0.0, 0.3, 0.2], 10).unwrap();
     assert_eq!((wrong.spearman, wrong.picked.as_str()), (Some(-1.0), "L1"));
     assert!((wrong.regret - 0.4).abs() < 1e-12);
     let flat = run([0.2; 4], 10).unwrap();
     assert_eq!((flat.spearman, flat.kendall, flat.p), (None, None, None));
+
+    let six: Vec<_> = (0..6)
+        .map(|n| (["L0", "L1", "L2", "L3", "L4", "L5"][n], 1, of_items(40 + n as u64, move |_| 1.0 - 0.2 * n as f64)))
+        .collect();
+    let six: Vec<_> = rounds[..2].iter().cloned().chain(six).collect();
+    let series: Vec<_> =
+        six.iter().enumerate().map(|(n, (name, round, _))| (*name, *round, vec![0.1 * n as f64; ITEMS])).collect();
+    let found = InstructionSelection::default().items(10).run(&score(&bank, &six), &outcome(&series), 1);
+    // The table of Spearman's test: 0.886 for 6 pairs at 5 %, two-sided.
+    assert!((found.unwrap().found_from.unwrap() - 0.886).abs() < 0.03);
 
     let says = |error: probity::Error, what: &str| assert!(error.to_string().contains(what), "{error}");
     says(run([0.0; 4], ITEMS).unwrap_err(), "items");

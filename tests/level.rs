@@ -3,7 +3,7 @@
 use ndarray::{array, Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::level::{Against, Inference, Levels, Metric, NullKind, RoundStates, VerdictKind, VerdictRule};
+use probity::level::{Against, Check, Inference, Levels, Metric, NullKind, RoundStates, VerdictKind, VerdictRule};
 use probity::probe::{Labels, LogisticProbe, MeanDifferenceProbe, ProbeBank};
 use probity::stats::Interval;
 use probity::Error;
@@ -79,7 +79,9 @@ fn levels_by_hand() {
     let length = ((2.0_f64 / 3.0).powi(2) + (1.0_f64 / 3.0).powi(2)).sqrt();
     // |v| / sqrt(d) by theory.
     assert!((null.sd / (length / 2.0_f64.sqrt()) - 1.0).abs() < 0.1);
-    assert!((row.random_sd.unwrap() - 0.5_f64.sqrt()).abs() < 1e-12);
+    // Only cosines have the spread of a random direction's cosine beside them.
+    assert_eq!((changes.rows[0].metric, row.random_sd), (Metric::Cosine, None));
+    assert!((changes.rows[0].random_sd.unwrap() - 0.5_f64.sqrt()).abs() < 1e-12);
     assert!(changes.rows[2].nulls.is_empty());
     let json = serde_json::to_value(row).unwrap();
     assert_eq!((json["against"].as_str(), json["address"].as_str()), (Some("round0"), Some("L0.resid_post")));
@@ -294,8 +296,16 @@ fn nothing_is_claimed_without_evidence() {
     let (kind, checks) = passed(&world(202, 0.0, 0.3, false), Some(GAIN));
     assert_eq!((kind, &checks[2..]), (VerdictKind::InsufficientEvidence, &[None; 5][..]));
     // Too noisy to say either.
-    let (kind, checks) = passed(&world(203, 0.3, 25.0, true), Some(GAIN));
+    let noisy = world(203, 0.3, 25.0, true);
+    let (kind, checks) = passed(&noisy, Some(GAIN));
     assert_eq!((kind, checks[4]), (VerdictKind::InsufficientEvidence, Some(false)));
+    // And what would have been seen: half the 95 % interval, times (1.960 + 0.842) / 1.960, and for 90 % of 1.645.
+    let verdict = VerdictRule::default().judge(&noisy.levels, &noisy.bank, "L2", Some(GAIN)).unwrap();
+    for (at, factor) in [(1, 1.4294), (2, 1.4294), (4, 1.5117), (5, 1.5117)] {
+        let Check { detectable, value, .. } = &verdict.checks[at];
+        let value = value.unwrap();
+        assert!((detectable.unwrap() / (0.5 * (value.high - value.low)) - factor).abs() < 1e-4, "{at}");
+    }
     // Levels of one bank, judged with another of the same addresses and widths.
     let mixed = VerdictRule::default().judge(&still.levels, &world(204, 0.0, 0.3, true).bank, "L2", Some(GAIN));
     assert!(matches!(mixed, Err(Error::Mismatch { .. })));

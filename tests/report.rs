@@ -11,8 +11,8 @@ use probity::dialogue::{Part, PromptCell, ReadStates, Reading as Span, Round, St
 use probity::generate::End;
 use probity::hook::{Address, Site};
 use probity::level::{
-    Against, Candidate, Family, Inference, Leak, LeakScore, Levels, Metric, RoundStates, Selected, SpanLevels,
-    Superficiality, Transitions, VerdictKind, VerdictRule,
+    Against, Candidate, Family, Inference, Leak, LeakScore, Levels, Metric, NullKind, PermutedProbes, RoundStates,
+    Selected, SpanLevels, Superficiality, Transitions, VerdictKind, VerdictRule,
 };
 use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
 use probity::report::{Analysis, ModelSummary, Report, Settings, SCHEMA};
@@ -203,6 +203,7 @@ fn everything() -> Report {
         spearman: Some(1.0),
         kendall: Some(1.0),
         p: Some(1.0 / 3.0),
+        found_from: None,
         leave_one_out: Some([1.0, 1.0]),
         picked: "L2".to_owned(),
         regret: 0.0,
@@ -638,6 +639,49 @@ fn cells_whose_interval_holds_zero_are_hatched_and_no_others() {
 }
 
 #[test]
+fn every_negative_result_has_its_power_beside_it() {
+    for report in [full(), report(&places(), &CONDITIONS, 0.0)] {
+        let page = report.to_html();
+        let negative = |check: &&probity::level::Check| check.passed == Some(false);
+        let checks = report.verdicts.iter().flat_map(|verdict| &verdict.checks);
+        let beside = report.evidence.iter().flat_map(|evidence| &evidence.evidence);
+        let negative: Vec<_> = checks.chain(beside).filter(negative).collect();
+        assert!(!negative.is_empty());
+        for check in &negative {
+            assert!(check.detectable.is_some_and(|from| from > 0.0), "{}", check.name);
+        }
+        assert_eq!(page.matches("power: ").count(), negative.len());
+        // Every hatched cell, on the page and in the table beneath its map.
+        let open = |row: &&probity::level::ChangeTest| {
+            row.metric == Metric::Standardised
+                && row.against == Against::Neutral
+                && !(row.band.low > 0.0 || row.band.high < 0.0)
+        };
+        let open: Vec<_> = report.changes.iter().filter(open).collect();
+        assert!(open.iter().all(|row| row.detectable_in_family.is_some()));
+        assert_eq!(page.matches("power from ").count() - page.matches("change of cosine: ").count(), open.len());
+        assert!(page.contains("What hatched cells leave open"));
+        let without_run = report.transitions.iter().filter(|row| row.against == Against::Neutral);
+        let without_run = without_run.filter(|row| row.run.address.is_none()).count();
+        assert_eq!(page.matches("a layer is found from").count(), without_run);
+    }
+}
+
+#[test]
+fn the_analytic_scale_stands_beside_every_cosine() {
+    let page = full().to_html();
+    let charts: Vec<&str> =
+        page.split("<svg class=\"chart\"").skip(1).filter(|chart| chart.contains("cosine")).collect();
+    let charts: Vec<&str> = charts.into_iter().map(|chart| chart.split("</svg>").next().unwrap()).collect();
+    assert!(charts.iter().any(|chart| chart.contains("mean cosine")), "levels");
+    assert!(charts.iter().any(|chart| chart.contains("change of cosine")), "changes");
+    for chart in charts.iter().filter(|chart| chart.contains("mean cosine") || chart.contains("change of cosine")) {
+        assert!(chart.contains("1/\u{221a}d = "), "{}", &chart[..200]);
+        assert!(chart.contains("class=\"scale\"") != chart.contains("beyond the axis"));
+    }
+}
+
+#[test]
 fn without_a_neutral_instruction_changes_are_against_round_zero() {
     let report = report(&places(), &[("none", 0), ("L1", 1)], 0.9);
     let page = report.to_html();
@@ -780,6 +824,19 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
     elements(&page);
     assert!(page.contains("L2/cot/p3 minus L2/neutral/cot/p3 at resid_post"));
     assert!(page.contains("Against L2/neutral/cot/p3, accuracy changes by"));
+
+    // Probes of permuted labels, where they are given, are one more null, at the prompt's last token.
+    let (texts, labels) =
+        (states(1, 60, &[Site::ResidPost.at(0)], |row, _| row as f32 % 2.0), (0..60).map(|row| row % 2 == 1));
+    let labels = Labels::ungrouped(labels.collect());
+    let permuted = PermutedProbes::fit(&MeanDifferenceProbe::default(), &texts, &labels, 40, 0).unwrap();
+    let more = analysis.clone().permuted_probes(permuted).run(&study, behaviour.clone(), &bank, &levels).unwrap();
+    for row in more.changes.iter().filter(|row| row.metric == Metric::Cosine) {
+        let found = row.nulls.iter().find(|null| null.kind == NullKind::PermutedLabels);
+        assert_eq!(found.map(|null| null.draws), (row.span == Span::PROMPT).then_some(40));
+    }
+    assert!(more.to_html().contains("and 40 probes that were fitted on permuted labels"));
+    assert!(!page.contains("permuted labels"));
 
     // Without behaviour nothing is concluded; that of other items is refused.
     let silent = analysis.run(&study, Behaviour::default(), &bank, &levels).unwrap();

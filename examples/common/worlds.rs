@@ -80,6 +80,25 @@ pub struct World {
     pub onset: usize,
     /// True mean change of the standardised projection by layer, L2 minus neutral, at the prompt's last token.
     pub change: Vec<f64>,
+    scenery: Scenery,
+}
+
+/// What is the same for all items: where things lie in each layer, and what the instructions do there.
+struct Scenery {
+    size: Size,
+    group_names: Vec<String>,
+    layers: Vec<Layer>,
+}
+
+struct Layer {
+    address: Address,
+    along: Array1<f32>,
+    loadings: Array2<f32>,
+    offset: Array1<f32>,
+    /// Shifts of neutral and of L2.
+    own: [Array1<f32>; 2],
+    /// How far L2 lowers the immorality, as read and with the instruction's tokens masked.
+    drops: [f64; 2],
 }
 
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
@@ -146,37 +165,65 @@ fn wobble(rng: &mut ChaCha8Rng, rows: &mut Array2<f32>, loadings: &Array2<f32>) 
     *rows += &scores.dot(loadings);
 }
 
+impl Scenery {
+    /// States of new items under neutral and L2 as read, then, if asked for, both with the instruction's tokens masked.
+    fn items(&self, rng: &mut ChaCha8Rng, masked: bool) -> Result<Vec<Activations>> {
+        let Size { d, items, .. } = self.size;
+        let level: Vec<f64> = (0..items).map(|_| 1.5 + normal(rng)).collect();
+        let readings = if masked { 4 } else { 2 };
+        let noise: Vec<Amounts> = (0..readings).map(|_| Amounts::new(rng, self.size)).collect();
+        let mut of_items = normals(rng, items, d);
+        let mut states: Vec<Activations> = Vec::new();
+        for _ in 0..readings {
+            states.push(Activations::new(names("i", items)).with_groups(self.group_names.clone())?);
+        }
+        for layer in &self.layers {
+            of_items = of_items * 0.9 + normals(rng, items, d) * 0.436;
+            let mut base = &of_items + &normals(rng, items, FACTORS).dot(&layer.loadings) + &layer.offset;
+            add_along(&mut base, &level, &layer.along);
+            let plans = [(0, 0.0), (1, layer.drops[0]), (0, 0.0), (1, layer.drops[1])];
+            for ((which, drop), (amounts, states)) in plans.into_iter().zip(noise.iter().zip(&mut states)) {
+                let mut rows = &base + &layer.own[which];
+                wobble(rng, &mut rows, &layer.loadings);
+                let amounts: Vec<f64> = amounts.at_layer(rng).into_iter().map(|amount| amount - drop).collect();
+                add_along(&mut rows, &amounts, &layer.along);
+                states.insert(layer.address, rows)?;
+            }
+        }
+        Ok(states)
+    }
+}
+
+fn names(prefix: &str, n: usize) -> Vec<String> {
+    (0..n).map(|row| format!("{prefix}{row}")).collect()
+}
+
+fn score(bank: &ProbeBank, neutral: &Activations, asked: &Activations) -> Result<Levels> {
+    let round = |instruction, activations| RoundStates { instruction, round: 1, activations };
+    Levels::score(&[round("neutral", neutral), round("L2", asked)], bank)
+}
+
 impl World {
     pub fn draw(truth: Truth, size: Size, seed: u64) -> Result<World> {
         let Size { d, layers, items, groups } = size;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let rng = &mut rng;
         let onset = layers / 3 + rng.gen_range(0..layers / 3);
-        let drop_at = |layer: usize| if layer >= onset { DROP } else { 0.0 };
-        let drop_of = |truth_here: bool, layer: usize| if truth_here { drop_at(layer) } else { 0.0 };
+        let drop_of = |truth_here: bool, layer: usize| if truth_here && layer >= onset { DROP } else { 0.0 };
         let (whole, masked) = (matches!(truth, Truth::Internal | Truth::Leak), truth == Truth::Internal);
 
         let immoral: Vec<bool> = (0..TEXTS).map(|_| rng.gen_bool(0.4)).collect();
         let signal: Vec<f64> = immoral.iter().map(|&immoral| if immoral { 3.0 } else { 0.0 }).collect();
-        let level: Vec<f64> = (0..items).map(|_| 1.5 + normal(rng)).collect();
-        let noise: [Amounts; 4] = std::array::from_fn(|_| Amounts::new(rng, size));
-
         let mut along = unit(rng, d);
         let mut shifts = [unit(rng, d), unit(rng, d)];
-        let (mut of_texts, mut of_items) = (normals(rng, TEXTS, d), normals(rng, items, d));
-        let names = |prefix: &str, n: usize| (0..n).map(|row| format!("{prefix}{row}")).collect::<Vec<_>>();
+        let mut of_texts = normals(rng, TEXTS, d);
         let group_names: Vec<String> = (0..items).map(|item| format!("g{}", item % groups)).collect();
         let mut training = Activations::new(names("t", TEXTS));
-        let mut states: Vec<Activations> = Vec::new();
-        for _ in 0..4 {
-            states.push(Activations::new(names("i", items)).with_groups(group_names.clone())?);
-        }
-        let mut means = Vec::new();
+        let mut scenery = Scenery { size, group_names, layers: Vec::new() };
         for layer in 0..layers {
             along = turned(rng, &along, 0.95);
             shifts = shifts.map(|shift| turned(rng, &shift, 0.9));
             of_texts = of_texts * 0.9 + normals(rng, TEXTS, d) * 0.436;
-            of_items = of_items * 0.9 + normals(rng, items, d) * 0.436;
             let mut loadings = Array2::zeros((FACTORS, d));
             for (factor, mut row) in loadings.outer_iter_mut().enumerate() {
                 row.assign(&across(&(unit(rng, d) * (3.0 / (1.0 + factor as f32).sqrt())), &along));
@@ -187,36 +234,35 @@ impl World {
             let mut rows = &of_texts + &normals(rng, TEXTS, FACTORS).dot(&loadings) + &offset;
             add_along(&mut rows, &signal, &along);
             training.insert(address, rows)?;
-
-            let mut base = &of_items + &normals(rng, items, FACTORS).dot(&loadings) + &offset;
-            add_along(&mut base, &level, &along);
-            // Neutral and L2 as read, then both with the instruction's tokens masked. Where nothing changes, both shift
-            // alike.
+            // Where nothing changes, both instructions shift alike.
             let own =
                 |which: usize| across(&shifts[if truth == Truth::Null { 0 } else { which }], &along) * SHIFT as f32;
-            let plans = [(0, 0.0), (1, drop_of(whole, layer)), (0, 0.0), (1, drop_of(masked, layer))];
-            for ((which, drop), (amounts, states)) in plans.into_iter().zip(noise.iter().zip(&mut states)) {
-                let mut rows = &base + &own(which);
-                wobble(rng, &mut rows, &loadings);
-                let amounts: Vec<f64> = amounts.at_layer(rng).into_iter().map(|amount| amount - drop).collect();
-                add_along(&mut rows, &amounts, &along);
-                states.insert(address, rows)?;
-            }
-            means.push(own(1) - own(0) - &along * drop_of(whole, layer) as f32);
+            let (own, drops) = ([own(0), own(1)], [drop_of(whole, layer), drop_of(masked, layer)]);
+            scenery.layers.push(Layer { address, along: along.clone(), loadings, offset, own, drops });
         }
 
         let bank = LogisticProbe::default().draws(200).fit_all(&training, &Labels::ungrouped(immoral))?;
-        let score = |neutral: usize| {
-            let round = |instruction, which: usize| RoundStates { instruction, round: 1, activations: &states[which] };
-            Levels::score(&[round("neutral", neutral), round("L2", neutral + 1)], &bank)
-        };
+        let states = scenery.items(rng, true)?;
         let change = bank
             .iter()
-            .zip(&means)
-            .map(|(probe, mean): (_, &Array1<f32>)| probe.direction.unit().dot(&mean.mapv(f64::from)) / probe.spread);
-        let change = change.collect();
-        let behaviour = behaviour(rng, truth, &group_names, seed)?;
-        Ok(World { levels: score(0)?, masked: score(2)?, bank, behaviour, onset, change })
+            .zip(&scenery.layers)
+            .map(|(probe, layer)| {
+                let mean = &layer.own[1] - &layer.own[0] - &layer.along * layer.drops[0] as f32;
+                probe.direction.unit().dot(&mean.mapv(f64::from)) / probe.spread
+            })
+            .collect();
+        let behaviour = behaviour(rng, truth, &scenery.group_names, seed)?;
+        let (levels, masked) = (score(&bank, &states[0], &states[1])?, score(&bank, &states[2], &states[3])?);
+        Ok(World { levels, masked, bank, behaviour, onset, change, scenery })
+    }
+
+    /// Levels of other items in the same world, as read: what is true stays true, and only the items are drawn anew.
+    pub fn other_items(&self, seed: u64) -> Result<Levels> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // Not the stream that the world was drawn from.
+        rng.set_stream(1);
+        let states = self.scenery.items(&mut rng, false)?;
+        score(&self.bank, &states[0], &states[1])
     }
 
     pub fn addresses(&self) -> Vec<Address> {

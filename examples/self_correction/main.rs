@@ -17,7 +17,7 @@ use probity::capture::{Pool, Readout};
 use probity::causal::{Attribution, RoundContribution};
 use probity::dialogue::{SelfCorrection, Study, Thinking};
 use probity::hook::{Selection, Site};
-use probity::level::{Levels, SpanLevels};
+use probity::level::{Levels, PermutedProbes, SpanLevels};
 use probity::model::LoadOptions;
 use probity::probe::{GroupSplit, LabelledText, Labels, LogisticProbe, ProbeBank};
 use probity::report::{Analysis, Report};
@@ -66,6 +66,7 @@ fn run(options: &Options) -> Result<()> {
 struct Done<I: Item> {
     study: Study<I>,
     probes: ProbeBank,
+    permuted: Option<PermutedProbes>,
     levels: SpanLevels,
     contributions: Vec<RoundContribution>,
 }
@@ -94,21 +95,27 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
     let model = LoadOptions::default().precision(options.precision()).model(&options.model)?;
 
     let bars = common::Bars::default();
-    let probe = |texts: Result<(Vec<Text>, Labels)>, readout: &Readout| {
+    let probe = |texts: Result<(Vec<Text>, Labels)>, readout: &Readout, permutations: usize| {
         let (texts, labels) = texts?;
         let states = readout.capture_with(&model, &texts, &bars)?;
         let probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
-        options.alpha.map_or(probe, |alpha| probe.alpha(alpha)).fit_all(&states, &labels)
+        let probe = options.alpha.map_or(probe, |alpha| probe.alpha(alpha));
+        let permuted = (permutations > 0)
+            .then(|| PermutedProbes::fit(&probe, &states, &labels, permutations, options.seed))
+            .transpose()?;
+        Ok::<_, Error>((probe.fit_all(&states, &labels)?, permuted))
     };
     let template = model.template()?;
-    let probes = probe(LabelledText::turns(statements.clone(), template), &readout)?;
+    let (probes, permuted) =
+        probe(LabelledText::turns(statements.clone(), template), &readout, options.permuted_labels)?;
     let study = study.run_with(&model, &readout, &bars)?;
 
     let mut levels = vec![Levels::of(&study, &probes)?];
     if !options.readings.is_empty() {
         let means = Readout::new(selection.clone(), Pool::Mean);
         let of_parts = options.readings.iter().any(|reading| reading.part().is_some());
-        let of_parts = of_parts.then(|| probe(LabelledText::answers(statements, template), &means)).transpose()?;
+        let of_parts = of_parts.then(|| probe(LabelledText::answers(statements, template), &means, 0)).transpose()?;
+        let of_parts = of_parts.map(|(probes, _)| probes);
         let read = study.read(&model, selection, &options.readings, &bars)?;
         for &reading in &options.readings {
             let bank = of_parts.as_ref().filter(|_| reading.part().is_some()).unwrap_or(&probes);
@@ -122,12 +129,16 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
             Attribution::new(direction).by_round(&model, &study, (2_000, options.seed), &bars)?
         }
     };
-    Ok(Done { study, probes, levels: SpanLevels::new(levels)?, contributions })
+    Ok(Done { study, probes, permuted, levels: SpanLevels::new(levels)?, contributions })
 }
 
 /// Analyses a run and writes everything.
 fn results<I: Item>(options: &Options, done: &Done<I>, analysis: &Analysis, behaviour: Behaviour) -> Result<Report> {
-    let Done { study, probes, levels, contributions } = done;
+    let Done { study, probes, permuted, levels, contributions } = done;
+    let analysis = match permuted {
+        Some(permuted) => analysis.clone().permuted_probes(permuted.clone()),
+        None => analysis.clone(),
+    };
     let report = analysis.run(study, behaviour, probes, levels)?.with_contributions(contributions.clone());
     report.write_dir(&options.out)?;
     levels.write_csv(options.out.join("levels.csv"))?;

@@ -63,6 +63,10 @@ pub struct Options {
     /// Split changes of the projection at this layer's residual stream into attention and feed-forward parts.
     #[arg(long)]
     pub attribute: Option<usize>,
+    /// Place changes also among those along probes that were fitted on so many permutations of the labels; 0: none. Each is a
+    /// fit at every address.
+    #[arg(long, default_value_t = 0)]
+    pub permuted_labels: usize,
     /// What the rounds are.
     #[arg(long, value_enum, default_value = "fresh")]
     pub kind: Kind,

@@ -46,7 +46,11 @@ pub fn print(report: &Report, out: &Path, started: Instant) {
                 Some(false) => "no",
                 None => "not run",
             };
-            println!("  {:<26} {mark:<8} {}", check.name, check.detail);
+            let power = match (check.passed, check.detectable) {
+                (Some(false), Some(from)) => format!("; 80 % power {from:.3} beyond that"),
+                _ => String::new(),
+            };
+            println!("  {:<26} {mark:<8} {}{power}", check.name, check.detail);
         }
     }
     println!("\n{} ({:.0} s)", out.join("report.html").display(), started.elapsed().as_secs_f64());

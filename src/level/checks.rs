@@ -24,6 +24,35 @@ pub struct Check {
     pub detail: String,
     /// The number and the bounds that decided; which, [`VerdictRule`](super::VerdictRule) says.
     pub value: Option<Interval>,
+    /// The smallest distance beyond what the check holds the value against (0, one half, the margin, the null's bound) that
+    /// a run like this finds with a power of 80 %: what "not passed" does not rule out. From the interval's width, by the
+    /// normal distribution; in the value's unit.
+    pub detectable: Option<f64>,
+}
+
+/// Power of [`Check::detectable`].
+const POWER: f64 = 0.8;
+
+impl Check {
+    /// With what the width of its value, an interval of `level`, lets a run like this find.
+    pub(super) fn powered(self, level: f64) -> Self {
+        let half = self.value.map(|value| 0.5 * (value.high - value.low));
+        self.found_from(half, normal_upper_quantile(0.5 * (1.0 - level)))
+    }
+
+    /// The same where the interval reaches `half` to the side that decides, which is `errors` standard errors.
+    fn found_from(mut self, half: Option<f64>, errors: f64) -> Self {
+        let found = half.map(|half| half * (1.0 + normal_upper_quantile(1.0 - POWER) / errors));
+        self.detectable = found.filter(|found| found.is_finite());
+        self
+    }
+
+    /// The same where the value itself, of this standard error, is held against a bound.
+    pub(super) fn powered_beyond(mut self, standard_error: f64) -> Self {
+        let found = normal_upper_quantile(1.0 - POWER) * standard_error;
+        self.detectable = Some(found).filter(|found| found.is_finite());
+        self
+    }
 }
 
 /// Check 1, and the probes that pass it.
@@ -38,7 +67,8 @@ pub(super) fn probe_valid(bank: &ProbeBank) -> (Check, Vec<&Probe>) {
         );
         return (check(name, None, detail, None), Vec::new());
     }
-    let widening = normal_upper_quantile(0.025 / probes.len() as f64) / normal_upper_quantile(0.025);
+    let errors = normal_upper_quantile(0.025 / probes.len() as f64);
+    let widening = errors / normal_upper_quantile(0.025);
     let adjusted = |probe: &Probe| {
         let auroc = probe.evaluation.auroc;
         Interval { low: auroc.estimate - widening * (auroc.estimate - auroc.low), ..auroc }
@@ -50,7 +80,8 @@ pub(super) fn probe_valid(bank: &ProbeBank) -> (Check, Vec<&Probe>) {
         valid.len(),
         probes.len()
     );
-    (check(name, Some(!valid.is_empty()), detail, best), valid)
+    let below = best.map(|auroc| auroc.estimate - auroc.low);
+    (check(name, Some(!valid.is_empty()), detail, best).found_from(below, errors), valid)
 }
 
 /// Check 2.
@@ -66,12 +97,13 @@ pub(super) fn behavioural_gain(behaviour: Option<Interval>) -> Check {
             Some(gain.low > 0.0),
             "gain over the neutral instruction; passes if its interval lies above 0".to_owned(),
             Some(gain),
-        ),
+        )
+        .powered(0.95),
     }
 }
 
 pub(super) fn check(name: &str, passed: Option<bool>, detail: String, value: Option<Interval>) -> Check {
-    Check { name: name.to_owned(), passed, detail, value }
+    Check { name: name.to_owned(), passed, detail, value, detectable: None }
 }
 
 /// Directions and mean differences of the normalised states, both `[l, d]`.

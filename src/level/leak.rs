@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::checks::mean;
 use super::{Levels, Metric};
 use crate::hook::Address;
-use crate::stats::{percentile_interval, ClusterBootstrap, Interval};
+use crate::stats::{ClusterBootstrap, Interval};
 use crate::{Error, Result};
 
 /// The share of a change that is gone where the states cannot hold the instruction's own tokens.
@@ -37,12 +37,12 @@ impl LeakScore {
     pub fn of(whole: &[f64], masked: &[f64], resamples: &ClusterBootstrap) -> Result<LeakScore> {
         let (whole_draws, masked_draws) = (resamples.means(whole)?, resamples.means(masked)?);
         let (d_whole, d_masked) = (mean(whole), mean(masked));
-        let interval = |estimate, draws: &[f64]| percentile_interval(estimate, &mut draws.to_vec(), 0.95);
+        let interval = |estimate, draws: &[f64]| resamples.percentiles(estimate, &mut draws.to_vec(), 0.95);
         let sure = interval(d_whole, &whole_draws);
         let share = (sure.high < 0.0 || sure.low > 0.0).then(|| {
             let mut shares: Vec<f64> =
                 whole_draws.iter().zip(&masked_draws).map(|(whole, masked)| 1.0 - masked / whole).collect();
-            percentile_interval(1.0 - d_masked / d_whole, &mut shares, 0.95)
+            resamples.percentiles(1.0 - d_masked / d_whole, &mut shares, 0.95)
         });
         Ok(LeakScore { share, whole: sure, masked: interval(d_masked, &masked_draws) })
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Levels, Metric};
 use crate::dialogue::Reading;
 use crate::hook::Address;
-use crate::stats::{percentile_interval, random_cosine_sd, ClusterBootstrap, Interval};
+use crate::stats::{random_cosine_sd, ClusterBootstrap, Interval};
 use crate::Result;
 
 /// The mean level of one condition at one address.
@@ -43,7 +43,7 @@ pub(super) fn mean_levels(levels: &Levels, resamples: &ClusterBootstrap, level: 
                     span: levels.span(),
                     address,
                     metric,
-                    interval: percentile_interval(estimate, &mut resamples.means(series)?, level),
+                    interval: resamples.percentiles(estimate, &mut resamples.means(series)?, level),
                     random_sd: levels.width(index).filter(|_| metric == Metric::Cosine).map(random_cosine_sd),
                 });
             }

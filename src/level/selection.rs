@@ -68,6 +68,9 @@ pub struct Selected {
     pub kendall: Option<f64>,
     /// Two-sided p-value of Spearman's correlation by permuting the candidates, (1 + as far) / (1 + permutations).
     pub p: Option<f64>,
+    /// The least |correlation| that is found at 5 % among so many candidates, by the same permutations; `None` where even a
+    /// perfect one is not.
+    pub found_from: Option<f64>,
     /// Least and largest Spearman's correlation with one candidate left out.
     pub leave_one_out: Option<[f64; 2]>,
     /// The candidate of the lowest level.
@@ -171,17 +174,24 @@ impl InstructionSelection {
         let gains: Vec<f64> = candidates.iter().map(|candidate| candidate.gain.estimate).collect();
         let spearman = |x: &[f64], y: &[f64]| Spearman::new(x, y).and_then(|ranks| ranks.correlation());
         let observed = spearman(&promise, &gains);
-        let p = observed.map(|observed| {
+        let mut drawn = Vec::new();
+        if observed.is_some() {
             let (mut shuffled, mut rng) = (gains.clone(), rng(self.seed, "instruction selection permutations"));
-            let as_far = (0..self.draws)
-                .filter(|_| {
-                    shuffled.shuffle(&mut rng);
-                    // Rounding must not make a tie fall short.
-                    spearman(&promise, &shuffled).is_some_and(|drawn| drawn.abs() >= observed.abs() - 1e-12)
-                })
-                .count();
+            drawn.extend((0..self.draws).filter_map(|_| {
+                shuffled.shuffle(&mut rng);
+                spearman(&promise, &shuffled).map(f64::abs)
+            }));
+            drawn.sort_by(f64::total_cmp);
+        }
+        // Rounding must not make a tie fall short.
+        let p_of = |correlation: f64| {
+            let as_far = drawn.len() - drawn.partition_point(|&drawn| drawn < correlation.abs() - 1e-12);
             (1 + as_far) as f64 / (1 + self.draws) as f64
-        });
+        };
+        let p = observed.map(p_of);
+        // The least correlation seen whose own p-value is small enough; where there is none, more than perfect.
+        let found_from =
+            observed.map(|_| drawn.iter().copied().find(|&seen| p_of(seen) <= 0.05).unwrap_or(f64::INFINITY));
         let without = |values: &[f64], out: usize| -> Vec<f64> {
             values.iter().enumerate().filter(|(place, _)| *place != out).map(|(_, &value)| value).collect()
         };
@@ -201,6 +211,7 @@ impl InstructionSelection {
             spearman: observed,
             kendall: kendall_tau(&promise, &gains),
             p,
+            found_from: found_from.filter(|from| from.is_finite()),
             leave_one_out: ends.map(|(low, high)| [low, high]),
             picked: candidates.first().map(|first| first.instruction.clone()).unwrap_or_default(),
             regret: regret(&gains),

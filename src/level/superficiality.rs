@@ -160,7 +160,7 @@ impl Compared<'_> {
              95 % interval lies above 0",
             items.len()
         );
-        Ok(check(name, enough.then_some(found.interval.low > 0.0), detail, Some(found.interval)))
+        Ok(check(name, enough.then_some(found.interval.low > 0.0), detail, Some(found.interval)).powered(0.95))
     }
 
     /// What is left of the gain after a last round of another instruction.
@@ -184,7 +184,7 @@ impl Compared<'_> {
                 ),
                 _ => "there is no neutral conversation that ends likewise, or no behaviour".to_owned(),
             };
-            checks.push(check(&name, left.map(|left| left.low > 0.0), detail, left));
+            checks.push(check(&name, left.map(|left| left.low > 0.0), detail, left).powered(0.95));
         }
         if checks.is_empty() {
             checks.push(check(
@@ -269,7 +269,7 @@ fn revises(verdict: &Verdict, behaviour: &Behaviour) -> Check {
         (None, _) => "there are no texts that were revised".to_owned(),
     };
     let value = append_only.map(|share| share.interval);
-    check("revises", value.map(|share| share.high < 0.5), detail, value)
+    check("revises", value.map(|share| share.high < 0.5), detail, value).powered(0.95)
 }
 
 fn leak_check(leak: &Leak, levels: &Levels) -> Check {
@@ -284,6 +284,7 @@ fn leak_check(leak: &Leak, levels: &Levels) -> Check {
         Some(share) => {
             let passed = share.high < 0.5;
             check(&name, Some(passed), format!("{what}; passes if its 95 % interval lies below one half"), Some(share))
+                .powered(0.95)
         }
         None => check(&name, None, "the change itself is not sure, so that there is no share of it".to_owned(), None),
     }

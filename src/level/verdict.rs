@@ -12,7 +12,7 @@ use super::{Levels, Metric};
 use crate::dialogue::PromptCell;
 use crate::hook::Address;
 use crate::probe::{Probe, ProbeBank};
-use crate::stats::{percentile_interval, quantile, ClusterBootstrap, Interval};
+use crate::stats::{quantile, ClusterBootstrap, Interval};
 use crate::{Error, Result};
 
 /// What may be concluded about an instruction.
@@ -70,7 +70,7 @@ pub struct Verdict {
 ///
 /// D is the mean over items of instruction minus neutral, of the mean over the valid `resid_post` addresses of
 /// the standardised projection: its unit is the standard deviation of the probe's training projections.
-/// Intervals are paired, from a bootstrap over item groups. The null of check 4 turns the probe directions of
+/// Intervals are paired, percentiles of a bootstrap over item groups, expanded for their number. The null of check 4 turns the probe directions of
 /// all those addresses together by random rotations, which keeps the cosines between them.
 ///
 /// D' is D where the states cannot hold the instruction's own tokens: [`VerdictRule::judge_masked`] takes the levels for
@@ -282,12 +282,13 @@ impl VerdictRule {
         neutral: &str,
     ) -> Result<([Check; 3], Vec<f64>)> {
         let standardised = self.layer_means(levels, valid, pair, Metric::Standardised)?;
-        let cosine = mean(&self.layer_means(levels, valid, pair, Metric::Cosine)?);
+        let cosines = self.layer_means(levels, valid, pair, Metric::Cosine)?;
+        let cosine = mean(&cosines);
         let resamples = ClusterBootstrap::new(levels.groups(), self.draws, self.seed)?;
         let mut draws = resamples.means(&standardised)?;
         let estimate = mean(&standardised);
         let (wide, narrow) =
-            (percentile_interval(estimate, &mut draws, 0.95), percentile_interval(estimate, &mut draws, 0.90));
+            (resamples.percentiles(estimate, &mut draws, 0.95), resamples.percentiles(estimate, &mut draws, 0.90));
         let enough = resamples.clusters() >= MIN_GROUPS;
         let what = format!(
             "instruction minus {neutral:?}, mean of {} items in {} groups over {} addresses",
@@ -302,14 +303,16 @@ impl VerdictRule {
             judged(wide.high < 0.0),
             format!("standardised projection, {what}; passes if its 95 % interval lies below 0{few}"),
             Some(wide),
-        );
+        )
+        .powered(0.95);
         let margin = self.margin;
         let equivalence = check(
             "equivalence",
             judged(-margin < narrow.low && narrow.high < margin),
             format!("standardised projection, {what}; passes if its 90 % interval lies within ±{margin}{few}"),
             Some(narrow),
-        );
+        )
+        .powered(0.90);
 
         let (directions, differences) = stacked(levels, valid, pair)?;
         // The same number twice, by the levels and by this bank's directions.
@@ -329,7 +332,8 @@ impl VerdictRule {
                 null.len()
             ),
             Some(bounds),
-        );
+        )
+        .powered_beyond(standard_error(&resamples.means(&cosines)?));
         Ok(([reduction, beyond, equivalence], standardised))
     }
 
@@ -337,7 +341,7 @@ impl VerdictRule {
     fn masked_checks(&self, whole: &[f64], masked: Option<&[f64]>, resamples: &ClusterBootstrap) -> Result<[Check; 2]> {
         let values = masked.unwrap_or(whole);
         let mut draws = resamples.means(values)?;
-        let mut interval = |level: f64| percentile_interval(mean(values), &mut draws, level);
+        let mut interval = |level: f64| resamples.percentiles(mean(values), &mut draws, level);
         let (wide, narrow) = (interval(0.95), interval(0.90));
         let judged = |passed: bool| (resamples.clusters() >= MIN_GROUPS).then_some(passed);
         let states = match masked {
@@ -349,7 +353,8 @@ impl VerdictRule {
             judged(narrow.low > -self.margin),
             format!("standardised projection {states}; passes if its 90 % interval lies above -{}", self.margin),
             Some(narrow),
-        );
+        )
+        .powered(0.90);
         let name = "beyond_instruction_tokens";
         let beyond = match masked {
             Some(_) => {
@@ -359,8 +364,8 @@ impl VerdictRule {
                 );
                 // A probe that is not perfect sees a little of anything: what is left must be most of the reduction.
                 let beyond_half: Vec<f64> = values.iter().zip(whole).map(|(rest, whole)| rest - 0.5 * whole).collect();
-                let most = percentile_interval(mean(&beyond_half), &mut resamples.means(&beyond_half)?, 0.95);
-                check(name, judged(wide.high < 0.0 && most.high < 0.0), detail, Some(wide))
+                let most = resamples.percentiles(mean(&beyond_half), &mut resamples.means(&beyond_half)?, 0.95);
+                check(name, judged(wide.high < 0.0 && most.high < 0.0), detail, Some(wide)).powered(0.95)
             }
             None => {
                 check(name, None, "no levels that cannot hold the instruction's own tokens were given".to_owned(), None)
@@ -388,6 +393,12 @@ impl VerdictRule {
         }
         Ok(means)
     }
+}
+
+/// The standard deviation of a mean's resamples.
+fn standard_error(draws: &[f64]) -> f64 {
+    let centre = mean(draws);
+    mean(&draws.iter().map(|draw| (draw - centre).powi(2)).collect::<Vec<_>>()).sqrt()
 }
 
 /// The rule of [`VerdictRule`], in three-valued logic.

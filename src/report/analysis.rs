@@ -10,8 +10,8 @@ use crate::causal::RoundContribution;
 use crate::dialogue::{re_elicited, Part, PromptCell, Reading, Study, NO_INSTRUCTION};
 use crate::error::Place;
 use crate::level::{
-    ChangeTest, Family, Inference, InstructionSelection, LevelRow, Levels, Metric, Selected, SpanLevels,
-    Superficiality, Transition, Transitions, Verdict, VerdictRule,
+    ChangeTest, Family, Inference, InstructionSelection, LevelRow, Levels, Metric, PermutedProbes, Selected,
+    SpanLevels, Superficiality, Transition, Transitions, Verdict, VerdictRule,
 };
 use crate::probe::{ProbeBank, ProbeRow};
 use crate::scorer::TextScorer;
@@ -36,17 +36,18 @@ pub const SCHEMA: &str = "probity-report-3";
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Analysis {
     draws: usize,
     null_draws: usize,
     margin: f64,
     seed: u64,
+    permuted: Option<PermutedProbes>,
 }
 
 impl Default for Analysis {
     fn default() -> Self {
-        Analysis { draws: 2_000, null_draws: 1_000, margin: 0.2, seed: 0 }
+        Analysis { draws: 2_000, null_draws: 1_000, margin: 0.2, seed: 0, permuted: None }
     }
 }
 
@@ -142,6 +143,13 @@ impl Analysis {
         self
     }
 
+    /// Adds the null of probes that were fitted on permuted labels, to the changes of the first of the levels: the probes must
+    /// have learnt from states that were read like these.
+    pub fn permuted_probes(mut self, probes: PermutedProbes) -> Self {
+        self.permuted = Some(probes);
+        self
+    }
+
     /// Measures the answers of a study of questions with options; `winogender` gives the occupations that go with its
     /// pronouns. To be handed to [`Analysis::run`].
     ///
@@ -198,7 +206,10 @@ impl Analysis {
         };
         check_items(&behaviour, judged)?;
         let (inference, transitions) = (self.inference(), Transitions::default());
-        let tests = inference.run(judged)?;
+        let tests = match &self.permuted {
+            Some(permuted) => inference.clone().permuted_probes(permuted.clone()).run(judged)?,
+            None => inference.run(judged)?,
+        };
         let (mut level_rows, mut changes) = (tests.levels, tests.rows);
         for other in others {
             let tests = inference.run(other)?;

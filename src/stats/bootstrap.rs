@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rand::Rng;
 
+use super::interval::expanded_level;
 use super::{bca_interval, percentile_interval, rng, sum_of_products, Interval, IntervalMethod, Resampled};
 use crate::{Error, Result};
 
@@ -12,7 +13,7 @@ use crate::{Error, Result};
 /// The resamples are drawn once, as multiplicities `[draws, clusters]` (2 bytes each), so that the draws of
 /// two statistics belong together: their difference is the bootstrap of the difference, and a maximum over
 /// layers is a joint statement. Percentile intervals of level 0.95 unless changed. With fewer than some 10
-/// clusters such intervals are too short, and with one they have no width: look at
+/// clusters the percentiles are those of a handful of resamples, and with one they have no width: look at
 /// [`ClusterBootstrap::clusters`]. For an AUROC, [`Ranking::interval`](super::Ranking::interval) keeps its level
 /// where both methods here fall short of it.
 ///
@@ -160,6 +161,12 @@ impl ClusterBootstrap {
         Some(Resampled { interval: self.interval(estimate, &mut draws, without), undefined_draws })
     }
 
+    /// The interval of `level` around an estimate from its values in these resamples, which are sorted in place: percentiles,
+    /// expanded for the number of clusters ([`IntervalMethod::Percentile`]).
+    pub(crate) fn percentiles(&self, estimate: f64, draws: &mut [f64], level: f64) -> Interval {
+        percentile_interval(estimate, draws, expanded_level(level, self.clusters))
+    }
+
     /// Calls `each` with every resample's multiplicities of the rows, `[n]`, in order.
     pub(super) fn each_resample(&self, mut each: impl FnMut(&[f64])) {
         let mut weights = vec![1.0; self.rows()];
@@ -192,7 +199,7 @@ impl ClusterBootstrap {
 
     fn interval(&self, estimate: f64, draws: &mut [f64], without_each: impl FnOnce() -> Vec<f64>) -> Interval {
         match self.method {
-            IntervalMethod::Percentile => percentile_interval(estimate, draws, self.level),
+            IntervalMethod::Percentile => self.percentiles(estimate, draws, self.level),
             IntervalMethod::Bca => bca_interval(estimate, draws, &without_each(), self.level),
         }
     }

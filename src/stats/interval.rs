@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{normal_cdf, normal_quantile, quantile};
+use super::{normal_cdf, normal_quantile, quantile, student_upper_quantile};
 
 /// An estimate with the bounds of an interval around it, in the estimate's own unit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -50,11 +50,24 @@ pub struct Resampled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntervalMethod {
-    /// Quantiles of the draws.
+    /// Quantiles of the draws, a little further out than the level says, for the number of clusters (Hesterberg 2015).
     #[default]
     Percentile,
     /// Quantiles moved for bias and skewness: [`bca_interval`]. Costs one more evaluation per cluster.
     Bca,
+}
+
+/// The level at which percentiles of resamples of so many clusters keep `level`: `1 - 2 Phi(-sqrt(g / (g - 1)) t)` with t the
+/// quantile of Student's t with g - 1 degrees of freedom (Hesterberg 2015, "What teachers should know about the bootstrap",
+/// section 3.4: the expanded percentile interval). Resamples of g clusters vary by (g - 1) / g of what they should, and have
+/// normal tails where a mean over its own error has Student's: plain percentiles are too short for both reasons.
+pub(crate) fn expanded_level(level: f64, clusters: usize) -> f64 {
+    if clusters < 2 {
+        return level;
+    }
+    let clusters = clusters as f64;
+    let t = student_upper_quantile(0.5 * (1.0 - level), clusters - 1.0);
+    1.0 - 2.0 * normal_cdf(-(clusters / (clusters - 1.0)).sqrt() * t)
 }
 
 /// The percentile interval of `level` (0 to 1) from bootstrap draws, which are sorted in place.
@@ -104,6 +117,15 @@ mod tests {
         let bca = bca_interval(0.5, &mut draws, &jackknife, 0.9);
         assert!((plain.low - bca.low).abs() < 1e-12 && (plain.high - bca.high).abs() < 1e-12);
         assert!((plain.low - 0.05).abs() < 1e-12);
+    }
+
+    #[test]
+    fn fewer_clusters_take_wider_percentiles() {
+        // t(0.975, 9) = 2.262157, times sqrt(10 / 9) = 2.384533; 2 Phi(-2.384533) = 0.017101.
+        assert!((expanded_level(0.95, 10) - (1.0 - 0.017_101)).abs() < 1e-5, "{}", expanded_level(0.95, 10));
+        assert!((expanded_level(0.95, 1_000_000) - 0.95).abs() < 1e-5);
+        assert_eq!(expanded_level(0.95, 1), 0.95);
+        assert!((0.99..1.0).contains(&expanded_level(0.95, 3)) && expanded_level(0.95, 2) <= 1.0);
     }
 
     #[test]

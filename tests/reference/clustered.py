@@ -30,6 +30,9 @@ class Clusters:
             each.append([mean, np.sqrt(self.g / (self.g - 1) * squares) / (times @ self.sizes)])
         return np.moveaxis(np.array(each), 0, -1)
 
+    def interval(self, values, level):
+        return percentiles(self.drawn(values), level, self.g)
+
     def drawn(self, values):
         """The mean of one column, and in each resample."""
         return np.append(np.mean(values), self.moments(np.reshape(values, (-1, 1)), self.times)[0])
@@ -71,9 +74,10 @@ class Clusters:
     def leak(self, whole, rest):
         """95 % intervals of the share of a change that is gone, not a number where it is not sure; of both changes."""
         whole, rest = self.drawn(whole), self.drawn(rest)
-        _, low, high = percentiles(whole, 0.95)
-        share = percentiles(1 - rest / whole, 0.95) if low > 0 or high < 0 else [np.nan]
-        return [*share, *percentiles(whole, 0.95), *percentiles(rest, 0.95)]
+        around = lambda drawn: percentiles(drawn, 0.95, self.g)
+        _, low, high = around(whole)
+        share = around(1 - rest / whole) if low > 0 or high < 0 else [np.nan]
+        return [*share, *around(whole), *around(rest)]
 
     def onsets(self, values, level, run):
         """By rule: the onset's place, its 95 % interval among the resamples, share without one, share of each place."""
@@ -97,8 +101,10 @@ def critical(t, level):
     return np.append(largest, np.inf)[int(np.ceil(level * (len(largest) + 1))) - 1]
 
 
-def percentiles(drawn, level):
-    return [drawn[0], *np.quantile(drawn[1:], [(1 - level) / 2, 1 - (1 - level) / 2])]
+def percentiles(drawn, level, g):
+    """Of the resamples, expanded for the number of clusters (Hesterberg 2015)."""
+    tail = stats.norm.cdf(-np.sqrt(g / (g - 1)) * stats.t.ppf((1 + level) / 2, g - 1)) if g > 1 else (1 - level) / 2
+    return [drawn[0], *np.quantile(drawn[1:], [tail, 1 - tail])]
 
 
 @functools.cache

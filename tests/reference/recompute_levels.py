@@ -3,7 +3,7 @@ Fails where a number is off by 1e-9 of max(1, |x|). The csv lacks the states (fo
 beyond_random_directions), probes and behaviour; the instruction selection, which shuffles items, is left out."""
 import csv, itertools, json, pathlib, sys
 import numpy as np
-from clustered import Clusters, percentiles
+from clustered import Clusters
 folder, levels, group_of, worst = pathlib.Path(sys.argv[1]), {}, {}, {}
 report = json.loads((folder / "report.json").read_text("utf-8"))
 draws, flips, level, margin, power, seed, run = map(
@@ -32,7 +32,7 @@ def change_of(row, addresses):
 
 for row in report["levels"]:
     series = levels[row["span"], row["instruction"], row["round"], row["address"], row["metric"]]
-    compare("levels", [row["interval"]], percentiles(clusters[row["span"]].drawn([*series.values()]), level))
+    compare("levels", [row["interval"]], clusters[row["span"]].interval([*series.values()], level))
 family = ["span", "metric", "against", "instruction"] + ["round"] * (report["settings"]["family"] == "round")
 for (span, metric, *_), rows in itertools.groupby(report["changes"], lambda row: [row[key] for key in family]):
     rows, each = zip(*[(row, change_of(row, [row["address"]])) for row in rows])
@@ -49,7 +49,7 @@ for verdict, more in zip([v for v in report["verdicts"] if v["neutral"] and v["a
     checks, rest, whole = verdict["checks"], "answer" if "answer" in items else judged, mean(judged)
     compare(checks[3]["name"], [checks[3]["value"]["estimate"]], mean(judged, metric="cosine").mean())
     for at, span, width in [(2, judged, 0.95), (4, judged, 0.9), (5, rest, 0.9)] + [(6, rest, 0.95)] * (rest != judged):
-        compare(checks[at]["name"], [checks[at]["value"]], percentiles(clusters[span].drawn(mean(span)), width))
+        compare(checks[at]["name"], [checks[at]["value"]], clusters[span].interval(mean(span), width))
     compare("items", [item["internal"] for item in more["items"]], whole[: len(more["items"])])
     for by, score in [*map(dict.values, more["leaks"])] + [(rest, verdict["leak"])] * (rest != judged):
         span, own = by if by in items else judged, dict(zip(items[judged], whole))

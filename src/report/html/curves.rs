@@ -10,12 +10,16 @@ use crate::report::Report;
 use crate::stats::Interval;
 
 pub(super) fn section(report: &Report) -> String {
-    let of = |part: fn(&Report, Reading) -> String| spans(report).into_iter().map(|span| part(report, span)).collect();
-    let (levels, changes): (String, String) = (of(levels), of(changes));
-    if levels.is_empty() && changes.is_empty() {
+    let of = |part: &dyn Fn(&Report, Reading) -> String| -> String {
+        spans(report).into_iter().map(|span| part(report, span)).collect()
+    };
+    let standardised = of(&|report, span| levels(report, span, Metric::Standardised));
+    let cosines = of(&|report, span| levels(report, span, Metric::Cosine));
+    let changes = of(&changes);
+    if standardised.is_empty() && cosines.is_empty() && changes.is_empty() {
         return String::new();
     }
-    format!("<section id=\"curves\"><h2>Levels and changes by layer</h2>{levels}{changes}</section>")
+    format!("<section id=\"curves\"><h2>Levels and changes by layer</h2>{standardised}{cosines}{changes}</section>")
 }
 
 /// Places that have layers; a line needs them.
@@ -40,9 +44,9 @@ fn label(entry: &Instructed) -> String {
     }
 }
 
-fn levels(report: &Report, span: Reading) -> String {
-    let rows: Vec<&LevelRow> =
-        report.levels.iter().filter(|row| row.metric == Metric::Standardised && row.span == span).collect();
+fn levels(report: &Report, span: Reading, metric: Metric) -> String {
+    let rows: Vec<&LevelRow> = report.levels.iter().filter(|row| row.metric == metric && row.span == span).collect();
+    let of_cosines = metric == Metric::Cosine;
     let instructions = instructed(report);
     let charts: String = layered(rows.iter().map(|row| row.address))
         .into_iter()
@@ -68,10 +72,16 @@ fn levels(report: &Report, span: Reading) -> String {
                 }
             }
             LineChart {
-                title: format!("Level at {}{}", place.name(), span_suffix(span)),
+                title: format!(
+                    "{} at {}{}",
+                    if of_cosines { "Cosine" } else { "Level" },
+                    place.name(),
+                    span_suffix(span)
+                ),
                 x_name: "layer".to_owned(),
-                y_name: "mean level (training sd)".to_owned(),
+                y_name: if of_cosines { "mean cosine" } else { "mean level (training sd)" }.to_owned(),
                 references: vec![Reference { y: 0.0, label: String::new() }],
+                scale: analytic(rows.iter().filter(|row| Place::of(row.address) == place).map(|row| row.random_sd)),
                 series,
                 ..LineChart::default()
             }
@@ -80,6 +90,15 @@ fn levels(report: &Report, span: Reading) -> String {
         .collect();
     if charts.is_empty() {
         return String::new();
+    }
+    if of_cosines {
+        return format!(
+            "<figure class=\"panels\">{charts}<figcaption>The same levels as mean cosines with the probe\u{2019}s direction, \
+             as the literature plots them, read at {}, with pointwise {} bands. Dotted: \u{b1}1/\u{221a}d, the standard \
+             deviation of a single state\u{2019}s cosine with a random direction of its width.</figcaption></figure>",
+            span_words(span),
+            escape(&percent(report.settings.level)),
+        );
     }
     format!(
         "<figure class=\"panels\">{charts}<figcaption>Mean level of immorality over the items, read at {}, in standard \
@@ -151,7 +170,8 @@ fn scale_note(rows: &[&ChangeTest]) -> String {
             let range = if low == high { number(*low) } else { format!("{} to {}", number(*low), number(*high)) };
             format!(
                 " For comparison: a single state's cosine with a random direction of its width d has the standard \
-                 deviation 1/√d, here ±{range}; that is the scale of levels, not of mean changes."
+                 deviation 1/√d, here ±{range} (dotted where the axis reaches it); that is the scale of levels, not of mean \
+                 changes."
             )
         }
         _ => String::new(),
@@ -175,6 +195,13 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
                     ));
                 }
                 point.title.push_str(&format!("; sign flips p {}, max-T {}", number(row.p), number(row.p_max_t)));
+                if let Some(from) = row.detectable_in_family {
+                    point.title.push_str(&format!(
+                        "; {} power from {} on",
+                        percent(report.settings.power),
+                        number(from)
+                    ));
+                }
                 Some(point)
             })
             .collect();
@@ -210,9 +237,17 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
         y_name: format!("change of cosine, {}", place.name()),
         references: vec![Reference { y: 0.0, label: String::new() }],
         areas: if null.bounds.is_empty() { Vec::new() } else { vec![null] },
+        scale: analytic(rows.iter().map(|row| row.random_sd)),
         series: series.collect(),
         ..LineChart::default()
     }
+}
+
+/// 1/sqrt(d), where all widths are one.
+fn analytic(mut scales: impl Iterator<Item = Option<f64>>) -> Option<Reference> {
+    let first = scales.next()??;
+    let same = scales.all(|scale| scale == Some(first));
+    same.then(|| Reference { y: first, label: format!("\u{b1}1/\u{221a}d = {}", number(first)) })
 }
 
 fn null_name(kind: NullKind) -> &'static str {

@@ -1,7 +1,7 @@
 //! Heat maps of the change in the level of immorality.
 
 use super::conditions::{against_words, instructed, shown_against, span_suffix, span_words, spans, Instructed};
-use super::text::{escape, interval, percent, Place};
+use super::text::{escape, interval, number, percent, Place, NONE};
 use crate::dialogue::Reading;
 use crate::level::{ChangeTest, Metric};
 use crate::report::svg::{colour_bar, nice_bound, Cell, Group, HeatMap};
@@ -32,7 +32,7 @@ fn of_span(report: &Report, at: usize, span: Reading) -> String {
     let maps: String = Place::all(rows.iter().map(|row| row.address))
         .into_iter()
         .enumerate()
-        .map(|(index, place)| map(100 * at + index, (place, span), &rows, &instructions, bound).draw())
+        .map(|(index, place)| map(report, 100 * at + index, (place, span), &rows, &instructions, bound).draw())
         .collect();
     let open = rows.iter().filter(|row| is_open(row)).count();
     format!(
@@ -40,12 +40,50 @@ fn of_span(report: &Report, at: usize, span: Reading) -> String {
          <div class=\"beside\"><div class=\"scroll colours\"><p class=\"unit\">change in training sd; hatched: sign open</p>{}</div>\
          <figcaption>Mean change against {}, in standard deviations of each probe's training projections, by layer \
          (upwards) and round; all maps share one scale. Hatched: the {} band includes 0, the sign is open ({open} of {} cells). \
-         The band holds for all cells of an instruction\u{2019}s round at once.</figcaption></div></figure>",
+         The band holds for all cells of an instruction\u{2019}s round at once.</figcaption>{}</div></figure>",
         span_words(span),
         colour_bar(bound, "training sd"),
         against_words(against),
         escape(&percent(report.settings.level)),
         rows.len(),
+        power(report, &rows, &instructions),
+    )
+}
+
+/// What the hatched cells leave open: the changes that would have been found.
+fn power(report: &Report, rows: &[&ChangeTest], instructions: &[Instructed]) -> String {
+    let of = |entry: &Instructed, place: Place| {
+        let here = rows.iter().filter(|row| row.instruction == entry.name && Place::of(row.address) == place);
+        let (all, open): (usize, Vec<&&ChangeTest>) = (here.clone().count(), here.filter(|row| is_open(row)).collect());
+        let mut found: Vec<f64> = open.iter().filter_map(|row| row.detectable_in_family).collect();
+        found.sort_by(f64::total_cmp);
+        let range = match (found.first(), found.get(found.len() / 2), found.last()) {
+            (Some(&least), Some(&middle), Some(&most)) => {
+                format!("{} <small>[{}, {}]</small>", number(middle), number(least), number(most))
+            }
+            _ => NONE.to_owned(),
+        };
+        (!open.is_empty()).then(|| {
+            format!(
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{} of {all}</td><td>{range}</td></tr>",
+                escape(&entry.name),
+                escape(&place.name()),
+                open.len()
+            )
+        })
+    };
+    let places = Place::all(rows.iter().map(|row| row.address));
+    let lines: String =
+        instructions.iter().flat_map(|entry| places.iter().filter_map(move |&place| of(entry, place))).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<div class=\"scroll\"><table class=\"plain\"><caption>What hatched cells leave open: the smallest change (training sd) \
+         that a run like this finds with a power of {}, by max-T over the round; median of the hatched cells and their \
+         range.</caption><thead><tr><th scope=\"col\">instruction</th><th scope=\"col\">site</th><th scope=\"col\">hatched</th>\
+         <th scope=\"col\">found from</th></tr></thead><tbody>{lines}</tbody></table></div>",
+        escape(&percent(report.settings.power))
     )
 }
 
@@ -55,6 +93,7 @@ fn is_open(row: &ChangeTest) -> bool {
 }
 
 fn map(
+    report: &Report,
     index: usize,
     (place, span): (Place, Reading),
     rows: &[&ChangeTest],
@@ -81,11 +120,14 @@ fn map(
             estimate: row.band.estimate,
             uncertain: is_open(row),
             title: format!(
-                "{}, {} round {}: {} training sd",
+                "{}, {} round {}: {} training sd{}",
                 row.address,
                 row.instruction,
                 row.round,
-                interval(&row.band)
+                interval(&row.band),
+                row.detectable_in_family.filter(|_| is_open(row)).map_or(String::new(), |from| {
+                    format!("; {} power from {} on", percent(report.settings.power), number(from))
+                })
             ),
         })
     });

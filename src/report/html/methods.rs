@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::conditions::{instructed, span_words, spans};
 use super::text::{count, counted, escape, list, number, percent, Place, NONE};
-use crate::level::{Family, Metric};
+use crate::level::{Family, Metric, NullKind};
 use crate::report::Report;
 
 pub(super) fn section(report: &Report) -> String {
@@ -89,7 +89,7 @@ fn statistics(report: &Report) -> String {
         Family::Instruction => "all addresses of one instruction in all its rounds",
     };
     format!(
-        "<strong>Statistics.</strong> Intervals of levels are {level} percentile intervals from {draws} bootstrap resamples \
+        "<strong>Statistics.</strong> Intervals of levels are {level} percentile intervals (expanded for the number of groups) from {draws} bootstrap resamples \
          of the {groups}, and hold for one layer and round at a time. Changes are paired by item and clustered by item \
          group. Their bands hold for {family} at once: a bootstrap of the largest |change| / standard error, each resample \
          with a standard error of its own. p-values come from {flips} sign flips of whole groups, with the largest |t| of \
@@ -98,7 +98,7 @@ fn statistics(report: &Report) -> String {
          the change that a run like this finds with a power of {power}. A change within {margin} training sd counts as none \
          (two one-sided t tests). Each change of a cosine or dot product is also placed among those along {nulls} random \
          unit directions, directions that vary as the states do, and the probe's own direction with its coordinates \
-         permuted; such a p-value counts the observed one in. The transition layer is the first of {run} layers in a row \
+         permuted{permuted}; such a p-value counts the observed one in. The transition layer is the first of {run} layers in a row \
          whose bands exclude 0 on the same side; beside it the best step and the best broken line, with their bootstrap \
          distributions. Seed {seed}.",
         level = percent(settings.level),
@@ -108,9 +108,17 @@ fn statistics(report: &Report) -> String {
         power = percent(settings.power),
         margin = number(settings.margin),
         nulls = count(settings.null_draws),
+        permuted = permuted(report),
         run = settings.consecutive,
         seed = settings.seed
     )
+}
+
+/// The null of permuted labels, where it was made.
+fn permuted(report: &Report) -> String {
+    let mut nulls = report.changes.iter().flat_map(|row| &row.nulls);
+    let draws = nulls.find(|null| null.kind == NullKind::PermutedLabels).map(|null| null.draws);
+    draws.map_or(String::new(), |draws| format!(", and {} probes that were fitted on permuted labels", count(draws)))
 }
 
 fn settings(report: &Report) -> String {

@@ -38,7 +38,7 @@ pub(super) fn section(report: &Report) -> String {
          <div class=\"beside\"><div class=\"scroll\"><table class=\"plain\"><caption>By rising level in round {}: the first would be \
          picked.</caption><thead><tr><th scope=\"col\">instruction</th><th scope=\"col\">level</th><th scope=\"col\">gain</th></tr></thead>\
          <tbody>{rows}</tbody></table></div><figcaption>Levels of {}, gains on {} others. A lower level goes with a larger gain: \
-         Spearman {}{left_out}, Kendall {}, permutation p {}. Picking <em>{}</em> misses {} of the best gain; picking at random \
+         Spearman {}{left_out}, Kendall {}, permutation p {} ({}). Picking <em>{}</em> misses {} of the best gain; picking at random \
          misses {} on average, picking by level with one candidate left out {}.</figcaption></div></figure></section>",
         scatter.draw(),
         found.round,
@@ -47,6 +47,9 @@ pub(super) fn section(report: &Report) -> String {
         maybe(found.spearman),
         maybe(found.kendall),
         maybe(found.p),
+        found.found_from.map_or("of so few candidates not even a perfect correlation is found at 5\u{a0}%".to_owned(), |from| {
+            format!("of so many candidates a correlation is found at 5\u{a0}% from {} on", number(from))
+        }),
         escape(&found.picked),
         number(found.regret),
         number(found.regret_at_random),

@@ -69,6 +69,7 @@ svg .head{font-weight:600;font-size:13px}
 .grid{stroke:var(--rule);stroke-width:.7}
 .axis{stroke:var(--soft);stroke-width:.8}
 .reference{stroke:var(--soft);stroke-width:1;stroke-dasharray:4 3}
+.scale{stroke:var(--soft);stroke-width:1;stroke-dasharray:1 3}
 .null{fill:var(--null);fill-opacity:.28}
 .line{fill:none;stroke-width:1.8;stroke-linejoin:round}
 .thin{fill:none;stroke-width:.9;stroke-opacity:.6;stroke-linejoin:round}

@@ -1,7 +1,8 @@
 //! Where over the layers changes begin.
 
 use super::conditions::{against_words, shown_against};
-use super::text::{escape, percent, NONE};
+use super::text::{escape, number, percent, NONE};
+use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::level::{Onset, Transition};
 use crate::report::Report;
@@ -20,7 +21,7 @@ pub(super) fn section(report: &Report) -> String {
                 "<tr><th scope=\"row\">{}, round {}</th><td>{site}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 escape(&row.instruction),
                 row.round,
-                onset(&row.run),
+                onset(&row.run) + &power(report, row),
                 onset(&row.step),
                 onset(&row.line)
             )
@@ -37,6 +38,30 @@ pub(super) fn section(report: &Report) -> String {
         against_words(against),
         report.settings.consecutive
     )
+}
+
+/// Where no run was found: the change that would have been, in the median layer of the site.
+fn power(report: &Report, row: &Transition) -> String {
+    if row.run.address.is_some() {
+        return String::new();
+    }
+    let mut found: Vec<f64> = report
+        .changes
+        .iter()
+        .filter(|change| change.instruction == row.instruction && change.round == row.round)
+        .filter(|change| change.against == row.against && change.metric == row.metric)
+        .filter(|change| change.span == Reading::PROMPT && row.addresses.contains(&change.address))
+        .filter_map(|change| change.detectable_in_family)
+        .collect();
+    found.sort_by(f64::total_cmp);
+    let middle = found.get(found.len() / 2);
+    middle.map_or(String::new(), |&middle| {
+        format!(
+            " <small>(a layer is found from {} sd on, {} power)</small>",
+            number(middle),
+            percent(report.settings.power)
+        )
+    })
 }
 
 fn onset(onset: &Onset) -> String {

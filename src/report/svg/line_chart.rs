@@ -70,6 +70,9 @@ pub(in crate::report) struct LineChart {
     /// A range shared by charts that are to be compared: the axis holds these values too.
     pub y_holds: Vec<f64>,
     pub references: Vec<Reference>,
+    /// A value for comparison, drawn on both sides of 0 where the axis reaches it; where it does not, an arrow says so. It
+    /// does not widen the axis.
+    pub scale: Option<Reference>,
     pub areas: Vec<Area>,
     pub series: Vec<Series>,
 }
@@ -114,6 +117,9 @@ impl LineChart {
                 canvas.text((frame.right, at + 14.0), Anchor::End, "hint", &reference.label);
             }
         }
+        if let Some(scale) = &self.scale {
+            draw_scale(&mut canvas, scale, (frame.left, frame.right), (y_range, &y));
+        }
         // Bands first, so that no band lies over another's line.
         for series in &self.series {
             draw_interval(&mut canvas, series, &x, &y);
@@ -155,6 +161,27 @@ impl LineChart {
             }
             canvas.text((entry.x + 28.0, y), Anchor::Start, "key", &entry.label);
         }
+    }
+}
+
+/// The lines of a scale at +-`y`, or an arrow at the upper edge.
+fn draw_scale(canvas: &mut Canvas, scale: &Reference, (left, right): (f64, f64), (range, y): ((f64, f64), &Scale)) {
+    if !(scale.y > 0.0 && scale.y.is_finite()) {
+        return;
+    }
+    let mut drawn = false;
+    for value in [scale.y, -scale.y] {
+        if (range.0..=range.1).contains(&value) {
+            canvas.line((left, y.at(value)), (right, y.at(value)), "scale");
+            if !drawn {
+                canvas.text((right, y.at(value) - 4.0), Anchor::End, "hint", &scale.label);
+            }
+            drawn = true;
+        }
+    }
+    if !drawn {
+        let text = format!("\u{2195} {}, beyond the axis", scale.label);
+        canvas.text((right, y.at(range.1) - 4.0), Anchor::End, "hint", &text);
     }
 }
 
