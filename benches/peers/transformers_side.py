@@ -14,6 +14,7 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from answers import answer_requests
@@ -63,8 +64,6 @@ class LastTokens:
 
 
 def save(states, path):
-    from safetensors.torch import save_file
-
     save_file({address: rows.contiguous() for address, rows in states.items()}, path)
 
 
@@ -105,12 +104,12 @@ def generate(tokenizer, model, prompts, tokens):
     return {"seconds": time.perf_counter() - started, "ids": new}
 
 
-def study(tokenizer, model, items):
+def study(tokenizer, model, items, probes):
     """Multiple-choice questions in rounds as one would write it: batch 1, the whole conversation again for each answer
     and each option, hooks on while an answer's prompt is read. What the user says is given; what the model says is its
-    own. Option scores are sums of log-probabilities, in nats."""
-    hooks = LastTokens(model, None)
-    stop, told = tokenizer.eos_token_id, []
+    own. Option scores are sums of log-probabilities, in nats; a level is the dot product with a probe's direction."""
+    hooks, told = LastTokens(model, None), []
+    directions = torch.stack([load_directions(probes)[address] for address in hooks.kept])
     with torch.inference_mode():
         for item in items:
             started = time.perf_counter()
@@ -122,21 +121,35 @@ def study(tokenizer, model, items):
                     messages.append({"role": "user", "content": turn})
                     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
                     prompt = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
-                    totals = []
+                    totals, lengths = [], []
                     hooks.last = None
                     for option in item["options"]:
                         tokens = tokenizer(option, add_special_tokens=False, return_tensors="pt")["input_ids"]
                         logits = model(torch.cat([prompt, tokens], 1), use_cache=False).logits[0]
                         logs = logits[prompt.shape[1] - 1 : -1].log_softmax(-1)
                         totals.append(logs.gather(1, tokens[0, :, None]).sum().item())
+                        lengths.append(tokens.shape[1])
                     hooks.last = torch.tensor([prompt.shape[1] - 1])
-                    new = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=8, eos_token_id=stop)
+                    new = model.generate(
+                        prompt,
+                        attention_mask=torch.ones_like(prompt),
+                        max_new_tokens=8,
+                        eos_token_id=tokenizer.eos_token_id,
+                    )
+                    states = torch.cat([rows[-1] for rows in hooks.kept.values()])
+                    levels = (states * directions).sum(1).tolist()
                     said = tokenizer.decode(new[0, prompt.shape[1] :], skip_special_tokens=True).strip()
                     messages.append({"role": "assistant", "content": said})
-                    answers.append({"text": said, "totals": totals})
+                    answers.append({"text": said, "totals": totals, "tokens": lengths, "levels": levels})
             told.append({"id": item["id"], "seconds": time.perf_counter() - started, "answers": answers})
     hooks.remove()
-    return {"items": told}
+    return {"seconds": sum(item["seconds"] for item in told), "addresses": list(hooks.kept), "items": told}
+
+
+def load_directions(path):
+    """Unit directions of the probes in our file, by address."""
+    weights = {name: tensor for name, tensor in load_file(path).items() if name.endswith(".weights")}
+    return {name.removesuffix(".weights"): (w / w.norm()).float() for name, w in weights.items()}
 
 
 def save_folder(tokenizer, model, folder):
