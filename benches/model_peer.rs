@@ -115,7 +115,9 @@ fn generate(model: &Model, prompts: &[String], tokens: usize) -> Result<Value, B
 fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize, probes: PathBuf) -> Result<Value, Box<dyn Error>> {
     let readout = readout(None);
     if !probes.exists() {
-        let statements = LabelledText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/data/moral_acts.jsonl"))?;
+        // What they read does not matter here.
+        let mut statements = LabelledText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/data/moral_acts.jsonl"))?;
+        statements.truncate(64);
         let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
         MeanDifferenceProbe::default().fit_all(&readout.capture(model, &texts)?, &labels)?.save(&probes)?;
     }

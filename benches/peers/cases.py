@@ -25,11 +25,19 @@ class Bench:
     def __init__(self, arguments, sides, folder, rows):
         self.arguments, self.sides, self.folder, self.rows = arguments, sides, folder, rows
 
-    def wanted(self, case):
-        return self.arguments.only in case
+    def wanted(self, case, data=None):
+        """Whether to run this case, which may need a folder of the benchmarks."""
+        wanted = self.arguments.only in case
+        if wanted and data and not os.path.exists(os.path.join(self.arguments.data, data)):
+            print(f"{case}: skipped, no {data} in {self.arguments.data}", flush=True)
+            return False
+        return wanted
 
     def file(self, name):
         return os.path.join(self.folder, name)
+
+    def equal_texts(self, rows, tokens):
+        return equal_texts(self.sides.tokenizer(), rows, tokens)
 
     def alternate(self, repeats, ours, theirs, warm=True):
         """Answers of both, asked in turn, after one unmeasured question each."""
@@ -48,7 +56,7 @@ class Bench:
 
     def capture_equal(self):
         """8 texts of 128 tokens against all peers."""
-        texts = write_texts(self.folder, "equal", equal_texts(8, 128))
+        texts = write_texts(self.folder, "equal", self.equal_texts(8, 128))
         peers = [("f32", "transformers", 1.05), ("bf16", "transformers", 2), ("f32", "transformer_lens", 2), ("f32", "nnsight", 1.3)]
         for precision, peer, target in peers:
             case = f"capture 8x128 {precision} {peer}"
@@ -59,28 +67,37 @@ class Bench:
             theirs = lambda **more: self.sides[peer].ask("capture", texts=texts, **asked, **more)
             a, b = ours(dump=self.file("ours")), theirs(dump=self.file("theirs"))
             assert a["tokens"] == b["tokens"] == 8 * 128, (a, b)
+            same = self.same_states(precision) + (self.their_bf16(texts) if precision == "bf16" else "")
             turns = self.alternate(self.arguments.repeats, ours, theirs)
             self.keep(
                 case, turns, peer=peer, target=target, precision=precision, flop=2 * LAYERS * 1024, done=[1024, "tokens"],
-                work="capture, 30 layers x 3 sites, last token, 8 x 128 tokens", same=self.same_states(precision),
+                work="capture, 30 layers x 3 sites, last token, 8 x 128 tokens", same=same,
             )
             if peer not in ("transformers",):
                 self.sides.stop(peer)
 
-    def same_states(self, precision):
-        found = compare_states(self.file("ours"), self.file("theirs"))
+    def same_states(self, precision, ours="ours"):
+        found = compare_states(self.file(ours), self.file("theirs"))
         if precision == "f32":
             return f"states differ by {found['difference']:.1e} of the largest"
-        return (f"cosine with f32: least {found['least']:.4f}, median {found['median']:.5f}, "
-                f"{found['share']:.1%} of rows at least 0.999")
+        least = ", ".join(f"{site} {cosine:.4f}" for site, cosine in sorted(found["least"].items()))
+        return (f"cosine with transformers' f32: median {found['median']:.5f}, {found['share']:.1%} at least 0.999, least "
+                f"by site: {least}")
+
+    def their_bf16(self, texts):
+        """How far transformers' own bf16 is from its f32, whose states lie in `theirs`."""
+        side = self.sides.start("transformers_bf16")
+        side.ask("capture", texts=texts, batch=8, dump=self.file("their_bf16"))
+        side.close()
+        return f"; transformers' own bf16 on the same texts: {self.same_states('bf16', 'their_bf16')}"
 
     def capture_comments(self):
-        texts = comments(self.arguments.data, self.arguments.sample)
-        path = write_texts(self.folder, "comments", texts)
         for precision, target in [("f32", 1.5), ("bf16", 2)]:
             case = f"capture comments {precision}"
-            if not self.wanted(case):
+            if not self.wanted(case, "jigsaw"):
                 continue
+            texts = comments(self.arguments.data, self.arguments.sample)
+            path = write_texts(self.folder, "comments", texts)
             turns = self.alternate(
                 self.arguments.long_repeats,
                 lambda: self.sides[precision].ask("capture", texts=path, dump=self.file("ours")),
@@ -93,8 +110,8 @@ class Bench:
             self.keep(
                 case, turns, peer="transformers", target=target, precision=precision, flop=2 * LAYERS * a["tokens"],
                 done=[a["tokens"], "tokens"],
-                work=f"the same of {len(texts)} comments of natural lengths ({a['tokens']} tokens)",
-                same=f"{self.same_states(precision)}; padding there {padding:.0%} more tokens",
+                work=f"capture of {len(texts)} comments of natural lengths, {a['tokens']} tokens",
+                same=f"{self.same_states(precision)}; its padding adds {padding:.0%} tokens",
             )
 
     def generation(self):
@@ -123,7 +140,7 @@ class Bench:
 
     def study(self):
         case = "study f32"
-        if not self.wanted(case):
+        if not self.wanted(case, "bbq"):
             return
         probes, arguments = self.file("probes.safetensors"), self.arguments
         bbq = os.path.join(arguments.data, "bbq")
@@ -136,7 +153,10 @@ class Bench:
             theirs = self.sides["transformers"].ask("study", items=chosen, probes=probes)
             turns.append(({"seconds": ours["seconds"] / len(ours["items"])}, {"seconds": theirs["seconds"] / len(chosen)}))
         ours = {item["id"]: item for item in ours["items"]}
-        assert first["addresses"] == theirs["addresses"], "levels of different addresses"
+        assert sorted(first["addresses"]) == sorted(theirs["addresses"]), "levels of different addresses"
+        for answer in (answer for item in theirs["items"] for answer in item["answers"]):
+            levels = dict(zip(theirs["addresses"], answer["levels"]))
+            answer["levels"] = [levels[address] for address in first["addresses"]]
         found = compare_answers(ours, theirs["items"])
         self.keep(
             case, turns, peer="transformers", target=10, precision="f32", done=[1, "items"],
@@ -151,7 +171,7 @@ class Bench:
         case = "load gguf"
         if not self.wanted(case):
             return
-        texts = write_texts(self.folder, "one", equal_texts(1, 16))
+        texts = write_texts(self.folder, "one", self.equal_texts(1, 16))
 
         def fresh(name, **asked):
             side = self.sides.start(name)
@@ -170,7 +190,7 @@ class Bench:
         """Ours alone."""
         for texts in sorted({min(size, self.arguments.sample) for size in (500, 1000, 2000)}):
             case = f"peak of {texts} texts"
-            if not self.wanted(case):
+            if not self.wanted(case, "jigsaw"):
                 continue
             path = write_texts(self.folder, "peak", comments(self.arguments.data, texts))
             side = self.sides.start("f32")

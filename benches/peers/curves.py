@@ -4,7 +4,7 @@ import math
 import os
 import statistics
 
-from work import equal_texts, prompts, write_texts
+from work import prompts, write_texts
 
 
 def slope(points):
@@ -20,7 +20,7 @@ def measure(bench):
     bbq = os.path.join(arguments.data, "bbq")
 
     def capture(rows, tokens, layers=None):
-        path = write_texts(bench.folder, "curve", equal_texts(rows, tokens))
+        path = write_texts(bench.folder, "curve", bench.equal_texts(rows, tokens))
         return side().ask("capture", texts=path, layers=layers)
 
     def study(items, rounds):
@@ -30,18 +30,20 @@ def measure(bench):
     def generate(rows, tokens):
         return side().ask("generate", prompts=prompts(rows), tokens=tokens)
 
+    by_items, by_rounds = lambda size: study(size, 3), lambda size: study(8, size)
+    studies = [by_items, by_rounds]
     doubling = [1, 2, 4, 8, 16, 32, 64]
     curves = {
         "tokens of a text": ([64 * step for step in doubling], lambda size: capture(1, size), "1 text, 90 addresses"),
         "texts": (doubling, lambda size: capture(size, 64), "64 tokens each, 90 addresses"),
         "layers read": ([1, 2, 4, 8, 16, 30], lambda size: capture(8, 128, size), "8 x 128 tokens, 3 sites of the first layers"),
-        "items of a study": (doubling, lambda size: study(size, 3), "rounds 0-3"),
-        "rounds": (list(range(1, 11)), lambda size: study(8, size), "8 items, and round 0"),
+        "items of a study": (doubling, by_items, "rounds 0-3"),
+        "rounds": (list(range(1, 11)), by_rounds, "8 items, and round 0"),
         "tokens generated": ([4 * step for step in doubling], lambda size: generate(8, size), "batch 8"),
     }
     for name, (sizes, ask, what) in curves.items():
         case = f"curves {name}"
-        if not bench.wanted(case):
+        if not bench.wanted(case, "bbq" if ask in studies else None):
             continue
         ask(sizes[0])
         # One turn over all sizes after the other, so that a disturbance does not fall on one size.

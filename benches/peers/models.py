@@ -37,7 +37,8 @@ def parse():
     parser.add_argument("--study-items", type=int, default=6, help="those of them that transformers is asked too")
     parser.add_argument("--study-repeats", type=int, help="default: as --long-repeats")
     parser.add_argument("--model", default=os.path.join(ROOT, ".models/SmolLM2-135M-Instruct.Q4_1.gguf"))
-    parser.add_argument("--data", default=os.path.join(ROOT, "../shared/data"), help="folder of the benchmarks")
+    parser.add_argument("--data", default=os.environ.get("PROBITY_BENCHMARKS", os.path.join(ROOT, "../shared/data")),
+                        help="folder of the public benchmarks; cases on them are left out where it is not there")
     parser.add_argument("--ours", help="our program; default: the newest target/release/deps/model_peer-*")
     parser.add_argument("--python", default=sys.executable, help="a Python with transformers")
     parser.add_argument("--lens-python", default=sys.executable, help="one with TransformerLens and nnsight")
@@ -91,6 +92,8 @@ def keep(arguments, results):
     settings = ["only", "threads", "repeats", "long_repeats", "sample", "our_items", "study_items", "study_repeats"]
     given = [(name, getattr(arguments, name)) for name in settings]
     words = [word for name, value in given if value not in (None, "") for word in (f"--{name.replace('_', '-')}", str(value))]
+    if not arguments.only:
+        results["commands"] = []
     command = shlex.join(["python", "benches/peers/models.py", *words])
     if command not in results["commands"]:
         results["commands"].append(command)

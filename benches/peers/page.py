@@ -37,6 +37,10 @@ def limit(row, machine):
     return ", ".join(shares)
 
 
+def peer(row):
+    return row["peer"].replace("transformer_lens", "TransformerLens")
+
+
 def rate(row, seconds):
     amount, unit = row["done"]
     if unit == "tokens":
@@ -50,8 +54,7 @@ def table(rows, machine):
     for row in rows:
         ours, theirs, ratio, low, high = medians(row)
         met = "yes" if ratio >= row["target"] else "**no**"
-        peer = row["peer"].replace("transformer_lens", "TransformerLens")
-        lines.append(f"| {row['work']} | {rate(row, ours)} | {row['precision']} | {peer} | {rate(row, theirs)} | "
+        lines.append(f"| {row['work']} | {rate(row, ours)} | {row['precision']} | {peer(row)} | {rate(row, theirs)} | "
                      f"{ratio:.2f} ({low:.2f}-{high:.2f}) | {row['target']} | {met} | {limit(row, machine)} |")
     return "\n".join(lines)
 
@@ -98,14 +101,15 @@ def write(path, results):
             kept = file.read().partition(BY_HAND)[2]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     commands = "\n".join(dict.fromkeys(results["commands"]))
+    sittings = "" if len(results["commands"]) == 1 else " The rows were measured in several runs of the script."
     sections = [f"""# Benchmarks
 
 Made by `make bench-peers`; [the script](../benches/peers/models.py) says how it measures, [the cases](../benches/peers/cases.py)
 what each side does. SmolLM2-135M-Instruct: the same weights on both sides, two threads, our process and the peer's in turn
 within one run; medians, and for ratios their range over the turns. Above 1: ours is faster. Times are from texts to results,
-tokenising included. The rows of one run of the script that is split by `--only` were not measured in one sitting.
+tokenising included.{sittings}
 
-- Machine: {cpu()}; {platform.system()} {platform.release()}
+- Machine: {cpu()}; {platform.system()}
 - Python {platform.python_version()}, {versions}; ours {results['program']}
 
 ```sh
@@ -120,9 +124,8 @@ tokenising included. The rows of one run of the script that is split by `--only`
 row's precision. "Of reads": weights x passes, as a share of reading memory.
 
 ## Same results
-
 """]
-    sections.append("\n".join(f"- {row['work']}, {row['precision']}, {row['peer']}: {row['same']}." for row in timed) + "\n")
+    sections.append("\n".join(f"- {row['work']}, {row['precision']}, {peer(row)}: {row['same']}." for row in timed) + "\n")
     if held:
         sections.append(f"## Peak memory\n\nCapture of 90 addresses, pooled, f32, fresh processes.\n\n{peaks(held)}\n")
     sections.append(f"## The machine's limits\n\nBy torch, best of many runs, two threads.\n\n{limits(machine)}\n")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import tokenizers
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 
@@ -59,13 +61,22 @@ class Sides:
             return Side(arguments.ours, arguments.model, name)
         if name == "gguf":
             return Side(*transformers, arguments.model)
-        if not os.path.exists(os.path.join(arguments.weights, "tokenizer.json")):
+        weights = self.weights()
+        if name in ("transformers", "transformers_bf16"):
+            return Side(*transformers, weights, *(["bf16"] if name.endswith("bf16") else []))
+        return Side(*lens, name, weights)
+
+    def weights(self):
+        """The folder with the dequantised weights, made where it is not there."""
+        folder = self.arguments.weights
+        if not os.path.exists(os.path.join(folder, "tokenizer.json")):
             side = self.start("gguf")
-            side.ask("save", folder=arguments.weights)
+            side.ask("save", folder=folder)
             side.close()
-        if name == "transformers":
-            return Side(*transformers, arguments.weights)
-        return Side(*lens, name, arguments.weights)
+        return folder
+
+    def tokenizer(self):
+        return tokenizers.Tokenizer.from_file(os.path.join(self.weights(), "tokenizer.json"))
 
     def stop(self, *names):
         for name in names:

@@ -1,6 +1,6 @@
 """transformers' side of models.py: loads the weights once and answers requests, one line of JSON each.
 
-    python transformers_side.py MODEL    # a folder, or a .gguf file
+    python transformers_side.py MODEL [bf16]    # a folder, or a .gguf file
 
 Times are from texts to results: tokenising is in them, files are not."""
 
@@ -23,11 +23,11 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 SITES = ["resid_post", "attn_out", "mlp_out"]
 
 
-def load(path):
+def load(path, kind):
     folder, name = os.path.split(path)
     source = (folder, {"gguf_file": name}) if path.endswith(".gguf") else (path, {})
     tokenizer = AutoTokenizer.from_pretrained(source[0], **source[1])
-    model = AutoModelForCausalLM.from_pretrained(source[0], dtype=torch.float32, **source[1]).eval()
+    model = AutoModelForCausalLM.from_pretrained(source[0], dtype=kind, **source[1]).eval()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     # Answers are as long as asked for: nothing ends one but the number of tokens, or what the study says.
@@ -56,7 +56,7 @@ class LastTokens:
         return hook
 
     def states(self):
-        return {address: torch.cat(rows) for address, rows in self.kept.items()}
+        return {address: torch.cat(rows).float() for address, rows in self.kept.items()}
 
     def remove(self):
         for handle in self.handles:
@@ -164,7 +164,7 @@ def save_folder(tokenizer, model, folder):
 
 def main():
     started = time.perf_counter()
-    tokenizer, model = load(sys.argv[1])
+    tokenizer, model = load(sys.argv[1], torch.bfloat16 if "bf16" in sys.argv[2:] else torch.float32)
     hello = {
         "load_seconds": time.perf_counter() - started,
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},

@@ -17,11 +17,17 @@ def write_texts(folder, name, texts):
     return path
 
 
-def equal_texts(rows, tokens):
-    """Texts of just so many tokens, each word one token; no two of up to 64 begin alike, so that nothing is shared."""
-    words = [" river", " stone", " market", " window", " letter", " winter", " garden", " bridge"]
-    first = lambda row: [words[row % 8], words[row // 8 % 8]]
-    return ["".join((first(row) + words * (tokens // 8 + 1))[:tokens]) for row in range(rows)]
+def equal_texts(tokenizer, rows, tokens):
+    """Texts of just so many tokens from the bundled items, beginning with items that are not alike: nothing is shared."""
+    items = prompts(96)
+    texts = []
+    for row in range(rows):
+        text = " ".join(items[(11 * row + at) % len(items)] for at in range(tokens // 16 + 2))
+        # Cut after a token, a text may come to other tokens: then a little later.
+        ends = [end for _, end in tokenizer.encode(text).offsets]
+        cut = next(text[:end] for end in ends[tokens - 1 :] if len(tokenizer.encode(text[:end]).ids) == tokens)
+        texts.append(cut)
+    return texts
 
 
 def comments(data, count):
@@ -40,22 +46,23 @@ def prompts(count):
 
 
 def compare_states(ours, theirs):
-    """Of two files of states: the largest difference as a share of its address's largest state, and the least and the
-    median cosine of a row with its like."""
-    worst, cosines = 0.0, []
+    """Of two files of states: the largest difference as a share of its address's largest state; the median cosine of a
+    row with its like, the share of cosines of 0.999 and more, and the least by site."""
+    worst, cosines = 0.0, {}
     with safe_open(ours, "np") as ours, safe_open(theirs, "np") as theirs:
         assert set(ours.keys()) == set(theirs.keys()), "the sides kept states of different addresses"
         for address in theirs.keys():
             a, b = ours.get_tensor(address).astype(np.float64), theirs.get_tensor(address).astype(np.float64)
             assert a.shape == b.shape, address
             worst = max(worst, np.abs(a - b).max() / np.abs(b).max())
-            cosines.append((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
-    cosines = np.concatenate(cosines)
+            rows = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+            cosines.setdefault(address.partition(".")[2], []).append(rows)
+    whole = np.concatenate([rows for site in cosines.values() for rows in site])
     return {
         "difference": float(worst),
-        "least": float(cosines.min()),
-        "median": float(np.median(cosines)),
-        "share": float((cosines >= 0.999).mean()),
+        "median": float(np.median(whole)),
+        "share": float((whole >= 0.999).mean()),
+        "least": {site: float(np.concatenate(rows).min()) for site, rows in cosines.items()},
     }
 
 
