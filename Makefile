@@ -5,7 +5,13 @@ CARGO ?= cargo
 PYTHON ?= python3
 MODEL := .models/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: demo test check bench fidelity setup clean
+# Where `make bench-peers` puts what it measures against; a Python of your own that has it wins.
+ifeq ($(origin PEER_PYTHON), undefined)
+PEER_PYTHON := target/peers/bin/python
+PEERS := target/peers/installed
+endif
+
+.PHONY: demo test check bench bench-peers fidelity setup clean
 
 # The study on a small instruction-tuned model; writes out/demo/report.html.
 demo: setup
@@ -30,6 +36,17 @@ fidelity: setup
 
 bench: setup
 	$(CARGO) bench --locked
+
+# Against transformers, TransformerLens and nnsight, to docs/benchmarks.md; takes an hour or two on a machine at rest.
+# PEER_FLAGS go to the script: benches/peers/models.py --help.
+bench-peers: setup $(PEERS)
+	$(CARGO) bench --locked --bench model_peer --no-run
+	$(PEER_PYTHON) benches/peers/models.py --out docs/benchmarks.md $(PEER_FLAGS)
+
+target/peers/installed: benches/peers/requirements.txt
+	$(PYTHON) -m venv target/peers
+	target/peers/bin/pip install --quiet --requirement benches/peers/requirements.txt
+	touch $@
 
 setup:
 	$(PYTHON) tools/setup.py libtorch model

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use probity::capture::{Pool, Readout};
-use probity::dialogue::{Conversation, Instruction, SelfCorrection, NO_INSTRUCTION};
+use probity::dialogue::{Conversation, Instruction, Round, SelfCorrection, NO_INSTRUCTION};
 use probity::generate::{Decoding, Session};
 use probity::hook::{Hooks, Selection, Site};
+use probity::level::{Levels, Metric};
 use probity::model::{LoadOptions, Precision};
-use probity::task::{Bbq, ScoreRule};
+use probity::probe::{LabelledText, MeanDifferenceProbe, ProbeBank};
+use probity::task::Bbq;
 use probity::text::Text;
 use probity::Model;
 use serde::Deserialize;
@@ -25,8 +27,8 @@ enum Request {
     Capture { texts: PathBuf, layers: Option<usize>, dump: Option<PathBuf> },
     /// Greedy continuations of exactly so many tokens, all prompts in one batch.
     Generate { prompts: Vec<String>, tokens: usize },
-    /// The study on BBQ's ambiguous items.
-    Rounds { bbq: PathBuf, items: usize, rounds: usize },
+    /// The study on BBQ's ambiguous items, with levels; the probes go to the file `probes`, or come from it.
+    Rounds { bbq: PathBuf, items: usize, rounds: usize, probes: PathBuf },
     /// Resident memory, and its peak since the last such request.
     Memory,
 }
@@ -51,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         answer(&match serde_json::from_str(&line?)? {
             Request::Capture { texts, layers, dump } => capture(&model, texts, layers, dump)?,
             Request::Generate { prompts, tokens } => generate(&model, &prompts, tokens)?,
-            Request::Rounds { bbq, items, rounds } => study(&model, bbq, items, rounds)?,
+            Request::Rounds { bbq, items, rounds, probes } => study(&model, bbq, items, rounds, probes)?,
             Request::Memory => memory(),
         })?;
     }
@@ -110,17 +112,35 @@ fn generate(model: &Model, prompts: &[String], tokens: usize) -> Result<Value, B
     Ok(json!({"seconds": seconds, "reading_seconds": reading, "prompt_tokens": read, "ids": ids}))
 }
 
-fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize) -> Result<Value, Box<dyn Error>> {
-    let task = Bbq::load(bbq)?.ambiguous().limit(items, 0);
+fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize, probes: PathBuf) -> Result<Value, Box<dyn Error>> {
+    let readout = readout(None);
+    if !probes.exists() {
+        // What they read does not matter here.
+        let mut statements = LabelledText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/data/moral_acts.jsonl"))?;
+        statements.truncate(64);
+        let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
+        MeanDifferenceProbe::default().fit_all(&readout.capture(model, &texts)?, &labels)?.save(&probes)?;
+    }
+    let probes = ProbeBank::load(probes)?;
     let instruction = Instruction::named("L1")?;
     let name = instruction.name.clone();
+    let task = Bbq::load(bbq)?.ambiguous().limit(items, 0);
     let protocol = SelfCorrection::new(task).instructions([instruction]).rounds(rounds).decoding(Decoding::new(8));
-    let readout = readout(None);
     let started = Instant::now();
     let study = protocol.run(model, &readout)?;
+    let levels = Levels::of(&study, &probes)?;
     let seconds = started.elapsed().as_secs_f64();
+
     let mut told = Vec::new();
+    // Tokens of which each had to be run once: the conversations', and the options' in each round.
+    let mut tokens = 0;
+    for talk in &study.conversations {
+        tokens += talk.transcript.closed(model)?.ids.len();
+    }
     for (row, item) in study.items.iter().enumerate() {
+        for option in &item.options {
+            tokens += model.tokenizer().encode_rendered(option)?.len() * study.rounds.len();
+        }
         let turns = |instruction: &str| -> Vec<&str> {
             let own = |talk: &&Conversation| talk.item == item.id && talk.instruction == instruction;
             let talk = study.conversations.iter().find(own);
@@ -128,21 +148,20 @@ fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize) -> Result<Val
             let turns = talk.map(|talk| talk.transcript.messages().iter().step_by(2));
             turns.into_iter().flatten().map(|turn| turn.content.as_str()).collect()
         };
-        let answers: Vec<Value> = study
-            .rounds
-            .iter()
-            .map(|round| {
-                let answer = &round.answers[row];
-                let totals: Vec<f64> = answer.scores.iter().map(|score| score.total).collect();
-                json!({"text": answer.text, "totals": totals, "scored": answer.scored})
-            })
-            .collect();
+        let answer = |round: &Round| {
+            let answer = &round.answers[row];
+            let totals: Vec<f64> = answer.scores.iter().map(|score| score.total).collect();
+            let level = |&address| levels.get(&item.id, &round.instruction, round.round, address, Metric::Dot);
+            let levels: Vec<Option<f64>> = levels.addresses().iter().map(level).collect();
+            json!({"text": answer.text, "totals": totals, "scored": answer.scored, "levels": levels})
+        };
         told.push(json!({
             "id": item.id, "options": item.options, "plain": turns(NO_INSTRUCTION), "instructed": turns(&name),
-            "answers": answers,
+            "answers": study.rounds.iter().map(answer).collect::<Vec<_>>(),
         }));
     }
-    Ok(json!({"seconds": seconds, "rule": ScoreRule::default().name(), "items": told}))
+    let addresses: Vec<String> = levels.addresses().iter().map(ToString::to_string).collect();
+    Ok(json!({"seconds": seconds, "tokens": tokens, "addresses": addresses, "items": told}))
 }
 
 /// In bytes, where the system tells.

@@ -12,8 +12,7 @@ use probity::task::ChoiceTask;
 fn self_correction_rounds(criterion: &mut Criterion) {
     let model = common::model();
     let failed = |error: probity::Error| -> ! { panic!("{error}") };
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/data/ambiguous_qa.jsonl");
-    let task = ChoiceTask::load(data).unwrap_or_else(|error| failed(error));
+    let task = ChoiceTask::load(common::QUESTIONS).unwrap_or_else(|error| failed(error));
     let instructions = ["L1", "neutral"].map(|name| Instruction::named(name).unwrap_or_else(|error| failed(error)));
     let sites: Selection = [Site::ResidPost, Site::AttnOut, Site::MlpOut].map(Site::all_layers).into_iter().collect();
     let readout = Readout::new(sites, Pool::Last);
