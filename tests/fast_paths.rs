@@ -33,8 +33,9 @@ fn assert_same(fast: &Activations, plain: &Activations) {
     let addresses: Vec<_> = fast.addresses().collect();
     assert!(!addresses.is_empty());
     for address in addresses {
-        let rows = fast.at(address).unwrap().outer_iter().zip(plain.at(address).unwrap().outer_iter());
-        for (row, (fast, plain)) in rows.enumerate() {
+        let (fast, plain) = (fast.at(address).unwrap(), plain.at(address).unwrap());
+        assert_eq!(fast.dim(), plain.dim());
+        for (row, (fast, plain)) in fast.outer_iter().zip(plain.outer_iter()).enumerate() {
             let (fast, plain) = (fast.to_vec(), plain.to_vec());
             let error = max_difference(&fast, &plain) / max_abs(&plain);
             assert!(error < TOLERANCE, "row {row} at {address}: {error:e}");
@@ -101,7 +102,8 @@ fn pooled_states_in_bf16_point_where_those_in_f32_do() {
     let readout = Readout::new(everywhere(), Pool::Last);
     let (wide, narrow) = (readout.capture(&model, &texts).unwrap(), readout.capture(&half, &texts).unwrap());
     for address in wide.addresses() {
-        for (a, b) in wide.at(address).unwrap().outer_iter().zip(narrow.at(address).unwrap().outer_iter()) {
+        let (wide, narrow) = (wide.at(address).unwrap(), narrow.at(address).unwrap());
+        for (a, b) in wide.outer_iter().zip(narrow.outer_iter()) {
             let dot = |x: ndarray::ArrayView1<'_, f32>, y: ndarray::ArrayView1<'_, f32>| f64::from(x.dot(&y));
             let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
             assert!(cosine >= 0.999, "{address}: {cosine}");

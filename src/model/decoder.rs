@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::attention::{capped, Attention, Surroundings};
 use super::cache::KvCache;
 use super::config::{DecoderConfig, Positions};
-use super::parts::{Linear, Mlp, NormLayer};
+use super::parts::{wide, Linear, Mlp, NormLayer};
 use super::rotary::Rotation;
 use crate::hook::{Hooks, Site};
 use crate::text::{Mask, TokenBatch};
@@ -154,7 +154,7 @@ impl Decoder {
             if !all_logits && !wants_norm {
                 residual = last_positions(&residual, batch)?;
             }
-            let mut normed = hooks.tap(Site::FinalNorm, 0, self.final_norm.forward(&residual)?)?;
+            let mut normed = hooks.tap(Site::FinalNorm, 0, self.final_norm.forward_as(&residual, self.kind())?)?;
             if wants_logits || logits != LogitsFor::None {
                 if !all_logits && wants_norm {
                     normed = last_positions(&normed, batch)?;
@@ -166,8 +166,10 @@ impl Decoder {
         Ok(result.filter(|_| logits != LogitsFor::None))
     }
 
+    /// The residual stream is f32 in a bf16 model too: what many layers add to it would else be rounded to 3 digits each time.
     fn embed(&self, batch: &TokenBatch) -> Result<Tensor> {
-        let mut embedded = Tensor::f_embedding(&self.embedding, &batch.ids, -1, false, false)?;
+        let embedded = Tensor::f_embedding(&self.embedding, &batch.ids, -1, false, false)?;
+        let mut embedded = embedded.f_to_kind(wide(self.kind()))?;
         if self.config.embedding_scale != 1.0 {
             embedded = embedded.f_mul_scalar(self.config.embedding_scale)?;
         }
@@ -191,22 +193,25 @@ impl Layer {
         cache: Option<&mut KvCache>,
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor> {
-        let index = at.layer;
+        let (index, precision) = (at.layer, self.mlp.down.weight.kind());
         let before = hooks.tap(Site::ResidPre, index, residual)?;
-        let input = hooks.tap(Site::AttnNorm, index, normed(&self.attn_norm, &before)?)?;
+        let input = hooks.tap(Site::AttnNorm, index, normed(&self.attn_norm, &before, precision)?)?;
         let attended = self.attention.forward(at, &input, cache, hooks)?;
         let attended = hooks.tap(Site::AttnOut, index, attended)?;
         let middle = hooks.tap(Site::ResidMid, index, before.f_add(&attended)?)?;
         let read = if at.config.parallel { &before } else { &middle };
-        let input = hooks.tap(Site::MlpNorm, index, normed(&self.mlp_norm, read)?)?;
+        let input = hooks.tap(Site::MlpNorm, index, normed(&self.mlp_norm, read, precision)?)?;
         let out = self.mlp.forward(at.config.feed_forward, index, &input, hooks)?;
-        let out = hooks.tap(Site::MlpOut, index, normed(&self.mlp_post_norm, &out)?)?;
+        let out = hooks.tap(Site::MlpOut, index, normed(&self.mlp_post_norm, &out, precision)?)?;
         hooks.tap(Site::ResidPost, index, middle.f_add(&out)?)
     }
 }
 
-fn normed(norm: &Option<NormLayer>, states: &Tensor) -> Result<Tensor> {
-    norm.as_ref().map_or_else(|| Ok(states.shallow_clone()), |norm| norm.forward(states))
+fn normed(norm: &Option<NormLayer>, states: &Tensor, precision: Kind) -> Result<Tensor> {
+    match norm {
+        Some(norm) => norm.forward_as(states, precision),
+        None => Ok(states.f_to_kind(precision)?),
+    }
 }
 
 /// The states at each row's last real token: `[b, t, d]` to `[b, 1, d]`.

@@ -40,9 +40,15 @@ pub(crate) struct NormLayer {
 }
 
 impl NormLayer {
+    /// The norm in the precision of the input.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        self.forward_as(input, input.kind())
+    }
+
+    /// The norm in this precision.
+    pub fn forward_as(&self, input: &Tensor, precision: Kind) -> Result<Tensor> {
         if let Norm::Rms { epsilon } = self.kind {
-            if let Some(normed) = kernel::rms_norm(input, &self.weight, epsilon)? {
+            if let Some(normed) = kernel::rms_norm(input, &self.weight, epsilon, precision)? {
                 return Ok(normed);
             }
         }
@@ -57,11 +63,9 @@ impl NormLayer {
                 x.f_layer_norm(self.weight.size(), Some(&self.weight), self.bias.as_ref(), epsilon, false)?
             }
         };
-        Ok(normed.f_to_kind(input.kind())?)
+        Ok(normed.f_to_kind(precision)?)
     }
-}
 
-impl NormLayer {
     /// What `part` of `whole` becomes when the norm's scale is that of `whole`: the norm of a sum is the sum of
     /// its parts so normed, but for the norm's bias.
     pub fn forward_part(&self, part: &Tensor, whole: &Tensor) -> Result<Tensor> {
