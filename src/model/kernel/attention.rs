@@ -43,7 +43,7 @@ fn attended<N: Number>(
     let fits = [&keys, &values].iter().all(|rows| (rows.batch, rows.slots, rows.size) == expected)
         && keys.heads == values.heads
         && keys.heads > 0
-        && heads as usize % keys.heads == 0
+        && (heads as usize).is_multiple_of(keys.heads)
         && of_seen == batch
         && size > 0
         && seen.kind() == Kind::Bool

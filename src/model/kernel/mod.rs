@@ -20,7 +20,6 @@ mod number;
 #[cfg(target_arch = "x86_64")]
 mod panel;
 mod product;
-#[cfg(target_arch = "x86_64")]
 mod registers;
 mod rotation;
 mod threads;

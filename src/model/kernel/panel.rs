@@ -6,8 +6,12 @@
 
 use std::arch::x86_64::*;
 
-use super::memory::Parts;
+use tch::{Device, Kind, Tensor};
+
+use super::memory::{filled, numbers_mut, Parts};
 use super::threads;
+use super::tile::Level;
+use crate::Result;
 
 /// Rows of states in a panel.
 const PANEL: usize = 32;
@@ -18,19 +22,25 @@ const ROWS: usize = 12;
 /// Rows of weights of one part of the work: they stay near while the panels go by.
 const RUN: usize = 8 * ROWS;
 
+/// `states weights^T + bias` of this size; `None` where the processor has not got the instructions. `n` is above 0 and
+/// divides the lengths of `weights` and `states`; there are as many biases as rows of weights, or none.
+pub(super) fn product(weights: &[f32], states: &[f32], bias: &[f32], n: usize, size: &[i64]) -> Result<Option<Tensor>> {
+    if !matches!(Level::of_this_machine(), Some(Level::Avx512 | Level::Avx512Bf16)) {
+        return Ok(None);
+    }
+    let room = (states.len() / n).div_ceil(PANEL) * PANEL * n;
+    let mut room = Tensor::f_empty([room as i64], (Kind::Float, Device::Cpu))?;
+    let Some(room) = numbers_mut::<f32>(&mut room) else { return Ok(None) };
+    // SAFETY: the processor has the instructions.
+    filled::<f32>(size, |made| unsafe { multiply(weights, states, bias, n, made, room) })
+}
+
 /// `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` numbers; `room` holds the panels meanwhile.
 ///
 /// # Safety
 /// The processor has AVX-512 (F); `n` is above 0 and divides the lengths of `weights` and `states`, `made` holds one number
-/// for each pair of rows, `bias` none or one for each row of weights, `room` at least [`room_for`] the states.
-pub(super) unsafe fn multiply(
-    weights: &[f32],
-    states: &[f32],
-    bias: &[f32],
-    n: usize,
-    made: &mut [f32],
-    room: &mut [f32],
-) {
+/// for each pair of rows, `bias` none or one for each row of weights, `room` whole panels of the states.
+unsafe fn multiply(weights: &[f32], states: &[f32], bias: &[f32], n: usize, made: &mut [f32], room: &mut [f32]) {
     let (outs, rows) = (weights.len() / n, states.len() / n);
     let panels = rows.div_ceil(PANEL);
     let (made, room) = (Parts::new(made), Parts::new(room));
@@ -66,11 +76,6 @@ pub(super) unsafe fn multiply(
             };
         }
     });
-}
-
-/// Numbers that the panels of `rows` rows of `n` numbers take.
-pub(super) fn room_for(rows: usize, n: usize) -> usize {
-    rows.div_ceil(PANEL) * PANEL * n
 }
 
 /// One panel: element by element the numbers of its rows, zeros for rows that are not there.

@@ -1,13 +1,14 @@
 //! Products of weights with states: which way they go.
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
-use super::memory::{filled, lies_plain, numbers, numbers_mut, usable, Parts};
-use super::number::Bf16;
+use super::memory::{filled, lies_plain, numbers, usable, Parts};
+use super::number::{Bf16, Number};
 #[cfg(target_arch = "x86_64")]
 use super::panel;
+use super::registers::{COLUMNS, ROWS};
 use super::threads;
-use super::tile::{Level, Tiled, COLUMNS, ROWS};
+use super::tile::Tiled;
 use crate::Result;
 
 /// Up to so many rows of states the weights are taken as they lie. With more it is worth the while to lay out the states
@@ -32,6 +33,16 @@ pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
     }
 }
 
+/// Products by panels, where there are 512-bit vectors and the numbers are f32.
+fn panels<N: Number>(weights: &[N], states: &[N], bias: &[N], n: usize, size: &[i64]) -> Result<Option<Tensor>> {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(weights), Some(states), Some(bias)) = (N::as_f32(weights), N::as_f32(states), N::as_f32(bias)) {
+        return panel::product(weights, states, bias, n, size);
+    }
+    let _ = (weights, states, bias, n, size);
+    Ok(None)
+}
+
 fn product<N: Tiled>(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>> {
     if !N::available() {
         return Ok(None);
@@ -54,7 +65,7 @@ fn product<N: Tiled>(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
     *last = out;
     let (n, rows) = (n as usize, states.len() / n as usize);
     if rows > FEW_WIDE {
-        if let Some(made) = many::<N>(weights, states, bias, n, &size)? {
+        if let Some(made) = panels(weights, states, bias, n, &size)? {
             return Ok(Some(made));
         }
     }
@@ -62,27 +73,6 @@ fn product<N: Tiled>(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
         return Ok(None);
     }
     filled::<N>(&size, |made| multiply(weights, states, bias, n, made))
-}
-
-/// Products with many rows.
-#[cfg(target_arch = "x86_64")]
-fn many<N: Tiled>(weights: &[N], states: &[N], bias: &[N], n: usize, size: &[i64]) -> Result<Option<Tensor>> {
-    let wide = matches!(Level::of_this_machine(), Some(Level::Avx512 | Level::Avx512Bf16));
-    let (Some(weights), Some(states), Some(bias)) = (N::as_f32(weights), N::as_f32(states), N::as_f32(bias)) else {
-        return Ok(None);
-    };
-    if !wide {
-        return Ok(None);
-    }
-    let mut room = Tensor::f_empty([panel::room_for(states.len() / n, n) as i64], (Kind::Float, Device::Cpu))?;
-    let Some(room) = numbers_mut::<f32>(&mut room) else { return Ok(None) };
-    // SAFETY: `product` has seen that the lengths are whole rows of n numbers, and `wide` that there are the instructions.
-    filled::<f32>(size, |made| unsafe { panel::multiply(weights, states, bias, n, made, room) })
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn many<N: Tiled>(_: &[N], _: &[N], _: &[N], _: usize, _: &[i64]) -> Result<Option<Tensor>> {
-    Ok(None)
 }
 
 /// `made[column][row] = weights[row] . states[column] + bias[row]`, rows of `n` numbers.
@@ -120,6 +110,9 @@ fn multiply<N: Tiled>(weights: &[N], states: &[N], bias: &[N], n: usize, made: &
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
+    use super::super::tile::Level;
     use super::*;
 
     fn random(size: [i64; 2], kind: Kind) -> Tensor {

@@ -3,8 +3,7 @@
 use std::sync::OnceLock;
 
 use super::number::{Bf16, Number};
-#[cfg(target_arch = "x86_64")]
-use super::registers::{bf16_by_32, f32_by_16, f32_by_8};
+use super::registers::*;
 
 /// The vector instructions of a processor, of those that are used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +41,6 @@ impl Level {
         })
     }
 }
-
-/// Rows of weights in a tile.
-pub(super) const ROWS: usize = 4;
-/// Most rows of states in a tile.
-pub(super) const COLUMNS: usize = 6;
-
-/// Sums of products of `ROWS` or 1 rows of weights with 1 to `COLUMNS` rows of states, each `n` numbers long.
-pub(super) type Sums = [[f32; COLUMNS]; ROWS];
 
 /// Chooses the constants of a tile; `most` columns fit into the registers at once.
 #[cfg(target_arch = "x86_64")]
