@@ -89,6 +89,7 @@ mod tests {
             round: 1,
             from: None,
             category: None,
+            chosen: None,
             result,
         };
         let names: Vec<String> = (0..items).map(|item| item.to_string()).collect();
