@@ -11,8 +11,6 @@ pub(super) const NONE: &str = "\u{2013}";
 
 /// Two to three figures, with a true minus sign.
 pub(super) fn number(value: f64) -> String {
-    // Nothing but rounding is 0.
-    let value = if value.abs() < 5e-7 { 0.0 } else { value };
     with_decimals(value, decimals(value.abs()))
 }
 
