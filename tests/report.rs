@@ -677,7 +677,7 @@ fn the_analytic_scale_stands_beside_every_cosine() {
     assert!(charts.iter().any(|chart| chart.contains("change of cosine")), "changes");
     for chart in charts.iter().filter(|chart| chart.contains("mean cosine") || chart.contains("change of cosine")) {
         assert!(chart.contains("1/\u{221a}d = "), "{}", &chart[..200]);
-        assert!(chart.contains("class=\"scale\"") != chart.contains("beyond the axis"));
+        assert!(chart.contains("class=\"scale\"") != chart.contains("off the axis"));
     }
 }
 

@@ -47,7 +47,7 @@ pub fn print(report: &Report, out: &Path, started: Instant) {
                 None => "not run",
             };
             let power = match (check.passed, check.detectable) {
-                (Some(false), Some(from)) => format!("; 80 % power {from:.3} beyond that"),
+                (Some(false), Some(from)) => format!("; 80 % power {from:.2e} beyond that"),
                 _ => String::new(),
             };
             println!("  {:<26} {mark:<8} {}{power}", check.name, check.detail);

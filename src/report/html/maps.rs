@@ -55,7 +55,7 @@ fn power(report: &Report, rows: &[&ChangeTest], instructions: &[Instructed]) -> 
     let of = |entry: &Instructed, place: Place| {
         let here = rows.iter().filter(|row| row.instruction == entry.name && Place::of(row.address) == place);
         let (all, open): (usize, Vec<&&ChangeTest>) = (here.clone().count(), here.filter(|row| is_open(row)).collect());
-        let mut found: Vec<f64> = open.iter().filter_map(|row| row.detectable_in_family).collect();
+        let mut found: Vec<f64> = open.iter().filter_map(|row| row.detectable_in_family).map(rounded).collect();
         found.sort_by(f64::total_cmp);
         let range = match (found.first(), found.get(found.len() / 2), found.last()) {
             (Some(&least), Some(&middle), Some(&most)) => {
@@ -85,6 +85,15 @@ fn power(report: &Report, rows: &[&ChangeTest], instructions: &[Instructed]) -> 
          <th scope=\"col\">found from</th></tr></thead><tbody>{lines}</tbody></table></div>",
         escape(&percent(report.settings.power))
     )
+}
+
+/// Where states do not differ but by rounding, 0.
+fn rounded(value: f64) -> f64 {
+    if value.abs() < 5e-7 {
+        0.0
+    } else {
+        value
+    }
 }
 
 /// Whether the interval leaves the sign open; one that is not finite does.

@@ -114,5 +114,7 @@ figcaption,caption,tr{break-inside:avoid;page-break-inside:avoid}figcaption{brea
 .scroll,.panels.maps{overflow:visible}table{font-size:7.5pt}th,td{padding-left:9px}
 svg,.verdict{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .panels{grid-template-columns:1fr 1fr;gap:16px 24px}.panels.one{grid-template-columns:1fr}.beside,.prose li{break-inside:avoid;page-break-inside:avoid}
-.checks li{grid-template-columns:46px 1fr 150px 170px;column-gap:10px}details{display:none}}
+.verdict{break-inside:auto;page-break-inside:auto}.verdict h3{break-after:avoid;page-break-after:avoid}
+.checks li{grid-template-columns:54px 1fr 150px 170px;column-gap:10px;break-inside:avoid;page-break-inside:avoid}
+h2+p{break-after:avoid;page-break-after:avoid}thead{break-inside:avoid;break-after:avoid}details{display:none}}
 ";

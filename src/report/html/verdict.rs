@@ -194,7 +194,7 @@ pub(super) fn row(check: &Check, title: &str, unit: &str, mark: Option<Mark>) ->
 fn power(check: &Check) -> String {
     let open = check.detectable.filter(|_| check.passed == Some(false));
     open.map_or(String::new(), |from| {
-        format!(" <span class=\"unit\">80\u{a0}% power: {} beyond the mark</span>", super::text::number(from))
+        format!(" <span class=\"unit\">80\u{a0}% power: {} beyond</span>", super::text::number(from))
     })
 }
 
@@ -251,7 +251,8 @@ pub(super) fn rule(report: &Report) -> String {
          <ol><li>Some <span class=\"mono\">resid_post</span> probe's held-out AUROC is above 0.5. Since many layers are \
          looked at, the lower half of each interval is widened for their number (Bonferroni). Layers are chosen by the \
          probes' own held-out texts, never by the levels.</li>\
-         <li>The 95\u{a0}% interval of the gain in {outcome} over the neutral instruction is above 0.</li>\
+         <li>The 95\u{a0}% interval of the gain in {outcome} over the neutral instruction is above 0; it reaches to 0 where \
+         sign flips of whole groups do not find the gain at 5\u{a0}%, as where few answers change.</li>\
          <li>The 95\u{a0}% interval of D is below 0.</li>\
          <li>D measured by cosines is below the central 95\u{a0}% of what {} joint random rotations of the probe \
          directions give.</li>\

@@ -2,7 +2,7 @@
 
 use super::axis::{vertical, Frame};
 use super::scale::{padded, Scale};
-use super::{shorten, Anchor, Canvas, WIDTH};
+use super::{shorten, Anchor, Canvas, LETTER, WIDTH};
 use crate::stats::Interval;
 
 /// Bars in groups along the horizontal axis.
@@ -30,11 +30,11 @@ impl Bars {
         let frame = Frame { left: 48.0, right: WIDTH - 8.0, top: 66.0, bottom: 66.0 + HEIGHT };
         let mut canvas = Canvas::new(WIDTH, frame.bottom + 38.0);
         canvas.text((0.0, 14.0), Anchor::Start, "head", &shorten(&self.title, 50));
-        let step = WIDTH / self.kinds.len().max(1) as f64;
-        for (place, (name, colour)) in self.kinds.iter().enumerate() {
-            let left = step * place as f64;
+        let mut left = 0.0;
+        for (name, colour) in &self.kinds {
             canvas.rect((left, 24.0), (14.0, 10.0), &format!("pillar {colour}"), "");
             canvas.text((left + 20.0, 33.0), Anchor::Start, "key", name);
+            left += 36.0 + LETTER * name.chars().count() as f64;
         }
         canvas.text((0.0, frame.top - 12.0), Anchor::Start, "name", &self.y_name);
         let y = Scale::new(
@@ -45,7 +45,8 @@ impl Bars {
         let (zero, room) = (y.within(0.0), (frame.right - frame.left) / self.groups.len() as f64);
         let width = (0.8 * room / self.kinds.len().max(1) as f64).min(26.0);
         // With many groups not every name has room.
-        let each = (self.groups.len() / 12).max(1);
+        let longest = self.groups.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let each = ((LETTER * longest as f64 + 8.0) / room).ceil().max(1.0) as usize;
         for (place, (name, values)) in self.groups.iter().enumerate() {
             let middle = frame.left + room * (place as f64 + 0.5);
             let left = middle - 0.5 * width * self.kinds.len() as f64;

@@ -70,8 +70,7 @@ pub(in crate::report) struct LineChart {
     /// A range shared by charts that are to be compared: the axis holds these values too.
     pub y_holds: Vec<f64>,
     pub references: Vec<Reference>,
-    /// A value for comparison, drawn on both sides of 0 where the axis reaches it; where it does not, an arrow says so. It
-    /// does not widen the axis.
+    /// A value for comparison, drawn on both sides of 0 where the axis reaches it. It does not widen the axis.
     pub scale: Option<Reference>,
     pub areas: Vec<Area>,
     pub series: Vec<Series>,
@@ -118,7 +117,7 @@ impl LineChart {
             }
         }
         if let Some(scale) = &self.scale {
-            draw_scale(&mut canvas, scale, (frame.left, frame.right), (y_range, &y));
+            draw_scale(&mut canvas, scale, frame, (y_range, &y));
         }
         // Bands first, so that no band lies over another's line.
         for series in &self.series {
@@ -164,25 +163,19 @@ impl LineChart {
     }
 }
 
-/// The lines of a scale at +-`y`, or an arrow at the upper edge.
-fn draw_scale(canvas: &mut Canvas, scale: &Reference, (left, right): (f64, f64), (range, y): ((f64, f64), &Scale)) {
+/// The lines of a scale at +-`y`, where the axis reaches them, and what they are.
+fn draw_scale(canvas: &mut Canvas, scale: &Reference, frame: Frame, (range, y): ((f64, f64), &Scale)) {
     if !(scale.y > 0.0 && scale.y.is_finite()) {
         return;
     }
-    let mut drawn = false;
-    for value in [scale.y, -scale.y] {
-        if (range.0..=range.1).contains(&value) {
-            canvas.line((left, y.at(value)), (right, y.at(value)), "scale");
-            if !drawn {
-                canvas.text((right, y.at(value) - 4.0), Anchor::End, "hint", &scale.label);
-            }
-            drawn = true;
-        }
+    let reached = [scale.y, -scale.y].into_iter().filter(|value| (range.0..=range.1).contains(value));
+    let mut lines = 0;
+    for value in reached {
+        canvas.line((frame.left, y.at(value)), (frame.right, y.at(value)), "scale");
+        lines += 1;
     }
-    if !drawn {
-        let text = format!("\u{2195} {}, beyond the axis", scale.label);
-        canvas.text((right, y.at(range.1) - 4.0), Anchor::End, "hint", &text);
-    }
+    let text = if lines > 0 { scale.label.clone() } else { format!("{} (off the axis)", scale.label) };
+    canvas.text((frame.right, frame.top - 12.0), Anchor::End, "hint", &text);
 }
 
 struct Entry {
