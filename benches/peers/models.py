@@ -116,7 +116,7 @@ def keep(arguments, results):
     command = shlex.join(["python", "benches/peers/models.py", *words])
     if command not in results["commands"]:
         results["commands"].append(command)
-    results["program"] = commit()
+    results.update(program=commit(), threads=arguments.threads)
     os.makedirs(os.path.dirname(os.path.abspath(arguments.results)), exist_ok=True)
     with open(arguments.results, "w") as file:
         json.dump(results, file, indent=1)

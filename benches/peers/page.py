@@ -133,7 +133,7 @@ def write(path, results):
         f"""# Benchmarks
 
 Made by `make bench-peers`; [the script](../benches/peers/models.py) says how it measures, [the cases](../benches/peers/cases.py)
-what each side does. SmolLM2-135M-Instruct: the same weights on both sides, two threads, our processes and the peer's in turn
+what each side does. SmolLM2-135M-Instruct: the same weights on both sides, {results['threads']} threads each, our processes and the peer's in turn
 within one run; medians, and for ratios their range over the turns. Above 1: ours is faster. Times are from texts to results,
 tokenising included.{sittings}
 
@@ -159,7 +159,7 @@ row's precision. "Of reads": weights x passes, as a share of reading memory.
     )
     if held:
         sections.append(f"## Peak memory\n\nCapture of 90 addresses, pooled, f32, fresh processes.\n\n{peaks(held)}\n")
-    sections.append(f"## The machine's limits\n\nBy torch, best of many runs, two threads.\n\n{limits(machine)}\n")
+    sections.append(f"## The machine's limits\n\nBy torch, best of many runs, {results['threads']} threads.\n\n{limits(machine)}\n")
     if curves:
         drawn = os.path.splitext(path)[0] + "-size.svg"
         with open(drawn, "w") as file:
