@@ -2,10 +2,8 @@
 
 import os
 import statistics
-from itertools import count
 
-from sides import Side
-from work import (comments, compare_answers, compare_ids, compare_states, equal_texts, prompts, spread, write_texts)
+from work import comments, compare_answers, compare_ids, compare_states, equal_texts, prompts, spread, write_texts
 
 # Parameters of SmolLM2-135M: a token goes through those of its layers; the unembedding is the embedding once more.
 LAYERS, HEAD = 30 * (2 * 576 * 576 + 2 * 192 * 576 + 3 * 1536 * 576), 49152 * 576
@@ -39,11 +37,12 @@ class Bench:
     def equal_texts(self, rows, tokens):
         return equal_texts(self.sides.tokenizer(), rows, tokens)
 
-    def alternate(self, repeats, ours, theirs, warm=True):
-        """Answers of both, asked in turn, after one unmeasured question each."""
+    def turns(self, repeats, *asks, warm=True):
+        """Answers of all sides, asked in turn, after one unmeasured question each."""
         if warm:
-            ours(), theirs()
-        return [(ours(), theirs()) for _ in range(repeats)]
+            for ask in asks:
+                ask()
+        return [[ask() for ask in asks] for _ in range(repeats)]
 
     def keep(self, case, turns, **row):
         """`row`: `work`, `target`, `peer`, `same` in words, `done` for rates, `flop` and `bytes` of ours for the share of
@@ -51,38 +50,59 @@ class Bench:
         ours, theirs = zip(*[(a["seconds"], b["seconds"]) for a, b in turns])
         self.rows[case] = {"ours": ours, "theirs": theirs, **row}
         mine, other, ratio, low, high = medians(self.rows[case])
-        print(f"{case}: ours {mine:.3f} s, {row['peer']} {other:.3f} s, ratio {ratio:.2f} [{low:.2f}, {high:.2f}] "
-              f"(wanted {row['target']}); {row['same']}", flush=True)
+        print(
+            f"{case}: ours {mine:.3f} s, {row['peer']} {other:.3f} s, ratio {ratio:.2f} [{low:.2f}, {high:.2f}] "
+            f"(wanted {row['target']}); {row['same']}",
+            flush=True,
+        )
 
     def capture_equal(self):
         """8 texts of 128 tokens against all peers."""
         texts = write_texts(self.folder, "equal", self.equal_texts(8, 128))
-        peers = [("f32", "transformers", 1.05), ("bf16", "transformers", 2), ("f32", "transformer_lens", 2), ("f32", "nnsight", 1.3)]
-        for precision, peer, target in peers:
-            case = f"capture 8x128 {precision} {peer}"
-            if not self.wanted(case):
+        for peer, targets in [
+            ("transformers", {"f32": 1.05, "bf16": 2}),
+            ("transformer_lens", {"f32": 2}),
+            ("nnsight", {"f32": 1.3}),
+        ]:
+            cases = {precision: f"capture 8x128 {precision} {peer}" for precision in targets}
+            cases = {precision: case for precision, case in cases.items() if self.wanted(case)}
+            if not cases:
                 continue
-            asked = {"batch": 8} if peer == "transformers" else {}
-            ours = lambda **more: self.sides[precision].ask("capture", texts=texts, **more)
-            theirs = lambda **more: self.sides[peer].ask("capture", texts=texts, **asked, **more)
-            a, b = ours(dump=self.file("ours")), theirs(dump=self.file("theirs"))
-            assert a["tokens"] == b["tokens"] == 8 * 128, (a, b)
-            same = self.same_states(precision) + (self.their_bf16(texts) if precision == "bf16" else "")
-            turns = self.alternate(self.arguments.repeats, ours, theirs)
-            self.keep(
-                case, turns, peer=peer, target=target, precision=precision, flop=2 * LAYERS * 1024, done=[1024, "tokens"],
-                work="capture, 30 layers x 3 sites, last token, 8 x 128 tokens", same=same,
-            )
-            if peer not in ("transformers",):
+            batch = {"batch": 8} if peer == "transformers" else {}
+            sides = [self.sides[precision] for precision in cases]
+            theirs = lambda **more: self.sides[peer].ask("capture", texts=texts, **batch, **more)
+            tokens = [
+                side.ask("capture", texts=texts, dump=self.file(name))["tokens"] for side, name in zip(sides, cases)
+            ]
+            assert {*tokens, theirs(dump=self.file("theirs"))["tokens"]} == {8 * 128}
+            asks = [lambda side=side: side.ask("capture", texts=texts) for side in sides]
+            turns = self.turns(self.arguments.repeats, *asks, theirs)
+            for place, (precision, case) in enumerate(cases.items()):
+                same = self.same_states(precision) + (self.their_bf16(texts) if precision == "bf16" else "")
+                self.keep(
+                    case,
+                    [(turn[place], turn[-1]) for turn in turns],
+                    peer=peer,
+                    target=targets[precision],
+                    precision=precision,
+                    flop=2 * LAYERS * 1024,
+                    done=[1024, "tokens"],
+                    same=same,
+                    work="capture, 30 layers x 3 sites, last token, 8 x 128 tokens",
+                )
+            if peer != "transformers":
                 self.sides.stop(peer)
 
-    def same_states(self, precision, ours="ours"):
-        found = compare_states(self.file(ours), self.file("theirs"))
+    def same_states(self, precision, file=None):
+        """Of the states in the file `precision`, or another, and those in the file `theirs`."""
+        found = compare_states(self.file(file or precision), self.file("theirs"))
         if precision == "f32":
             return f"states differ by {found['difference']:.1e} of the largest"
         least = ", ".join(f"{site} {cosine:.4f}" for site, cosine in sorted(found["least"].items()))
-        return (f"cosine with transformers' f32: median {found['median']:.5f}, {found['share']:.1%} at least 0.999, least "
-                f"by site: {least}")
+        return (
+            f"cosine with transformers' f32: median {found['median']:.5f}, {found['share']:.1%} at least 0.999, least "
+            f"by site: {least}"
+        )
 
     def their_bf16(self, texts):
         """How far transformers' own bf16 is from its f32, whose states lie in `theirs`."""
@@ -92,51 +112,61 @@ class Bench:
         return f"; transformers' own bf16 on the same texts: {self.same_states('bf16', 'their_bf16')}"
 
     def capture_comments(self):
-        for precision, target in [("f32", 1.5), ("bf16", 2)]:
-            case = f"capture comments {precision}"
-            if not self.wanted(case, "jigsaw"):
-                continue
-            texts = comments(self.arguments.data, self.arguments.sample)
-            path = write_texts(self.folder, "comments", texts)
-            turns = self.alternate(
-                self.arguments.long_repeats,
-                lambda: self.sides[precision].ask("capture", texts=path, dump=self.file("ours")),
-                lambda: self.sides["transformers"].ask("capture", texts=path, batch=16, dump=self.file("theirs")),
-                warm=False,
-            )
-            a, b = turns[0]
-            assert a["tokens"] == b["tokens"], (a, b)
-            padding = b["tokens_run"] / b["tokens"] - 1
+        cases = {precision: f"capture comments {precision}" for precision in ("f32", "bf16")}
+        cases = {precision: case for precision, case in cases.items() if self.wanted(case, "jigsaw")}
+        if not cases:
+            return
+        texts = comments(self.arguments.data, self.arguments.sample)
+        path = write_texts(self.folder, "comments", texts)
+        ask = lambda side, name, **batch: self.sides[side].ask("capture", texts=path, dump=self.file(name), **batch)
+        asks = [lambda name=name: ask(name, name) for name in cases]
+        turns = self.turns(
+            self.arguments.long_repeats, *asks, lambda: ask("transformers", "theirs", batch=16), warm=False
+        )
+        tokens, run = turns[0][-1]["tokens"], turns[0][-1]["tokens_run"]
+        assert all(answer["tokens"] == tokens for turn in turns for answer in turn)
+        for place, (precision, case) in enumerate(cases.items()):
             self.keep(
-                case, turns, peer="transformers", target=target, precision=precision, flop=2 * LAYERS * a["tokens"],
-                done=[a["tokens"], "tokens"],
-                work=f"capture of {len(texts)} comments of natural lengths, {a['tokens']} tokens",
-                same=f"{self.same_states(precision)}; its padding adds {padding:.0%} tokens",
+                case,
+                [(turn[place], turn[-1]) for turn in turns],
+                peer="transformers",
+                target={"f32": 1.5, "bf16": 2}[precision],
+                precision=precision,
+                flop=2 * LAYERS * tokens,
+                done=[tokens, "tokens"],
+                work=f"capture of {len(texts)} comments of natural lengths, {tokens} tokens",
+                same=f"{self.same_states(precision)}; its padding makes {run} tokens of them",
             )
 
     def generation(self):
-        targets = {("f32", 1): 1.2, ("f32", 8): 1.3, ("f32", 32): 1.8, ("bf16", 1): 2, ("bf16", 8): 3, ("bf16", 32): 3}
-        for (precision, batch), target in targets.items():
-            case = f"generate 64, batch {batch}, {precision}"
-            if not self.wanted(case):
+        for batch, targets in [
+            (1, {"f32": 1.2, "bf16": 2}),
+            (8, {"f32": 1.3, "bf16": 3}),
+            (32, {"f32": 1.8, "bf16": 3}),
+        ]:
+            cases = {precision: f"generate 64, batch {batch}, {precision}" for precision in targets}
+            cases = {precision: case for precision, case in cases.items() if self.wanted(case)}
+            if not cases:
                 continue
             request = {"prompts": prompts(batch), "tokens": 64}
-            turns = self.alternate(
-                self.arguments.repeats,
-                lambda: self.sides[precision].ask("generate", **request),
-                lambda: self.sides["transformers"].ask("generate", **request),
-            )
-            a, b = turns[0]
-            same, rows, agreed = compare_ids(a["ids"], b["ids"])
-            # The first token comes from reading the prompts, the last is chosen and not run.
-            steps, read = 64, a["prompt_tokens"]
-            self.keep(
-                case, turns, peer="transformers", target=target, precision=precision, done=[64 * batch, "tokens"],
-                flop=2 * (LAYERS * (read + batch * 63) + HEAD * batch * steps),
-                bytes=(LAYERS + HEAD) * BYTES[precision] * steps,
-                work=f"greedy generation, 64 tokens, batch {batch}",
-                same=f"{same} of {rows} rows the same 64 tokens, {agreed:.0%} of tokens before the first other one",
-            )
+            asks = [lambda name=name: self.sides[name].ask("generate", **request) for name in [*cases, "transformers"]]
+            turns = self.turns(self.arguments.repeats, *asks)
+            for place, (precision, case) in enumerate(cases.items()):
+                ours, theirs = turns[0][place], turns[0][-1]
+                same, rows, agreed = compare_ids(ours["ids"], theirs["ids"])
+                # The first token comes from reading the prompts; the last is chosen and not run.
+                self.keep(
+                    case,
+                    [(turn[place], turn[-1]) for turn in turns],
+                    peer="transformers",
+                    target=targets[precision],
+                    precision=precision,
+                    done=[64 * batch, "tokens"],
+                    flop=2 * (LAYERS * (ours["prompt_tokens"] + batch * 63) + HEAD * batch * 64),
+                    bytes=(LAYERS + HEAD) * BYTES[precision] * 64,
+                    work=f"greedy generation, 64 tokens, batch {batch}",
+                    same=f"{same} of {rows} rows the same 64 tokens, {agreed:.0%} of tokens before the first other one",
+                )
 
     def study(self):
         case = "study f32"
@@ -151,7 +181,9 @@ class Bench:
         for _ in range(arguments.long_repeats if arguments.study_repeats is None else arguments.study_repeats):
             ours = ask()
             theirs = self.sides["transformers"].ask("study", items=chosen, probes=probes)
-            turns.append(({"seconds": ours["seconds"] / len(ours["items"])}, {"seconds": theirs["seconds"] / len(chosen)}))
+            turns.append(
+                ({"seconds": ours["seconds"] / len(ours["items"])}, {"seconds": theirs["seconds"] / len(chosen)})
+            )
         ours = {item["id"]: item for item in ours["items"]}
         assert sorted(first["addresses"]) == sorted(theirs["addresses"]), "levels of different addresses"
         for answer in (answer for item in theirs["items"] for answer in item["answers"]):
@@ -159,12 +191,17 @@ class Bench:
             answer["levels"] = [levels[address] for address in first["addresses"]]
         found = compare_answers(ours, theirs["items"])
         self.keep(
-            case, turns, peer="transformers", target=10, precision="f32", done=[1, "items"],
+            case,
+            turns,
+            peer="transformers",
+            target=10,
+            precision="f32",
+            done=[1, "items"],
             flop=2 * LAYERS * first["tokens"] / len(ours),
             work=f"multiple-choice study, rounds 0-5, levels at 90 addresses, {len(ours)} BBQ items: seconds an item",
             same=f"{found['same']} of {found['answers']} answers the same text, {found['chosen']} the same option by "
-                 f"scores (of {len(chosen)} items that transformers was asked, spread evenly by length); scores differ by "
-                 f"{found['scores']:.1e} nats, levels by {found['levels']:.1e} of the largest",
+            f"scores (of {len(chosen)} items that transformers was asked, spread evenly by length); scores differ by "
+            f"{found['scores']:.1e} nats, levels by {found['levels']:.1e} of the largest",
         )
 
     def load(self):
@@ -180,11 +217,18 @@ class Bench:
             side.close()
             return {"seconds": seconds, "load_seconds": side.loaded["load_seconds"]}
 
-        turns = self.alternate(self.arguments.long_repeats, lambda: fresh("f32"), lambda: fresh("gguf", batch=1))
+        turns = self.turns(self.arguments.long_repeats, lambda: fresh("f32"), lambda: fresh("gguf", batch=1))
         ours, theirs = (statistics.median(turn[side]["load_seconds"] for turn in turns) for side in (0, 1))
-        self.keep(case, turns, peer="transformers", target=5, precision="f32", done=[1, "loads"],
-                  work="GGUF to first hidden state, whole fresh processes",
-                  same=f"of that in the call that loads: ours {ours:.2f} s, transformers {theirs:.2f} s")
+        self.keep(
+            case,
+            turns,
+            peer="transformers",
+            target=5,
+            precision="f32",
+            done=[1, "loads"],
+            work="GGUF to first hidden state, whole fresh processes",
+            same=f"of that in the call that loads: ours {ours:.2f} s, transformers {theirs:.2f} s",
+        )
 
     def peak(self):
         """Ours alone."""
@@ -200,8 +244,15 @@ class Bench:
             side.close()
             over = after["peak"] - loaded["resident"]
             self.rows[case] = {
-                "texts": texts, "over": over, "pooled": texts * 90 * 576 * 4, "loaded": loaded["resident"],
-                "load_peak": loaded["peak"], "reset": after["reset"] and loaded["reset"],
+                "texts": texts,
+                "over": over,
+                "pooled": texts * 90 * 576 * 4,
+                "loaded": loaded["resident"],
+                "load_peak": loaded["peak"],
+                "reset": after["reset"] and loaded["reset"],
             }
-            print(f"{case}: {over / 1e6:.0f} MB over {loaded['resident'] / 1e6:.0f} MB, of which pooled output "
-                  f"{texts * 90 * 576 * 4 / 1e6:.0f} MB", flush=True)
+            print(
+                f"{case}: {over / 1e6:.0f} MB over {loaded['resident'] / 1e6:.0f} MB, of which pooled output "
+                f"{texts * 90 * 576 * 4 / 1e6:.0f} MB",
+                flush=True,
+            )

@@ -36,9 +36,13 @@ def measure(bench):
     curves = {
         "tokens of a text": ([64 * step for step in doubling], lambda size: capture(1, size), "1 text, 90 addresses"),
         "texts": (doubling, lambda size: capture(size, 64), "64 tokens each, 90 addresses"),
-        "layers read": ([1, 2, 4, 8, 16, 30], lambda size: capture(8, 128, size), "8 x 128 tokens, 3 sites of the first layers"),
-        "items of a study": (doubling, by_items, "rounds 0-3"),
-        "rounds": (list(range(1, 11)), by_rounds, "8 items, and round 0"),
+        "layers read": (
+            [1, 2, 4, 8, 16, 30],
+            lambda size: capture(8, 128, size),
+            "8 x 128 tokens, 3 sites of the first layers",
+        ),
+        "items": (doubling, by_items, "of a study, rounds 0-3"),
+        "rounds": (list(range(1, 11)), by_rounds, "of a study, after round 0, 8 items"),
         "tokens generated": ([4 * step for step in doubling], lambda size: generate(8, size), "batch 8"),
     }
     for name, (sizes, ask, what) in curves.items():
@@ -50,7 +54,10 @@ def measure(bench):
         turns = [[ask(size)["seconds"] for size in sizes] for _ in range(arguments.long_repeats)]
         points = [(size, statistics.median(times)) for size, times in zip(sizes, zip(*turns))]
         bench.rows[case] = {"name": name, "what": what, "points": points}
-        print(f"{case}: slope {slope(points):.2f}; " + ", ".join(f"{size}: {seconds:.3f} s" for size, seconds in points), flush=True)
+        print(
+            f"{case}: slope {slope(points):.2f}; " + ", ".join(f"{size}: {seconds:.3f} s" for size, seconds in points),
+            flush=True,
+        )
 
 
 def drawing(curves):

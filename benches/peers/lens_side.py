@@ -1,6 +1,6 @@
 """TransformerLens' and nnsight's side of models.py: last tokens of texts of one length, one line of JSON a request.
 
-    python lens_side.py transformer_lens|nnsight FOLDER
+python lens_side.py transformer_lens|nnsight FOLDER
 """
 
 import importlib.metadata
@@ -30,7 +30,9 @@ class TransformerLens:
         self.model = TransformerBridge.boot_transformers(folder, device="cpu", dtype=torch.float32)
         layers = self.model.cfg.n_layers
         sites = {"resid_post": "hook_resid_post", "attn_out": "hook_attn_out", "mlp_out": "hook_mlp_out"}
-        self.names = {f"L{layer}.{site}": f"blocks.{layer}.{hook}" for layer in range(layers) for site, hook in sites.items()}
+        self.names = {
+            f"L{layer}.{site}": f"blocks.{layer}.{hook}" for layer in range(layers) for site, hook in sites.items()
+        }
 
     def last_tokens(self, ids):
         _, cache = self.model.run_with_cache(

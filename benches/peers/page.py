@@ -9,7 +9,17 @@ from curves import drawing, slope
 BY_HAND = "<!-- What follows is written by hand and kept by benches/peers/models.py. -->"
 
 # Of the rows, whatever was measured when.
-ORDER = ["capture 8x128 f32 transformers", "capture comments", "capture 8x128 bf16", "capture", "study", "generate", "load", "peak", "curves"]
+ORDER = [
+    "capture 8x128 f32 transformers",
+    "capture comments",
+    "capture 8x128 bf16",
+    "capture",
+    "study",
+    "generate",
+    "load",
+    "peak",
+    "curves",
+]
 
 
 def cpu():
@@ -49,13 +59,17 @@ def rate(row, seconds):
 
 
 def table(rows, machine):
-    lines = ["| work | ours | precision | peer | its | ratio (range) | target | met | of the machine's limit |",
-             "|---|--:|---|---|--:|--:|--:|---|---|"]
+    lines = [
+        "| work | ours | precision | peer | its | ratio (range) | target | met | of the machine's limit |",
+        "|---|--:|---|---|--:|--:|--:|---|---|",
+    ]
     for row in rows:
         ours, theirs, ratio, low, high = medians(row)
         met = "yes" if ratio >= row["target"] else "**no**"
-        lines.append(f"| {row['work']} | {rate(row, ours)} | {row['precision']} | {peer(row)} | {rate(row, theirs)} | "
-                     f"{ratio:.2f} ({low:.2f}-{high:.2f}) | {row['target']} | {met} | {limit(row, machine)} |")
+        lines.append(
+            f"| {row['work']} | {rate(row, ours)} | {row['precision']} | {peer(row)} | {rate(row, theirs)} | "
+            f"{ratio:.2f} ({low:.2f}-{high:.2f}) | {row['target']} | {met} | {limit(row, machine)} |"
+        )
     return "\n".join(lines)
 
 
@@ -66,17 +80,30 @@ def peaks(rows):
         lines.append(f"| {row['texts']} | {over:.0f} | {pooled:.0f} | {over - pooled:.0f} |")
     loaded, peak = max(row["loaded"] for row in rows) / 1e6, max(row["load_peak"] for row in rows) / 1e6
     how = "" if all(row["reset"] for row in rows) else " The system did not let the peak be reset after loading."
-    return "\n".join(lines) + f"\n\nTarget: at most 600 MB. Resident with the model loaded: {loaded:.0f} MB; peak while loading: {peak:.0f} MB.{how}"
+    return (
+        "\n".join(lines)
+        + f"\n\nTarget: at most 600 MB. Resident with the model loaded: {loaded:.0f} MB; peak while loading: {peak:.0f} MB.{how}"
+    )
 
 
 def limits(machine):
     lines = ["| | f32 | bf16 |", "|---|--:|--:|"]
-    for name, label in [("1024x576x1536", "product 1024 x 576 x 1536"), ("4096x4096x4096", "product 4096 x 4096 x 4096")]:
-        lines.append(f"| {label}, GFLOP/s | " + " | ".join(f"{machine[f'{kind} {name}'] / 1e9:.0f}" for kind in ("f32", "bf16")) + " |")
-    for name, label in [("unembedding", "1 row by the unembedding, GB/s of weights read")] + [
-        (f"layers, {rows} rows", f"{rows} row{'s' * (rows > 1)} by the layers' matrices, GB/s of weights read") for rows in (1, 8, 32)
+    for name, label in [
+        ("1024x576x1536", "product 1024 x 576 x 1536"),
+        ("4096x4096x4096", "product 4096 x 4096 x 4096"),
     ]:
-        lines.append(f"| {label} | " + " | ".join(f"{machine[f'{kind} {name}'] / 1e9:.1f}" for kind in ("f32", "bf16")) + " |")
+        lines.append(
+            f"| {label}, GFLOP/s | "
+            + " | ".join(f"{machine[f'{kind} {name}'] / 1e9:.0f}" for kind in ("f32", "bf16"))
+            + " |"
+        )
+    for name, label in [("unembedding", "1 row by the unembedding, GB/s of weights read")] + [
+        (f"layers, {rows} rows", f"{rows} row{'s' * (rows > 1)} by the layers' matrices, GB/s of weights read")
+        for rows in (1, 8, 32)
+    ]:
+        lines.append(
+            f"| {label} | " + " | ".join(f"{machine[f'{kind} {name}'] / 1e9:.1f}" for kind in ("f32", "bf16")) + " |"
+        )
     return "\n".join(lines) + f"\n\nReading 1 GiB once (a sum): {machine['read'] / 1e9:.1f} GB/s."
 
 
@@ -102,15 +129,16 @@ def write(path, results):
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     commands = "\n".join(dict.fromkeys(results["commands"]))
     sittings = "" if len(results["commands"]) == 1 else " The rows were measured in several runs of the script."
-    sections = [f"""# Benchmarks
+    sections = [
+        f"""# Benchmarks
 
 Made by `make bench-peers`; [the script](../benches/peers/models.py) says how it measures, [the cases](../benches/peers/cases.py)
-what each side does. SmolLM2-135M-Instruct: the same weights on both sides, two threads, our process and the peer's in turn
+what each side does. SmolLM2-135M-Instruct: the same weights on both sides, {results['threads']} threads each, our processes and the peer's in turn
 within one run; medians, and for ratios their range over the turns. Above 1: ours is faster. Times are from texts to results,
 tokenising included.{sittings}
 
 - Machine: {cpu()}; {platform.system()}
-- Python {platform.python_version()}, {versions}; ours {results['program']}
+- Python {platform.python_version()}, {versions}; ours {results["program"]}
 
 ```sh
 {commands}
@@ -124,11 +152,14 @@ tokenising included.{sittings}
 row's precision. "Of reads": weights x passes, as a share of reading memory.
 
 ## Same results
-"""]
-    sections.append("\n".join(f"- {row['work']}, {row['precision']}, {peer(row)}: {row['same']}." for row in timed) + "\n")
+"""
+    ]
+    sections.append(
+        "\n".join(f"- {row['work']}, {row['precision']}, {peer(row)}: {row['same']}." for row in timed) + "\n"
+    )
     if held:
         sections.append(f"## Peak memory\n\nCapture of 90 addresses, pooled, f32, fresh processes.\n\n{peaks(held)}\n")
-    sections.append(f"## The machine's limits\n\nBy torch, best of many runs, two threads.\n\n{limits(machine)}\n")
+    sections.append(f"## The machine's limits\n\nBy torch, best of many runs, {results['threads']} threads.\n\n{limits(machine)}\n")
     if curves:
         drawn = os.path.splitext(path)[0] + "-size.svg"
         with open(drawn, "w") as file:

@@ -31,7 +31,9 @@ def load(path, kind):
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     # Answers are as long as asked for: nothing ends one but the number of tokens, or what the study says.
-    model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None, pad_token_id=tokenizer.pad_token_id)
+    model.generation_config.update(
+        do_sample=False, temperature=None, top_p=None, top_k=None, pad_token_id=tokenizer.pad_token_id
+    )
     return tokenizer, model
 
 
