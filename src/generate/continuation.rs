@@ -7,7 +7,7 @@ use super::sampler::Sampler;
 use super::session::{lost, unread, whole, Session};
 use super::Decoding;
 use crate::hook::Hooks;
-use crate::model::{KvCache, LogitsFor};
+use crate::model::{kernel, KvCache, LogitsFor};
 use crate::text::{PadSide, TokenBatch};
 use crate::{Error, Result};
 
@@ -222,7 +222,10 @@ impl Running {
 /// The next token of each row that goes on, `numbers`, from `next`, `[running, v]`.
 fn choose(decoding: &Decoding, next: &Tensor, rows: &mut [Row], numbers: &[usize]) -> Result<Vec<u32>> {
     if decoding.is_greedy() {
-        let ids = Vec::<i64>::try_from(next.f_argmax(-1, false)?)?;
+        let ids = match kernel::argmax(next) {
+            Some(ids) => ids,
+            None => Vec::<i64>::try_from(next.f_argmax(-1, false)?)?,
+        };
         return Ok(ids.into_iter().map(|id| id as u32).collect());
     }
     let draw = |(place, &number): (usize, &usize)| {

@@ -9,7 +9,7 @@ mod cache;
 mod config;
 mod decoder;
 mod family;
-mod kernel;
+pub(crate) mod kernel;
 mod load;
 mod network;
 mod options;

@@ -108,6 +108,7 @@ impl<'t, N: Number> Rows<'t, N> {
             && (by_slot == width || slots == 1)
             && (by_number == 1 || width == 1)
             && tensor.numel() > 0
+            && tensor.data_ptr().cast::<N>().is_aligned()
             && by_batch >= 0
             && by_head >= 0;
         plain.then(|| Rows {

@@ -13,7 +13,10 @@ pub(super) fn usable() -> bool {
 
 /// Whether a tensor's numbers lie in this process's memory one after the other, as this type.
 pub(super) fn lies_plain<N: Number>(tensor: &Tensor) -> bool {
-    tensor.kind() == N::KIND && tensor.device() == Device::Cpu && tensor.is_contiguous()
+    tensor.kind() == N::KIND
+        && tensor.device() == Device::Cpu
+        && tensor.is_contiguous()
+        && tensor.data_ptr().cast::<N>().is_aligned()
 }
 
 /// The numbers of a tensor; `None` unless they lie one after the other on the CPU as this type.
@@ -25,7 +28,7 @@ pub(super) fn numbers<N: Number>(tensor: &Tensor) -> Option<&[N]> {
     if length == 0 {
         return Some(&[]);
     }
-    // SAFETY: kind, device and layout have just been checked, so that `length` numbers of this type lie there; the tensor
+    // SAFETY: kind, device, layout and alignment have just been checked, so that `length` numbers of this type lie there; the tensor
     // is borrowed, and keeps its storage. Nothing in this crate writes to a tensor while another function reads it.
     Some(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<N>(), length) })
 }

@@ -11,6 +11,7 @@
 // Vector instructions and the memory of tensors; every use says why it is sound.
 #![allow(unsafe_code)]
 
+mod argmax;
 mod attention;
 mod exp;
 mod gate;
@@ -25,6 +26,7 @@ mod rotation;
 mod threads;
 mod tile;
 
+pub(crate) use argmax::argmax;
 pub(crate) use attention::attend_once;
 pub(crate) use gate::gated;
 pub(crate) use norm::rms_norm;

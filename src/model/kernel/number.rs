@@ -13,8 +13,6 @@ pub(super) trait Number: Copy + Send + Sync + Default + 'static {
     fn wide(self) -> f32;
     /// To the nearest, ties to even.
     fn narrow(wide: f32) -> Self;
-    /// The same numbers, where they are f32.
-    fn as_f32(numbers: &[Self]) -> Option<&[f32]>;
 }
 
 impl Number for f32 {
@@ -28,10 +26,6 @@ impl Number for f32 {
     #[inline(always)]
     fn narrow(wide: f32) -> f32 {
         wide
-    }
-
-    fn as_f32(numbers: &[f32]) -> Option<&[f32]> {
-        Some(numbers)
     }
 }
 
@@ -50,10 +44,6 @@ impl Number for Bf16 {
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
         // Rounding must not turn a NaN into an infinity.
         Bf16(if wide.is_nan() { (bits >> 16) as u16 | 0x40 } else { rounded as u16 })
-    }
-
-    fn as_f32(_: &[Bf16]) -> Option<&[f32]> {
-        None
     }
 }
 

@@ -1,14 +1,15 @@
-//! Products of weights with many rows of states, in f32 with 512-bit vectors.
+//! Products of weights with many rows of states, with 512-bit vectors.
 //!
-//! The states are laid out in panels of 32 rows, element by element, so that one load holds the same element of 16 rows.
-//! Each element of 12 rows of weights then multiplies 32 rows of states: 24 vectors of sums stay in registers over the
-//! whole of `in`, and are turned round to rows of the result at the end.
+//! The states are laid out in panels of 32 rows, word by word of 32 bits (one number of f32, two of bf16), so that one load
+//! holds the same word of 16 rows. Each word of 12 rows of weights then multiplies 32 rows of states: 24 vectors of sums stay
+//! in registers over the whole of `in`, and are turned round to rows of the result at the end.
 
 use std::arch::x86_64::*;
 
 use tch::{Device, Kind, Tensor};
 
 use super::memory::{filled, numbers_mut, Parts};
+use super::number::{Bf16, Number};
 use super::threads;
 use super::tile::Level;
 use crate::Result;
@@ -19,54 +20,79 @@ const PANEL: usize = 32;
 const LANES: usize = 16;
 /// Rows of weights that share the loads of a panel.
 const ROWS: usize = 12;
-/// Rows of weights of one part of the work: they stay near while the panels go by.
-const RUN: usize = 8 * ROWS;
 
-/// `states weights^T + bias` of this size; `None` where the processor has not got the instructions. `n` is above 0 and
-/// divides the lengths of `weights` and `states`; there are as many biases as rows of weights, or none.
-pub(super) fn product(weights: &[f32], states: &[f32], bias: &[f32], n: usize, size: &[i64]) -> Result<Option<Tensor>> {
-    if !matches!(Level::of_this_machine(), Some(Level::Avx512 | Level::Avx512Bf16)) {
-        return Ok(None);
-    }
-    let room = (states.len() / n).div_ceil(PANEL) * PANEL * n;
-    let mut room = Tensor::f_empty([room as i64], (Kind::Float, Device::Cpu))?;
-    let Some(room) = numbers_mut::<f32>(&mut room) else { return Ok(None) };
-    // SAFETY: the processor has the instructions.
-    filled::<f32>(size, |made| unsafe { multiply(weights, states, bias, n, made, room) })
+/// A number type with products of panels.
+pub(super) trait Paneled: Number {
+    /// Numbers in a word of 32 bits.
+    const IN_A_WORD: usize;
+
+    /// Whether this machine has them.
+    fn available() -> bool;
+
+    /// The products of R rows of weights with all rows of a panel, with the biases of these rows if there are any.
+    ///
+    /// # Safety
+    /// [`Paneled::available`]; `weights` points to R rows of `tile.n` words, `panel` holds 32 for each of these; from `made` on, R numbers may be written every
+    /// `tile.outs`, `tile.rows` times.
+    unsafe fn fill<const R: usize>(tile: &Tile, weights: *const f32, panel: &[f32], bias: &[Self], made: *mut Self);
 }
 
-/// `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` numbers; `room` holds the panels meanwhile.
+/// `states weights^T + bias` of this size; `None` where the processor has not got the instructions, or rows of `n` numbers are
+/// not whole words. `n` is above 0 and divides the lengths of `weights` and `states`; there are as many biases as rows of
+/// weights, or none.
+pub(super) fn product<N: Paneled>(
+    weights: &[N],
+    states: &[N],
+    bias: &[N],
+    n: usize,
+    size: &[i64],
+) -> Result<Option<Tensor>> {
+    let aligned = [weights.as_ptr(), states.as_ptr()].iter().all(|start| start.cast::<f32>().is_aligned());
+    if !N::available() || !n.is_multiple_of(N::IN_A_WORD) || !aligned {
+        return Ok(None);
+    }
+    let (rows, words) = (states.len() / n, n / N::IN_A_WORD);
+    let mut room = Tensor::f_empty([(rows.div_ceil(PANEL) * PANEL * words) as i64], (Kind::Float, Device::Cpu))?;
+    let Some(room) = numbers_mut::<f32>(&mut room) else { return Ok(None) };
+    // SAFETY: the processor has the instructions.
+    filled::<N>(size, |made| unsafe { multiply(weights, states, bias, words, made, room) })
+}
+
+/// `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` words; `room` holds the panels meanwhile.
 ///
 /// # Safety
-/// The processor has AVX-512 (F); `n` is above 0 and divides the lengths of `weights` and `states`, `made` holds one number
-/// for each pair of rows, `bias` none or one for each row of weights, `room` whole panels of the states.
-unsafe fn multiply(weights: &[f32], states: &[f32], bias: &[f32], n: usize, made: &mut [f32], room: &mut [f32]) {
+/// [`Paneled::available`]; the words of `n` divide the lengths of `weights` and `states`, `made` holds one number for each pair
+/// of rows, `bias` none or one for each row of weights, `room` whole panels of the states.
+unsafe fn multiply<N: Paneled>(weights: &[N], states: &[N], bias: &[N], n: usize, made: &mut [N], room: &mut [f32]) {
+    let (weights, states) = (words(weights), words(states));
     let (outs, rows) = (weights.len() / n, states.len() / n);
     let panels = rows.div_ceil(PANEL);
+    // Rows of weights of one part of the work: they stay near while the panels go by.
+    let run = if panels > 2 { 8 * ROWS } else { 2 * ROWS };
     let (made, room) = (Parts::new(made), Parts::new(room));
     threads::share(panels, &|panel| {
         let states = &states[panel * PANEL * n..];
         // SAFETY: panels do not overlap; the instructions are the caller's promise.
         unsafe { lay_out(&states[..states.len().min(PANEL * n)], n, room.part(panel * PANEL * n, PANEL * n)) };
     });
-    threads::share(outs.div_ceil(RUN) * panels, &|part| {
-        let (run, panel) = (part / panels, part % panels);
+    threads::share(outs.div_ceil(run) * panels, &|part| {
+        let (number, panel) = (part / panels, part % panels);
         let first = panel * PANEL;
         // SAFETY: the panel was filled above and is only read now.
         let states = unsafe { room.written(panel * PANEL * n, PANEL * n) };
-        let (mut out, end) = (run * RUN, outs.min((run + 1) * RUN));
+        let (mut out, end) = (number * run, outs.min((number + 1) * run));
         while out < end {
             let tile = Tile { outs, rows: PANEL.min(rows - first), n };
             let bias = bias.get(out..).unwrap_or_default();
-            // SAFETY: `start` and what `Tile` reaches from it lie in `made`, and no two parts write the same numbers:
+            // SAFETY: `start` and what a tile reaches from it lie in `made`, and no two parts write the same numbers:
             // they differ in the rows, or in the columns. The instructions are the caller's promise.
             unsafe {
                 let start = made.part(first * outs + out, 1).as_mut_ptr();
                 let weights = weights.as_ptr().add(out * n);
                 match end - out {
-                    ROWS.. => tile.fill::<ROWS>(weights, states, bias, start),
-                    4.. => tile.fill::<4>(weights, states, bias, start),
-                    _ => tile.fill::<1>(weights, states, bias, start),
+                    ROWS.. => N::fill::<ROWS>(&tile, weights, states, bias, start),
+                    4.. => N::fill::<4>(&tile, weights, states, bias, start),
+                    _ => N::fill::<1>(&tile, weights, states, bias, start),
                 }
             }
             out += match end - out {
@@ -78,7 +104,14 @@ unsafe fn multiply(weights: &[f32], states: &[f32], bias: &[f32], n: usize, made
     });
 }
 
-/// One panel: element by element the numbers of its rows, zeros for rows that are not there.
+/// Numbers as words of 32 bits, which are only moved. What is left at the end is cut off.
+fn words<N: Paneled>(numbers: &[N]) -> &[f32] {
+    debug_assert_eq!(size_of::<N>() * N::IN_A_WORD, size_of::<f32>());
+    // SAFETY: as many bits, and all bits are an f32; `product` has seen that they are aligned as f32 is.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<f32>(), numbers.len() / N::IN_A_WORD) }
+}
+
+/// One panel: word by word of its rows, zeros for rows that are not there.
 #[target_feature(enable = "avx512f")]
 fn lay_out(states: &[f32], n: usize, panel: &mut [f32]) {
     let rows = states.len() / n;
@@ -106,53 +139,126 @@ fn lay_out(states: &[f32], n: usize, panel: &mut [f32]) {
 }
 
 /// Where the results of some rows of weights and a panel go.
-struct Tile {
+pub(super) struct Tile {
     /// Numbers in a row of the result.
     outs: usize,
     /// Rows of the panel that are there.
     rows: usize,
-    /// Numbers in a row of weights.
+    /// Words in a row of weights.
     n: usize,
 }
 
-impl Tile {
-    /// The products of R rows of weights with all rows of the panel.
-    ///
-    /// # Safety
-    /// `weights` points to R rows of n numbers; from `made` on, R numbers may be written every `outs`, `rows` times.
-    #[target_feature(enable = "avx512f")]
-    #[allow(clippy::needless_range_loop)]
-    unsafe fn fill<const R: usize>(&self, weights: *const f32, panel: &[f32], bias: &[f32], made: *mut f32) {
-        let mut sums = [[_mm512_setzero_ps(); PANEL / LANES]; R];
-        for (row, sums) in sums.iter_mut().enumerate() {
-            *sums = [_mm512_set1_ps(bias.get(row).copied().unwrap_or(0.0)); PANEL / LANES];
-        }
-        for (at, element) in panel.as_chunks::<PANEL>().0.iter().enumerate().take(self.n) {
-            // SAFETY: 32 numbers; and the caller's promise for the weights, for `at` is below n.
-            unsafe {
-                let (low, high) = (_mm512_loadu_ps(element.as_ptr()), _mm512_loadu_ps(element.as_ptr().add(LANES)));
-                for row in 0..R {
-                    let weight = _mm512_set1_ps(*weights.add(row * self.n + at));
-                    sums[row][0] = _mm512_fmadd_ps(weight, low, sums[row][0]);
-                    sums[row][1] = _mm512_fmadd_ps(weight, high, sums[row][1]);
+// Macros, not functions: through a function call the compiler loses sight of registers of pairs, and spills them.
+macro_rules! add_f32 {
+    ($sum:expr, $weight:expr, $states:expr) => {
+        _mm512_fmadd_ps($weight, $states, $sum)
+    };
+}
+macro_rules! add_bf16 {
+    ($sum:expr, $weights:expr, $states:expr) => {
+        // The two types are the same 512 bits.
+        _mm512_dpbf16_ps(
+            $sum,
+            std::mem::transmute::<__m512, __m512bh>($weights),
+            std::mem::transmute::<__m512, __m512bh>($states),
+        )
+    };
+}
+
+/// Implements [`Paneled`].
+macro_rules! paneled {
+    ($number:ty, $words:literal, $available:expr, $features:literal, $add:ident, $store:ident) => {
+        impl Paneled for $number {
+            const IN_A_WORD: usize = $words;
+
+            fn available() -> bool {
+                $available
+            }
+
+            unsafe fn fill<const R: usize>(
+                tile: &Tile,
+                weights: *const f32,
+                panel: &[f32],
+                bias: &[$number],
+                made: *mut $number,
+            ) {
+                #[target_feature(enable = $features)]
+                #[allow(clippy::needless_range_loop)]
+                unsafe fn fill<const R: usize>(
+                    tile: &Tile,
+                    weights: *const f32,
+                    panel: &[f32],
+                    bias: &[$number],
+                    made: *mut $number,
+                ) {
+                    debug_assert!(panel.len() >= tile.n * PANEL);
+                    // Two arrays, and no iterator over them: so the compiler keeps all of them in registers.
+                    let (mut lows, mut highs) = ([_mm512_setzero_ps(); R], [_mm512_setzero_ps(); R]);
+                    for start in (0..tile.n).step_by(LANES) {
+                        // The rows that follow, on their way from memory meanwhile. A hint: no access, wherever it points.
+                        for row in R..2 * R {
+                            _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(row * tile.n + start).cast());
+                        }
+                        for at in start..tile.n.min(start + LANES) {
+                            // SAFETY: `at` is below n: 32 words of the panel, and the caller's promise for the weights.
+                            unsafe {
+                                let word = panel.as_ptr().add(at * PANEL);
+                                let (low, high) = (_mm512_loadu_ps(word), _mm512_loadu_ps(word.add(LANES)));
+                                for row in 0..R {
+                                    let weight = _mm512_set1_ps(*weights.add(row * tile.n + at));
+                                    lows[row] = $add!(lows[row], weight, low);
+                                    highs[row] = $add!(highs[row], weight, high);
+                                }
+                            }
+                        }
+                    }
+                    for (half, sums) in [lows, highs].into_iter().enumerate() {
+                        let mut block = [_mm512_setzero_ps(); LANES];
+                        for row in 0..R {
+                            let bias = _mm512_set1_ps(bias.get(row).map_or(0.0, |bias| bias.wide()));
+                            block[row] = _mm512_add_ps(sums[row], bias);
+                        }
+                        transpose(&mut block);
+                        for (lane, vector) in block.iter().enumerate() {
+                            let row = half * LANES + lane;
+                            if row < tile.rows {
+                                // SAFETY: R numbers of one row; the caller's promise.
+                                unsafe { $store(made.add(row * tile.outs), first(R), *vector) };
+                            }
+                        }
+                    }
                 }
+                // SAFETY: the caller's.
+                unsafe { fill::<R>(tile, weights, panel, bias, made) }
             }
         }
-        for half in 0..PANEL / LANES {
-            let mut block = [_mm512_setzero_ps(); LANES];
-            for row in 0..R {
-                block[row] = sums[row][half];
-            }
-            transpose(&mut block);
-            for (lane, vector) in block.iter().enumerate() {
-                let row = half * LANES + lane;
-                if row < self.rows {
-                    // SAFETY: R numbers of one row; the caller's promise.
-                    unsafe { _mm512_mask_storeu_ps(made.add(row * self.outs), first(R), *vector) };
-                }
-            }
-        }
-    }
+    };
+}
+
+paneled!(
+    f32,
+    1,
+    matches!(Level::of_this_machine(), Some(Level::Avx512 | Level::Avx512Bf16)),
+    "avx512f",
+    add_f32,
+    store_f32
+);
+paneled!(Bf16, 2, Level::of_this_machine() == Some(Level::Avx512Bf16), "avx512f,avx512bf16", add_bf16, store_bf16);
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_f32(made: *mut f32, mask: __mmask16, numbers: __m512) {
+    // SAFETY: the caller's.
+    unsafe { _mm512_mask_storeu_ps(made, mask, numbers) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn store_bf16(made: *mut Bf16, mask: __mmask16, numbers: __m512) {
+    // SAFETY: the two types are the same 256 bits.
+    let narrow = unsafe { std::mem::transmute::<__m256bh, [Bf16; LANES]>(_mm512_cvtneps_pbh(numbers)) };
+    // SAFETY: the caller's.
+    unsafe { std::ptr::copy_nonoverlapping(narrow.as_ptr(), made, mask.count_ones() as usize) }
 }
 
 /// A mask of the first numbers of a vector.

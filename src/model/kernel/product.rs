@@ -3,10 +3,10 @@
 use tch::Tensor;
 
 use super::memory::{filled, lies_plain, numbers, usable, Parts};
-use super::number::{Bf16, Number};
+use super::number::Bf16;
 #[cfg(target_arch = "x86_64")]
 use super::panel;
-use super::registers::{COLUMNS, ROWS};
+use super::registers::{Sums, COLUMNS, ROWS};
 use super::threads;
 use super::tile::Tiled;
 use crate::Result;
@@ -14,8 +14,18 @@ use crate::Result;
 /// Up to so many rows of states the weights are taken as they lie. With more it is worth the while to lay out the states
 /// first, as libtorch does.
 const FEW: usize = 48;
-/// The same for [`panel`].
-const FEW_WIDE: usize = 20;
+/// The same for panels of f32, which are ahead of libtorch from there on.
+const FEW_F32: usize = 20;
+/// For panels of bf16: from the one to the other number of rows.
+const SOME_BF16: std::ops::RangeInclusive<usize> = 13..=256;
+
+/// A number type with both kinds of products.
+#[cfg(target_arch = "x86_64")]
+trait Both: Tiled + panel::Paneled {}
+#[cfg(not(target_arch = "x86_64"))]
+trait Both: Tiled {}
+impl Both for f32 {}
+impl Both for Bf16 {}
 
 /// `x W^T + b`, `[.., out]`, for x `[.., in]` and W `[out, in]`.
 ///
@@ -25,26 +35,21 @@ pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
         return Ok(None);
     }
     if lies_plain::<f32>(weight) {
-        product::<f32>(input, weight, bias)
+        product::<f32>(input, weight, bias, |rows| rows > FEW_F32)
     } else if lies_plain::<Bf16>(weight) {
-        product::<Bf16>(input, weight, bias)
+        product::<Bf16>(input, weight, bias, |rows| SOME_BF16.contains(&rows))
     } else {
         Ok(None)
     }
 }
 
-/// Products by panels, where there are 512-bit vectors and the numbers are f32.
-fn panels<N: Number>(weights: &[N], states: &[N], bias: &[N], n: usize, size: &[i64]) -> Result<Option<Tensor>> {
-    #[cfg(target_arch = "x86_64")]
-    if let (Some(weights), Some(states), Some(bias)) = (N::as_f32(weights), N::as_f32(states), N::as_f32(bias)) {
-        return panel::product(weights, states, bias, n, size);
-    }
-    let _ = (weights, states, bias, n, size);
-    Ok(None)
-}
-
-fn product<N: Tiled>(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>> {
-    if !N::available() {
+fn product<N: Both>(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    by_panels: impl Fn(usize) -> bool,
+) -> Result<Option<Tensor>> {
+    if !<N as Tiled>::available() {
         return Ok(None);
     }
     let mut size = input.size();
@@ -64,8 +69,9 @@ fn product<N: Tiled>(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> 
     }
     *last = out;
     let (n, rows) = (n as usize, states.len() / n as usize);
-    if rows > FEW_WIDE {
-        if let Some(made) = panels(weights, states, bias, n, &size)? {
+    #[cfg(target_arch = "x86_64")]
+    if by_panels(rows) {
+        if let Some(made) = panel::product(weights, states, bias, n, &size)? {
             return Ok(Some(made));
         }
     }
@@ -85,14 +91,17 @@ fn multiply<N: Tiled>(weights: &[N], states: &[N], bias: &[N], n: usize, made: &
     let made = Parts::new(made);
     let some_rows = |part: usize| {
         let (mut row, end) = (part * rows_at_once, ((part + 1) * rows_at_once).min(rows));
+        let mut sums = Sums::default();
         while row < end {
             let count = if row + ROWS <= end { ROWS } else { 1 };
             for first in (0..columns).step_by(COLUMNS) {
                 let width = COLUMNS.min(columns - first);
                 // SAFETY: `count` rows of weights from `row` on and `width` of states from `first` on lie in the slices;
                 // whoever calls has seen that the processor has the instructions.
-                let sums =
-                    unsafe { N::sums(weights.as_ptr().add(row * n), count, states.as_ptr().add(first * n), width, n) };
+                unsafe {
+                    let (weights, states) = (weights.as_ptr().add(row * n), states.as_ptr().add(first * n));
+                    N::sums(weights, count, states, width, n, &mut sums);
+                }
                 for (at, sums) in sums.iter().enumerate().take(count) {
                     let bias = bias.get(row + at).map_or(0.0, |bias| bias.wide());
                     for (column, sum) in sums.iter().enumerate().take(width) {
@@ -127,17 +136,13 @@ mod tests {
         tch::manual_seed(1);
         for (kind, tolerance) in [(Kind::Float, 2e-6), (Kind::BFloat16, 8e-3)] {
             for (out, n) in [(1, 1), (3, 7), (4, 16), (37, 33), (64, 576), (130, 100), (2, 1536)] {
-                for rows in [1, 2, 5, 6, 7, 13, 48, 49, 70] {
+                for rows in [1, 2, 5, 6, 7, 12, 13, 31, 48, 49, 70, 300] {
                     let (x, w, b) =
                         (random([rows, n], kind), random([out, n], kind), random([1, out], kind).view([-1]));
                     for bias in [None, Some(&b)] {
                         let Some(found) = linear(&x, &w, bias).unwrap() else {
-                            let level = Level::of_this_machine();
-                            assert!(if kind == Kind::Float {
-                                level == Some(Level::Avx2) && rows > 48
-                            } else {
-                                rows > 48 || !Bf16::available()
-                            });
+                            let narrow = kind == Kind::BFloat16 && (!<Bf16 as Tiled>::available() || rows > 48);
+                            assert!(narrow || Level::of_this_machine() == Some(Level::Avx2) && rows > 48);
                             continue;
                         };
                         let wide = |tensor: &Tensor| tensor.to_kind(Kind::Double);
@@ -170,7 +175,7 @@ mod tests {
         assert!(none(&x.to_kind(Kind::Double), &random([3, 8], Kind::Double)));
         assert!(none(&x, &random([3, 9], Kind::Float)), "another width");
         assert!(none(&x, &random([3, 8], Kind::BFloat16)), "another type");
-        assert!(none(&random([49, 8], Kind::BFloat16), &random([3, 8], Kind::BFloat16)), "many rows");
+        assert!(none(&random([300, 8], Kind::BFloat16), &random([3, 8], Kind::BFloat16)), "many rows");
         assert!(none(&random([0, 8], Kind::Float), &random([3, 8], Kind::Float)), "no rows");
         assert!(none(&x, &random([8, 3], Kind::Float).tr()), "not in order of rows");
     }
