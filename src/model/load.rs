@@ -61,7 +61,7 @@ impl Model {
         // Before the weights, so that what a tokeniser takes to be built is free again for them.
         let tokenizer = Tokenizer::from_gguf(path, vocabulary)?;
         file.forget_lists();
-        let (sha256, decoder) = rayon::join(|| file.sha256(), || options.build(&file, path, &config));
+        let (sha256, decoder) = beside(|| file.sha256(), || options.build(&file, path, &config));
         Model::assemble(path, decoder?, tokenizer, template, stop, (options.precision, sha256?))
     }
 
@@ -69,8 +69,7 @@ impl Model {
         let config_path = path.join("config.json");
         let config = read_json(&config_path)?;
         let checkpoint = Checkpoint::open(path)?;
-        let (sha256, decoder) =
-            rayon::join(|| checkpoint.sha256(), || options.build(&checkpoint, &config_path, &config));
+        let (sha256, decoder) = beside(|| checkpoint.sha256(), || options.build(&checkpoint, &config_path, &config));
         let tokenizer = Tokenizer::load(path.join("tokenizer.json"))?;
         let settings = path.join("tokenizer_config.json");
         let settings = if settings.is_file() { read_json(&settings)? } else { Value::Null };
@@ -213,6 +212,15 @@ fn compile(path: &Path, place: Place, source: &str, tokens: &[(&str, &str)]) -> 
     ChatTemplate::new(source, tokens).map_err(|error| match error {
         Error::Template(problem) => Error::malformed(path, place, format!("no valid chat template: {problem}")),
         other => other,
+    })
+}
+
+/// Both results; the first on a thread of its own.
+fn beside<A: Send, B>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second();
+        (first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), second)
     })
 }
 

@@ -121,7 +121,16 @@ impl LoadOptions {
     }
 
     pub(super) fn build(&self, source: &dyn WeightSource, path: &Path, config: &Value) -> Result<Decoder> {
-        let loader = Loader::new(source, self.precision.kind(), &self.devices).check_finite(self.check_finite);
-        family::build(loader, path, config)
+        let build = || {
+            let loader = Loader::new(source, self.precision.kind(), &self.devices).check_finite(self.check_finite);
+            family::build(loader, path, config)
+        };
+        // Layers are read side by side, on threads that end with that. libtorch gives every thread that asks it for much
+        // work a team of threads; with more teams than processors all of them sleep between any two products, which costs
+        // decoding a tenth of its time as long as they live.
+        match rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build() {
+            Ok(pool) => pool.install(build),
+            Err(_) => build(),
+        }
     }
 }
