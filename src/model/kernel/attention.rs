@@ -165,8 +165,17 @@ fn plain_attend<N: Number>(
         weights.iter_mut().for_each(|weight| *weight = exp(*weight - top));
         let total: f32 = weights.iter().sum();
         sum.fill(0.0);
-        for (&weight, &slot) in weights.iter().zip(visible) {
-            for (sum, value) in sum.iter_mut().zip(&values[slot * size..(slot + 1) * size]) {
+        // Four slots at a time, so that the sums are not read and written for every slot.
+        let value = |slot: usize| &values[slot * size..(slot + 1) * size];
+        let ((fours, rest), (of_fours, of_rest)) = (weights.as_chunks::<4>(), visible.as_chunks::<4>());
+        for (&[a, b, c, d], &[first, second, third, fourth]) in fours.iter().zip(of_fours) {
+            let of_slots = value(first).iter().zip(value(second)).zip(value(third)).zip(value(fourth));
+            for (sum, (((first, second), third), fourth)) in sum.iter_mut().zip(of_slots) {
+                *sum += (a * first.wide() + b * second.wide()) + (c * third.wide() + d * fourth.wide());
+            }
+        }
+        for (&weight, &slot) in rest.iter().zip(of_rest) {
+            for (sum, value) in sum.iter_mut().zip(value(slot)) {
                 *sum += weight * value.wide();
             }
         }
@@ -184,7 +193,12 @@ fn dot<N: Number>(a: &[f32], b: &[N]) -> f32 {
             *lane += a * b.wide();
         }
     }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b.wide()).sum::<f32>()
+    // By halves: as vectors too.
+    for half in [8, 4, 2, 1] {
+        let (low, high) = lanes.split_at_mut(half);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+    }
+    lanes[0] + a_rest.iter().zip(b_rest).map(|(a, b)| a * b.wide()).sum::<f32>()
 }
 
 #[cfg(test)]
