@@ -315,7 +315,8 @@ fn a_cache_in_chunks_gives_what_one_pass_gives_and_hooks_fire_the_same() {
 #[test]
 fn permuting_a_batch_permutes_the_result() {
     for folder in variants() {
-        let decoder = load(&folder, Precision::F32);
+        // In f64: in f32 the rounding of a product, 1e-6 after all layers, depends on which row is done beside which.
+        let decoder = load(&folder, Precision::F64);
         let (texts, _) = reference(&folder);
         let turned = [texts[2].clone(), texts[0].clone(), texts[1].clone()];
         let sites = [Site::ResidPost, Site::Z, Site::Logits];
@@ -325,7 +326,7 @@ fn permuting_a_batch_permutes_the_result() {
                 for address in addresses(&decoder, &sites) {
                     let (ours, theirs) = (&b[&format!("s{place}.{address}")], &a[&format!("s{number}.{address}")]);
                     let error = relative(ours, theirs);
-                    assert!(error < 1e-6, "{} {side:?} {number} {address}: {error:e}", folder.display());
+                    assert!(error < 1e-12, "{} {side:?} {number} {address}: {error:e}", folder.display());
                 }
             }
         }

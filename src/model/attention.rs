@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::cache::KvCache;
 use super::config::DecoderConfig;
 use super::kernel;
+use super::packing::{packed, tap, unpacked, Packing};
 use super::parts::{wide, Linear, NormLayer};
 use super::rotary::Rotation;
 use crate::hook::{Hooks, Site};
@@ -29,11 +30,20 @@ pub(crate) struct Surroundings<'p> {
     pub config: &'p DecoderConfig,
     pub layer: usize,
     pub mask: &'p Mask,
+    /// How the states of the pass lie, but for those that attention mixes and [`Site::Pattern`].
+    pub packing: Option<&'p Packing>,
     pub rotation: Option<&'p Rotation>,
 }
 
+impl Surroundings<'_> {
+    /// What goes on at a site of this layer.
+    pub fn tap(&self, hooks: &mut Hooks<'_>, site: Site, states: Tensor) -> Result<Tensor> {
+        tap(self.packing, hooks, (site, self.layer), states)
+    }
+}
+
 impl Attention {
-    /// `[b, t, d]` to `[b, t, d]`.
+    /// `[b, t, d]` to `[b, t, d]`, or packed.
     pub fn forward(
         &self,
         at: &Surroundings<'_>,
@@ -53,14 +63,14 @@ impl Attention {
             let split = states.f_view([shape[0], shape[1], heads, size])?;
             norm.filter(|_| whole.is_none()).map_or(Ok(split.shallow_clone()), |norm| norm.forward(&split))
         };
-        let q = hooks.tap(Site::Q, layer, project(&self.q, self.q_norm.as_ref(), heads)?)?;
-        let k = hooks.tap(Site::K, layer, project(&self.k, self.k_norm.as_ref(), kv_heads)?)?;
-        let v = hooks.tap(Site::V, layer, project(&self.v, None, kv_heads)?)?;
+        let q = at.tap(hooks, Site::Q, project(&self.q, self.q_norm.as_ref(), heads)?)?;
+        let k = at.tap(hooks, Site::K, project(&self.k, self.k_norm.as_ref(), kv_heads)?)?;
+        let v = at.tap(hooks, Site::V, project(&self.v, None, kv_heads)?)?;
         let turned = |states: Tensor| -> Result<Tensor> {
             let rotated = at.rotation.map_or(Ok(states.shallow_clone()), |rotation| rotation.apply(&states))?;
-            Ok(rotated.f_transpose(1, 2)?)
+            Ok(unpacked(at.packing, rotated)?.f_transpose(1, 2)?)
         };
-        let (q, k, v) = (turned(q)?, turned(k)?, v.f_transpose(1, 2)?);
+        let (q, k, v) = (turned(q)?, turned(k)?, unpacked(at.packing, v)?.f_transpose(1, 2)?);
         let (k, v) = match cache {
             Some(cache) => cache.store(config, layer, &k, &v)?,
             None => (k, v),
@@ -70,7 +80,7 @@ impl Attention {
         } else {
             fused(at, &q, &k, &v)?
         };
-        let z = hooks.tap(Site::Z, layer, z.f_transpose(1, 2)?)?;
+        let z = at.tap(hooks, Site::Z, packed(at.packing, z.f_transpose(1, 2)?)?)?;
         let shape = z.size();
         let mixed = self.o.forward(&z.f_reshape([shape[0], shape[1], heads * size])?)?;
         if hooks.wants(Site::HeadOut, layer) {
@@ -78,7 +88,7 @@ impl Attention {
             let parts = Tensor::f_einsum("bthe,dhe->bthd", &[&z, &weight], None::<i64>)?;
             let parts = self.normed_part(parts, &mixed.f_unsqueeze(2)?)?;
             let before = parts.shallow_clone();
-            let parts = hooks.tap(Site::HeadOut, layer, parts)?;
+            let parts = at.tap(hooks, Site::HeadOut, parts)?;
             if parts.data_ptr() != before.data_ptr() {
                 let sum = parts.f_sum_dim_intlist(&[2i64][..], false, parts.kind())?;
                 return Ok(match &self.o.bias {

@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::attention::{capped, Attention, Surroundings};
 use super::cache::KvCache;
 use super::config::{DecoderConfig, Positions};
+use super::packing::{packed, tap, unpacked, Packing};
 use super::parts::{wide, Linear, Mlp, NormLayer};
 use super::rotary::Rotation;
 use crate::hook::{Hooks, Site};
@@ -48,6 +49,7 @@ pub(crate) struct Layer {
 /// What the layers of one pass share, on one device.
 struct Pass {
     device: Device,
+    packing: Option<Packing>,
     mask: Mask,
     /// For each width of window that a layer has and the batch outgrows.
     windowed_masks: Vec<(usize, Mask)>,
@@ -58,6 +60,7 @@ struct Pass {
 impl Pass {
     fn new(config: &DecoderConfig, batch: &TokenBatch, kind: Kind, device: Device) -> Result<Self> {
         let batch = &batch.on(device)?;
+        let packing = Packing::of(batch, device)?;
         let mut windowed_masks: Vec<(usize, Mask)> = Vec::new();
         for &window in config.windows.iter().flatten() {
             if windowed_masks.iter().all(|(known, _)| *known != window) {
@@ -69,18 +72,20 @@ impl Pass {
         let (rotation, windowed_rotation) = match &config.positions {
             Positions::Learned => (None, None),
             Positions::Rotary { dimensions, frequencies, windowed } => {
-                let table = |frequencies| Rotation::new(&batch.positions, frequencies, *dimensions, kind);
+                let table = |frequencies| -> Result<Rotation> {
+                    Rotation::new(&batch.positions, frequencies, *dimensions, kind)?.packed(packing.as_ref())
+                };
                 (Some(table(frequencies)?), windowed.as_ref().map(table).transpose()?)
             }
         };
-        Ok(Pass { device, mask: batch.mask.on(device)?, windowed_masks, rotation, windowed_rotation })
+        Ok(Pass { device, packing, mask: batch.mask.on(device)?, windowed_masks, rotation, windowed_rotation })
     }
 
     fn surroundings<'s>(&'s self, config: &'s DecoderConfig, layer: usize) -> Surroundings<'s> {
         let window = config.windows.get(layer).copied().flatten();
         let mask = self.windowed_masks.iter().find(|(width, _)| Some(*width) == window).map_or(&self.mask, |(_, m)| m);
         let own = window.and(self.windowed_rotation.as_ref());
-        Surroundings { config, layer, mask, rotation: own.or(self.rotation.as_ref()) }
+        Surroundings { config, layer, mask, packing: self.packing.as_ref(), rotation: own.or(self.rotation.as_ref()) }
     }
 }
 
@@ -131,7 +136,8 @@ impl Decoder {
             return Err(Error::Mismatch { what: "a batch".into(), problem });
         }
         let mut pass = Pass::new(config, batch, self.kind(), self.device())?;
-        let mut residual = hooks.tap(Site::Embed, 0, self.embed(batch)?)?;
+        let mut residual =
+            tap(pass.packing.as_ref(), hooks, (Site::Embed, 0), self.embed(batch, pass.packing.as_ref())?)?;
         let needed = match (logits, &cache) {
             (LogitsFor::None, None) => hooks.last_layer(&config.geometry()).map_or(0, |last| last + 1),
             _ => config.layers,
@@ -150,15 +156,21 @@ impl Decoder {
         let mut result = None;
         if wants_norm || wants_logits || logits != LogitsFor::None {
             residual = residual.f_to_device(self.final_norm.weight.device())?;
+            let packing = pass.packing.as_ref();
+            let last = |states: &Tensor| packing.map_or_else(|| last_positions(states, batch), |all| all.last(states));
             let all_logits = logits == LogitsFor::All || (logits == LogitsFor::None && wants_logits);
-            if !all_logits && !wants_norm {
-                residual = last_positions(&residual, batch)?;
-            }
-            let mut normed = hooks.tap(Site::FinalNorm, 0, self.final_norm.forward_as(&residual, self.kind())?)?;
+            let mut normed = if all_logits || wants_norm {
+                let normed = self.final_norm.forward_as(&residual, self.kind())?;
+                tap(packing, hooks, (Site::FinalNorm, 0), normed)?
+            } else {
+                self.final_norm.forward_as(&last(&residual)?, self.kind())?
+            };
             if wants_logits || logits != LogitsFor::None {
-                if !all_logits && wants_norm {
-                    normed = last_positions(&normed, batch)?;
-                }
+                normed = match (all_logits, wants_norm) {
+                    (true, _) => unpacked(packing, normed)?,
+                    (false, true) => last(&normed)?,
+                    (false, false) => normed,
+                };
                 result = Some(hooks.tap(Site::Logits, 0, self.unembed(&normed)?)?);
             }
         }
@@ -167,14 +179,18 @@ impl Decoder {
     }
 
     /// The residual stream is f32 in a bf16 model too: what many layers add to it would else be rounded to 3 digits each time.
-    fn embed(&self, batch: &TokenBatch) -> Result<Tensor> {
-        let embedded = Tensor::f_embedding(&self.embedding, &batch.ids, -1, false, false)?;
+    fn embed(&self, batch: &TokenBatch, packing: Option<&Packing>) -> Result<Tensor> {
+        let ids = packed(packing, batch.ids.shallow_clone())?;
+        let embedded = Tensor::f_embedding(&self.embedding, &ids, -1, false, false)?;
         let mut embedded = embedded.f_to_kind(wide(self.kind()))?;
         if self.config.embedding_scale != 1.0 {
             embedded = embedded.f_mul_scalar(self.config.embedding_scale)?;
         }
         match &self.position_embedding {
-            Some(table) => Ok(embedded.f_add(&Tensor::f_embedding(table, &batch.positions, -1, false, false)?)?),
+            Some(table) => {
+                let positions = packed(packing, batch.positions.shallow_clone())?;
+                Ok(embedded.f_add(&Tensor::f_embedding(table, &positions, -1, false, false)?)?)
+            }
             None => Ok(embedded),
         }
     }
@@ -193,17 +209,17 @@ impl Layer {
         cache: Option<&mut KvCache>,
         hooks: &mut Hooks<'_>,
     ) -> Result<Tensor> {
-        let (index, precision) = (at.layer, self.mlp.down.weight.kind());
-        let before = hooks.tap(Site::ResidPre, index, residual)?;
-        let input = hooks.tap(Site::AttnNorm, index, normed(&self.attn_norm, &before, precision)?)?;
+        let precision = self.mlp.down.weight.kind();
+        let before = at.tap(hooks, Site::ResidPre, residual)?;
+        let input = at.tap(hooks, Site::AttnNorm, normed(&self.attn_norm, &before, precision)?)?;
         let attended = self.attention.forward(at, &input, cache, hooks)?;
-        let attended = hooks.tap(Site::AttnOut, index, attended)?;
-        let middle = hooks.tap(Site::ResidMid, index, before.f_add(&attended)?)?;
+        let attended = at.tap(hooks, Site::AttnOut, attended)?;
+        let middle = at.tap(hooks, Site::ResidMid, before.f_add(&attended)?)?;
         let read = if at.config.parallel { &before } else { &middle };
-        let input = hooks.tap(Site::MlpNorm, index, normed(&self.mlp_norm, read, precision)?)?;
-        let out = self.mlp.forward(at.config.feed_forward, index, &input, hooks)?;
-        let out = hooks.tap(Site::MlpOut, index, normed(&self.mlp_post_norm, &out, precision)?)?;
-        hooks.tap(Site::ResidPost, index, middle.f_add(&out)?)
+        let input = at.tap(hooks, Site::MlpNorm, normed(&self.mlp_norm, read, precision)?)?;
+        let out = self.mlp.forward(at, &input, hooks)?;
+        let out = at.tap(hooks, Site::MlpOut, normed(&self.mlp_post_norm, &out, precision)?)?;
+        at.tap(hooks, Site::ResidPost, middle.f_add(&out)?)
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod kernel;
 mod load;
 mod network;
 mod options;
+mod packing;
 mod parts;
 mod rotary;
 mod weights;

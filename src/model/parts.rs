@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::attention::Surroundings;
 use super::config::{Activation, FeedForward, Norm};
 use super::kernel;
 use crate::hook::{Hooks, Site};
@@ -105,9 +106,9 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    /// `[b, t, d]` to `[b, t, d]`.
-    pub fn forward(&self, kind: FeedForward, layer: usize, input: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
-        let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = kind;
+    /// `[b, t, d]` to `[b, t, d]`, or packed.
+    pub fn forward(&self, at: &Surroundings<'_>, input: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
+        let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = at.config.feed_forward;
         let inner = match &self.gate {
             Some(gate) => {
                 let (mut gate, up) = (gate.forward(input)?, self.up.forward(input)?);
@@ -118,6 +119,6 @@ impl Mlp {
             }
             None => activation.forward(self.up.forward(input)?)?,
         };
-        self.down.forward(&hooks.tap(Site::MlpAct, layer, inner)?)
+        self.down.forward(&at.tap(hooks, Site::MlpAct, inner)?)
     }
 }

@@ -4,10 +4,11 @@ use tch::{Kind, Tensor};
 
 use super::config::{Frequencies, Scaling};
 use super::kernel;
+use super::packing::{self, Packing};
 use super::parts::wide;
 use crate::Result;
 
-/// Cosines and sines of one batch's positions, `[b, t, 1, dimensions]`, in wide precision.
+/// Cosines and sines of one batch's positions, `[b, t, 1, dimensions]` or packed, in wide precision.
 pub(crate) struct Rotation {
     cos: Tensor,
     sin: Tensor,
@@ -42,6 +43,12 @@ impl Rotation {
             Ok(if factor == 1.0 { values } else { values.f_mul_scalar(factor)? })
         };
         Ok(Rotation { cos: table(angles.f_cos()?)?, sin: table(angles.f_sin()?)?, dimensions })
+    }
+
+    /// The same for packed states.
+    pub fn packed(self, packing: Option<&Packing>) -> Result<Self> {
+        let Rotation { cos, sin, dimensions } = self;
+        Ok(Rotation { cos: packing::packed(packing, cos)?, sin: packing::packed(packing, sin)?, dimensions })
     }
 
     /// Rotates the first `dimensions` of each head of `[b, t, h, e]`.
