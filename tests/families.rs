@@ -312,6 +312,38 @@ fn a_cache_in_chunks_gives_what_one_pass_gives_and_hooks_fire_the_same() {
     }
 }
 
+/// Logits of each text's last token, `[texts, v]`, where what is at `site` is bent in every layer.
+fn bent(decoder: &Decoder, texts: &[Vec<u32>], side: PadSide, site: Site) -> Tensor {
+    let rows: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let batch = TokenBatch::new(&rows, side).unwrap();
+    let mut hooks = Hooks::new();
+    for address in addresses(decoder, &[site]) {
+        hooks.replace(address, |states| Ok(states.f_tanh()?.f_mul_scalar(0.7)?.f_add(&states.f_mul_scalar(0.5)?)?));
+    }
+    decoder.forward(&batch, None, &mut hooks, LogitsFor::Last).unwrap().unwrap().squeeze_dim(1)
+}
+
+#[test]
+fn replacements_beside_longer_texts_are_those_alone() {
+    let sites = [Site::Embed, Site::AttnNorm, Site::Q, Site::K, Site::V, Site::Z, Site::HeadOut, Site::AttnOut];
+    let sites = sites.into_iter().chain([Site::ResidMid, Site::MlpAct, Site::MlpOut, Site::ResidPost, Site::FinalNorm]);
+    for folder in variants() {
+        let decoder = load(&folder, Precision::F64);
+        let (texts, _) = reference(&folder);
+        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+        assert!(lengths.iter().max() > lengths.iter().min(), "nothing is padded");
+        for site in sites.clone() {
+            let alone: Vec<Tensor> =
+                texts.iter().map(|text| bent(&decoder, std::slice::from_ref(text), PadSide::Right, site)).collect();
+            let alone = values(&Tensor::cat(&alone, 0));
+            for side in [PadSide::Right, PadSide::Left] {
+                let error = relative(&values(&bent(&decoder, &texts, side, site)), &alone);
+                assert!(error < 1e-12, "{} {side:?} {site}: {error:e}", folder.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn permuting_a_batch_permutes_the_result() {
     for folder in variants() {

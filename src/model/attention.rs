@@ -53,8 +53,8 @@ impl Attention {
     ) -> Result<Tensor> {
         let (config, layer) = (at.config, at.layer);
         let (heads, kv_heads, size) = (config.heads as i64, config.kv_heads as i64, config.head_size as i64);
-        let project = |linear: &Linear, norm: Option<&NormLayer>, heads: i64| -> Result<Tensor> {
-            let mut states = linear.forward(input)?;
+        let [q, k, v] = Linear::together([&self.q, &self.k, &self.v], input);
+        let by_heads = |mut states: Tensor, norm: Option<&NormLayer>, heads: i64| -> Result<Tensor> {
             let whole = norm.filter(|norm| norm.weight.size() == [heads * size]);
             if let Some(norm) = whole {
                 states = norm.forward(&states)?;
@@ -63,9 +63,9 @@ impl Attention {
             let split = states.f_view([shape[0], shape[1], heads, size])?;
             norm.filter(|_| whole.is_none()).map_or(Ok(split.shallow_clone()), |norm| norm.forward(&split))
         };
-        let q = at.tap(hooks, Site::Q, project(&self.q, self.q_norm.as_ref(), heads)?)?;
-        let k = at.tap(hooks, Site::K, project(&self.k, self.k_norm.as_ref(), kv_heads)?)?;
-        let v = at.tap(hooks, Site::V, project(&self.v, None, kv_heads)?)?;
+        let q = at.tap(hooks, Site::Q, by_heads(q?, self.q_norm.as_ref(), heads)?)?;
+        let k = at.tap(hooks, Site::K, by_heads(k?, self.k_norm.as_ref(), kv_heads)?)?;
+        let v = at.tap(hooks, Site::V, by_heads(v?, None, kv_heads)?)?;
         let turned = |states: Tensor| -> Result<Tensor> {
             let rotated = at.rotation.map_or(Ok(states.shallow_clone()), |rotation| rotation.apply(&states))?;
             Ok(unpacked(at.packing, rotated)?.f_transpose(1, 2)?)

@@ -25,9 +25,15 @@ pub(crate) struct Linear {
 
 impl Linear {
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        match kernel::linear(input, &self.weight, self.bias.as_ref())? {
-            Some(made) => Ok(made),
-            None => Ok(input.f_linear(&self.weight, self.bias.as_ref())?),
+        let [made] = Linear::together([self], input);
+        made
+    }
+
+    /// Several maps of the same input.
+    pub fn together<const M: usize>(maps: [&Linear; M], input: &Tensor) -> [Result<Tensor>; M] {
+        match kernel::linear(input, maps.map(|map| (&map.weight, map.bias.as_ref()))) {
+            Ok(Some(made)) => made.map(Ok),
+            Ok(None) | Err(_) => maps.map(|map| Ok(input.f_linear(&map.weight, map.bias.as_ref())?)),
         }
     }
 }
@@ -111,7 +117,8 @@ impl Mlp {
         let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = at.config.feed_forward;
         let inner = match &self.gate {
             Some(gate) => {
-                let (mut gate, up) = (gate.forward(input)?, self.up.forward(input)?);
+                let [gate, up] = Linear::together([gate, &self.up], input);
+                let (mut gate, up) = (gate?, up?);
                 match kernel::gated(activation, &mut gate, &up) {
                     true => gate,
                     false => activation.forward(gate)?.f_mul_(&up)?,

@@ -5,6 +5,8 @@ use tch::{Device, Kind, Tensor};
 use super::exp::exp;
 use super::memory::{filled, numbers, usable, Parts};
 use super::number::{Bf16, Number};
+use super::registers::{Sums, COLUMNS, ROWS};
+use super::tile::Tiled;
 use super::{threads, widened};
 use crate::Result;
 
@@ -153,52 +155,83 @@ fn plain_attend<N: Number>(
     visible: &[usize],
     (size, scale): (usize, f32),
 ) {
-    let mut weights = vec![0.0f32; visible.len()];
-    let mut query = vec![0.0f32; size];
-    let mut sum = vec![0.0f32; size];
-    for (made, queries) in made.chunks_exact_mut(size).zip(queries.chunks_exact(size)) {
-        query.iter_mut().zip(queries).for_each(|(wide, query)| *wide = query.wide());
-        for (weight, &slot) in weights.iter_mut().zip(visible) {
-            *weight = dot(&query, &keys[slot * size..(slot + 1) * size]) * scale;
+    let queries: Vec<f32> = queries.iter().map(|query| query.wide()).collect();
+    let heads = queries.len() / size;
+    let mut weights = vec![0.0f32; visible.len() * heads];
+    let mut sums = vec![0.0f32; queries.len()];
+    let mut room = vec![0.0f32; ROWS * size];
+    // Made wide once for all heads.
+    for (place, slots) in (0..).step_by(ROWS).zip(visible.chunks(ROWS)) {
+        for (wide, &slot) in room.chunks_exact_mut(size).zip(slots) {
+            widen(wide, &keys[slot * size..(slot + 1) * size]);
         }
-        let top = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        weights.iter_mut().for_each(|weight| *weight = exp(*weight - top));
-        let total: f32 = weights.iter().sum();
-        sum.fill(0.0);
-        // Four slots at a time, so that the sums are not read and written for every slot.
-        let value = |slot: usize| &values[slot * size..(slot + 1) * size];
-        let ((fours, rest), (of_fours, of_rest)) = (weights.as_chunks::<4>(), visible.as_chunks::<4>());
-        for (&[a, b, c, d], &[first, second, third, fourth]) in fours.iter().zip(of_fours) {
-            let of_slots = value(first).iter().zip(value(second)).zip(value(third)).zip(value(fourth));
-            for (sum, (((first, second), third), fourth)) in sum.iter_mut().zip(of_slots) {
-                *sum += (a * first.wide() + b * second.wide()) + (c * third.wide() + d * fourth.wide());
+        for first in (0..heads).step_by(COLUMNS) {
+            let (width, mut dots) = (COLUMNS.min(heads - first), Sums::default());
+            // SAFETY: `room` holds `ROWS` rows and `queries` `width` from `first` on, of `size` numbers; that the processor has
+            // the instructions was seen by whoever calls.
+            unsafe { f32::sums(room.as_ptr(), ROWS, queries[first * size..].as_ptr(), width, size, &mut dots) };
+            for (dots, slot) in dots.iter().zip(place..visible.len()) {
+                for (head, dot) in (first..).zip(dots).take(width) {
+                    weights[head * visible.len() + slot] = dot * scale;
+                }
             }
         }
-        for (&weight, &slot) in rest.iter().zip(of_rest) {
-            for (sum, value) in sum.iter_mut().zip(value(slot)) {
-                *sum += weight * value.wide();
-            }
-        }
-        made.iter_mut().zip(&sum).for_each(|(made, sum)| *made = N::narrow(sum / total));
     }
+    for weights in weights.chunks_exact_mut(visible.len().max(1)) {
+        let top = by_lanes(weights, f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+        weights.iter_mut().for_each(|weight| *weight = exp(*weight - top));
+        let total = by_lanes(weights, 0.0, |a, b| a + b);
+        weights.iter_mut().for_each(|weight| *weight /= total);
+    }
+    for (place, slots) in (0..).step_by(ROWS).zip(visible.chunks(ROWS)) {
+        // Slots that fill up the last four have no weight.
+        room.fill(0.0);
+        for (wide, &slot) in room.chunks_exact_mut(size).zip(slots) {
+            widen(wide, &values[slot * size..(slot + 1) * size]);
+        }
+        let ((first, second), (third, fourth)) = {
+            let (low, high) = room.split_at(2 * size);
+            (low.split_at(size), high.split_at(size))
+        };
+        for (sum, weights) in sums.chunks_exact_mut(size).zip(weights.chunks_exact(visible.len().max(1))) {
+            let mut four = [0.0; ROWS];
+            four.iter_mut().zip(&weights[place..]).for_each(|(four, &weight)| *four = weight);
+            let [a, b, c, d] = four;
+            for ((((sum, first), second), third), fourth) in
+                sum.iter_mut().zip(first).zip(second).zip(third).zip(fourth)
+            {
+                *sum += (a * first + b * second) + (c * third + d * fourth);
+            }
+        }
+    }
+    made.iter_mut().zip(&sums).for_each(|(made, &sum)| *made = N::narrow(sum));
 }
 
-/// In lanes, so that it can be done in vectors.
 #[inline(always)]
-fn dot<N: Number>(a: &[f32], b: &[N]) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    for (a, b) in a.iter().zip(b) {
-        for ((lane, &a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b.wide();
-        }
+fn widen<N: Number>(wide: &mut [f32], numbers: &[N]) {
+    wide.iter_mut().zip(numbers).for_each(|(wide, number)| *wide = number.wide());
+}
+
+/// All numbers in one, by an operation that may take them in any order.
+#[inline(always)]
+fn by_lanes(numbers: &[f32], start: f32, both: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; 16];
+    let (whole, rest) = numbers.as_chunks::<16>();
+    for numbers in whole {
+        lanes.iter_mut().zip(numbers).for_each(|(lane, &number)| *lane = both(*lane, number));
     }
-    // By halves: as vectors too.
+    lanes.iter_mut().zip(rest).for_each(|(lane, &number)| *lane = both(*lane, number));
+    halved(lanes, both)
+}
+
+/// By halves: as vectors too.
+#[inline(always)]
+fn halved(mut lanes: [f32; 16], both: impl Fn(f32, f32) -> f32) -> f32 {
     for half in [8, 4, 2, 1] {
         let (low, high) = lanes.split_at_mut(half);
-        low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+        low.iter_mut().zip(high).for_each(|(low, &mut high)| *low = both(*low, high));
     }
-    lanes[0] + a_rest.iter().zip(b_rest).map(|(a, b)| a * b.wide()).sum::<f32>()
+    lanes[0]
 }
 
 #[cfg(test)]

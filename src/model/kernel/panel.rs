@@ -8,8 +8,9 @@ use std::arch::x86_64::*;
 
 use tch::{Device, Kind, Tensor};
 
-use super::memory::{filled, numbers_mut, Parts};
+use super::memory::{numbers_mut, Parts};
 use super::number::{Bf16, Number};
+use super::product::{share, Map};
 use super::threads;
 use super::tile::Level;
 use crate::Result;
@@ -20,6 +21,8 @@ const PANEL: usize = 32;
 const LANES: usize = 16;
 /// Rows of weights that share the loads of a panel.
 const ROWS: usize = 12;
+/// Words of a panel that are laid out at a time.
+const STRETCH: usize = 48;
 
 /// A number type with products of panels.
 pub(super) trait Paneled: Number {
@@ -37,58 +40,48 @@ pub(super) trait Paneled: Number {
     unsafe fn fill<const R: usize>(tile: &Tile, weights: *const f32, panel: &[f32], bias: &[Self], made: *mut Self);
 }
 
-/// `states weights^T + bias` of this size; `None` where the processor has not got the instructions, or rows of `n` numbers are
-/// not whole words. `n` is above 0 and divides the lengths of `weights` and `states`; there are as many biases as rows of
-/// weights, or none.
-pub(super) fn product<N: Paneled>(
-    weights: &[N],
-    states: &[N],
-    bias: &[N],
-    n: usize,
-    size: &[i64],
-) -> Result<Option<Tensor>> {
-    let aligned = [weights.as_ptr(), states.as_ptr()].iter().all(|start| start.cast::<f32>().is_aligned());
-    if !N::available() || !n.is_multiple_of(N::IN_A_WORD) || !aligned {
-        return Ok(None);
-    }
-    let (rows, words) = (states.len() / n, n / N::IN_A_WORD);
-    let mut room = Tensor::f_empty([(rows.div_ceil(PANEL) * PANEL * words) as i64], (Kind::Float, Device::Cpu))?;
-    let Some(room) = numbers_mut::<f32>(&mut room) else { return Ok(None) };
-    // SAFETY: the processor has the instructions.
-    filled::<N>(size, |made| unsafe { multiply(weights, states, bias, words, made, room) })
+/// Whether the processor has the instructions, and rows of `n` numbers are whole words.
+pub(super) fn apply<N: Paneled>(states: &[N], n: usize) -> bool {
+    N::available() && n.is_multiple_of(N::IN_A_WORD) && states.as_ptr().cast::<f32>().is_aligned()
 }
 
-/// `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` words; `room` holds the panels meanwhile.
-///
-/// # Safety
-/// [`Paneled::available`]; the words of `n` divide the lengths of `weights` and `states`, `made` holds one number for each pair
-/// of rows, `bias` none or one for each row of weights, `room` whole panels of the states.
-unsafe fn multiply<N: Paneled>(weights: &[N], states: &[N], bias: &[N], n: usize, made: &mut [N], room: &mut [f32]) {
-    let (weights, states) = (words(weights), words(states));
-    let (outs, rows) = (weights.len() / n, states.len() / n);
+/// Of each map, `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` numbers, which is above 0. The caller
+/// has seen that panels [`apply`], and that weights are aligned as f32 is.
+pub(super) fn product<N: Paneled>(maps: &[Map<'_, N>], states: &[N], n: usize) -> Result<()> {
+    let (states, n) = (words(states), n / N::IN_A_WORD);
+    let rows = states.len() / n;
     let panels = rows.div_ceil(PANEL);
+    let mut room = Tensor::f_empty([(panels * PANEL * n) as i64], (Kind::Float, Device::Cpu))?;
+    let room = numbers_mut::<f32>(&mut room).map(Parts::new);
+    let Some(room) = room else { return Ok(()) };
+    let stretches = n.div_ceil(STRETCH);
+    threads::share(panels * stretches, &|part| {
+        let (panel, at) = (part / stretches, part % stretches * STRETCH);
+        let states = &states[panel * PANEL * n..];
+        let words = at..n.min(at + STRETCH);
+        // SAFETY: stretches of panels do not overlap; the instructions are the caller's promise.
+        unsafe {
+            let place = room.part((panel * n + at) * PANEL, words.len() * PANEL);
+            lay_out(&states[..states.len().min(PANEL * n)], n, words, place);
+        }
+    });
     // Rows of weights of one part of the work: they stay near while the panels go by.
     let run = if panels > 2 { 8 * ROWS } else { 2 * ROWS };
-    let (made, room) = (Parts::new(made), Parts::new(room));
-    threads::share(panels, &|panel| {
-        let states = &states[panel * PANEL * n..];
-        // SAFETY: panels do not overlap; the instructions are the caller's promise.
-        unsafe { lay_out(&states[..states.len().min(PANEL * n)], n, room.part(panel * PANEL * n, PANEL * n)) };
-    });
-    threads::share(outs.div_ceil(run) * panels, &|part| {
+    share(maps, |map| map.outs.div_ceil(run) * panels, &|map, part| {
         let (number, panel) = (part / panels, part % panels);
         let first = panel * PANEL;
         // SAFETY: the panel was filled above and is only read now.
         let states = unsafe { room.written(panel * PANEL * n, PANEL * n) };
+        let outs = map.outs;
         let (mut out, end) = (number * run, outs.min((number + 1) * run));
         while out < end {
             let tile = Tile { outs, rows: PANEL.min(rows - first), n };
-            let bias = bias.get(out..).unwrap_or_default();
+            let bias = map.bias.get(out..).unwrap_or_default();
             // SAFETY: `start` and what a tile reaches from it lie in `made`, and no two parts write the same numbers:
-            // they differ in the rows, or in the columns. The instructions are the caller's promise.
+            // they differ in the map, in the rows, or in the columns. The instructions are the caller's promise.
             unsafe {
-                let start = made.part(first * outs + out, 1).as_mut_ptr();
-                let weights = weights.as_ptr().add(out * n);
+                let start = map.made.part(first * outs + out, 1).as_mut_ptr();
+                let weights = words(map.weights).as_ptr().add(out * n);
                 match end - out {
                     ROWS.. => N::fill::<ROWS>(&tile, weights, states, bias, start),
                     4.. => N::fill::<4>(&tile, weights, states, bias, start),
@@ -102,21 +95,22 @@ unsafe fn multiply<N: Paneled>(weights: &[N], states: &[N], bias: &[N], n: usize
             };
         }
     });
+    Ok(())
 }
 
 /// Numbers as words of 32 bits, which are only moved. What is left at the end is cut off.
 fn words<N: Paneled>(numbers: &[N]) -> &[f32] {
     debug_assert_eq!(size_of::<N>() * N::IN_A_WORD, size_of::<f32>());
-    // SAFETY: as many bits, and all bits are an f32; `product` has seen that they are aligned as f32 is.
+    // SAFETY: as many bits, and all bits are an f32; the caller of `product` has seen that they are aligned as f32 is.
     unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<f32>(), numbers.len() / N::IN_A_WORD) }
 }
 
-/// One panel: word by word of its rows, zeros for rows that are not there.
+/// Some words of a panel, one after the other: those of its rows, zeros for rows that are not there.
 #[target_feature(enable = "avx512f")]
-fn lay_out(states: &[f32], n: usize, panel: &mut [f32]) {
+fn lay_out(states: &[f32], n: usize, words: std::ops::Range<usize>, panel: &mut [f32]) {
     let rows = states.len() / n;
-    for at in (0..n).step_by(LANES) {
-        let width = LANES.min(n - at);
+    for at in words.clone().step_by(LANES) {
+        let width = LANES.min(words.end - at);
         for half in 0..PANEL / LANES {
             let mut block = [_mm512_setzero_ps(); LANES];
             for (lane, vector) in block.iter_mut().enumerate() {
@@ -128,7 +122,7 @@ fn lay_out(states: &[f32], n: usize, panel: &mut [f32]) {
             }
             transpose(&mut block);
             for (element, vector) in block.iter().enumerate().take(width) {
-                let start = (at + element) * PANEL + half * LANES;
+                let start = (at - words.start + element) * PANEL + half * LANES;
                 if let Some(place) = panel.get_mut(start..start + LANES) {
                     // SAFETY: 16 numbers.
                     unsafe { _mm512_storeu_ps(place.as_mut_ptr(), *vector) };

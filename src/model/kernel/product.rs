@@ -1,9 +1,9 @@
 //! Products of weights with states: which way they go.
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
-use super::memory::{filled, lies_plain, numbers, usable, Parts};
-use super::number::Bf16;
+use super::memory::{lies_plain, numbers, numbers_mut, usable, Parts};
+use super::number::{Bf16, Number};
 #[cfg(target_arch = "x86_64")]
 use super::panel;
 use super::registers::{Sums, COLUMNS, ROWS};
@@ -27,69 +27,89 @@ trait Both: Tiled {}
 impl Both for f32 {}
 impl Both for Bf16 {}
 
-/// `x W^T + b`, `[.., out]`, for x `[.., in]` and W `[out, in]`.
+/// A map `x W^T + b` with W `[outs, n]`, and where its results go.
+pub(super) struct Map<'w, N> {
+    pub weights: &'w [N],
+    /// One for each of `outs`, or none.
+    pub bias: &'w [N],
+    pub outs: usize,
+    /// `[rows, outs]`.
+    pub made: Parts<N>,
+}
+
+/// `x W^T + b`, `[.., out]`, for x `[.., in]` and each W `[out, in]`: maps of the same states are shared out together.
 ///
 /// Each element is a sum over `in` in an order that depends on whether there are few rows or many, not on their number.
-pub(crate) fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>> {
+pub(crate) fn linear<const M: usize>(
+    input: &Tensor,
+    maps: [(&Tensor, Option<&Tensor>); M],
+) -> Result<Option<[Tensor; M]>> {
     if !usable() {
         return Ok(None);
     }
-    if lies_plain::<f32>(weight) {
-        product::<f32>(input, weight, bias, |rows| rows > FEW_F32)
-    } else if lies_plain::<Bf16>(weight) {
-        product::<Bf16>(input, weight, bias, |rows| SOME_BF16.contains(&rows))
+    if maps.iter().all(|(weight, _)| lies_plain::<f32>(weight)) {
+        product::<f32, M>(input, maps, |rows| rows > FEW_F32)
+    } else if maps.iter().all(|(weight, _)| lies_plain::<Bf16>(weight)) {
+        product::<Bf16, M>(input, maps, |rows| SOME_BF16.contains(&rows))
     } else {
         Ok(None)
     }
 }
 
-fn product<N: Both>(
+fn product<N: Both, const M: usize>(
     input: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
+    maps: [(&Tensor, Option<&Tensor>); M],
     by_panels: impl Fn(usize) -> bool,
-) -> Result<Option<Tensor>> {
+) -> Result<Option<[Tensor; M]>> {
     if !<N as Tiled>::available() {
         return Ok(None);
     }
     let mut size = input.size();
     let input = input.f_contiguous()?;
-    let (Some(states), Some(weights)) = (numbers::<N>(&input), numbers::<N>(weight)) else { return Ok(None) };
-    let bias = match bias {
-        Some(bias) => match numbers::<N>(bias) {
-            Some(bias) => bias,
-            None => return Ok(None),
-        },
-        None => &[],
-    };
-    let (&[out, n], Some(last)) = (weight.size().as_slice(), size.last_mut()) else { return Ok(None) };
-    let fits = *last == n && n > 0 && !states.is_empty() && (bias.is_empty() || bias.len() as i64 == out);
-    if !fits {
-        return Ok(None);
-    }
-    *last = out;
-    let (n, rows) = (n as usize, states.len() / n as usize);
+    let Some(states) = numbers::<N>(&input) else { return Ok(None) };
+    let Some(n) = size.last().map(|&n| n as usize).filter(|&n| n > 0 && !states.is_empty()) else { return Ok(None) };
+    let rows = states.len() / n;
     #[cfg(target_arch = "x86_64")]
-    if by_panels(rows) {
-        if let Some(made) = panel::product(weights, states, bias, n, &size)? {
-            return Ok(Some(made));
-        }
-    }
-    if rows > FEW {
+    let panels = by_panels(rows) && panel::apply(states, n);
+    #[cfg(not(target_arch = "x86_64"))]
+    let panels = false;
+    if !panels && rows > FEW {
         return Ok(None);
     }
-    filled::<N>(&size, |made| multiply(weights, states, bias, n, made))
+    let (mut made, mut whole) = (Vec::with_capacity(M), Vec::with_capacity(M));
+    for (weight, bias) in maps {
+        let &[outs, width] = weight.size().as_slice() else { return Ok(None) };
+        let bias = bias.map_or(Some(&[][..]), numbers::<N>);
+        let (Some(weights), Some(bias)) = (numbers::<N>(weight), bias) else { return Ok(None) };
+        let words = weights.as_ptr().cast::<f32>().is_aligned();
+        if width as usize != n || !(bias.is_empty() || bias.len() as i64 == outs) || (panels && !words) {
+            return Ok(None);
+        }
+        if let Some(last) = size.last_mut() {
+            *last = outs;
+        }
+        let mut tensor = Tensor::f_empty(&size, (N::KIND, Device::Cpu))?;
+        let Some(place) = numbers_mut::<N>(&mut tensor) else { return Ok(None) };
+        whole.push(Map { weights, bias, outs: outs as usize, made: Parts::new(place) });
+        made.push(tensor);
+    }
+    match panels {
+        #[cfg(target_arch = "x86_64")]
+        true => panel::product(&whole, states, n)?,
+        _ => multiply(&whole, states, n),
+    }
+    Ok(made.try_into().ok())
 }
 
-/// `made[column][row] = weights[row] . states[column] + bias[row]`, rows of `n` numbers.
-fn multiply<N: Tiled>(weights: &[N], states: &[N], bias: &[N], n: usize, made: &mut [N]) {
+/// Of each map, `made[column][row] = weights[row] . states[column] + bias[row]`, rows of `n` numbers.
+fn multiply<N: Tiled>(maps: &[Map<'_, N>], states: &[N], n: usize) {
     /// Bytes of weights that a thread takes at a time: much of them is long enough a run for the memory, and there are
     /// parts enough to share out.
     const RUN: usize = 64 * 1024;
-    let (rows, columns) = (weights.len() / n, states.len() / n);
+    let columns = states.len() / n;
     let rows_at_once = (RUN / (n * size_of::<N>())).clamp(ROWS, 512) / ROWS * ROWS;
-    let made = Parts::new(made);
-    let some_rows = |part: usize| {
+    let some_rows = |map: &Map<'_, N>, part: usize| {
+        let rows = map.outs;
         let (mut row, end) = (part * rows_at_once, ((part + 1) * rows_at_once).min(rows));
         let mut sums = Sums::default();
         while row < end {
@@ -99,14 +119,14 @@ fn multiply<N: Tiled>(weights: &[N], states: &[N], bias: &[N], n: usize, made: &
                 // SAFETY: `count` rows of weights from `row` on and `width` of states from `first` on lie in the slices;
                 // whoever calls has seen that the processor has the instructions.
                 unsafe {
-                    let (weights, states) = (weights.as_ptr().add(row * n), states.as_ptr().add(first * n));
+                    let (weights, states) = (map.weights.as_ptr().add(row * n), states.as_ptr().add(first * n));
                     N::sums(weights, count, states, width, n, &mut sums);
                 }
                 for (at, sums) in sums.iter().enumerate().take(count) {
-                    let bias = bias.get(row + at).map_or(0.0, |bias| bias.wide());
+                    let bias = map.bias.get(row + at).map_or(0.0, |bias| bias.wide());
                     for (column, sum) in sums.iter().enumerate().take(width) {
                         // SAFETY: rows of weights are one part's own, and so are the columns of the result.
-                        let place = unsafe { made.part((first + column) * rows + row + at, 1) };
+                        let place = unsafe { map.made.part((first + column) * rows + row + at, 1) };
                         place[0] = N::narrow(sum + bias);
                     }
                 }
@@ -114,7 +134,25 @@ fn multiply<N: Tiled>(weights: &[N], states: &[N], bias: &[N], n: usize, made: &
             row += count;
         }
     };
-    threads::share(rows.div_ceil(rows_at_once), &some_rows);
+    share(maps, |map| map.outs.div_ceil(rows_at_once), &some_rows);
+}
+
+/// Shares out the parts of all maps, of which each has `parts`.
+pub(super) fn share<N: Number>(
+    maps: &[Map<'_, N>],
+    parts: impl Fn(&Map<'_, N>) -> usize + Sync,
+    work: &(dyn Fn(&Map<'_, N>, usize) + Sync),
+) {
+    threads::share(maps.iter().map(&parts).sum(), &|part| {
+        let mut part = part;
+        for map in maps {
+            let own = parts(map);
+            if part < own {
+                return work(map, part);
+            }
+            part -= own;
+        }
+    });
 }
 
 #[cfg(test)]
@@ -140,7 +178,7 @@ mod tests {
                     let (x, w, b) =
                         (random([rows, n], kind), random([out, n], kind), random([1, out], kind).view([-1]));
                     for bias in [None, Some(&b)] {
-                        let Some(found) = linear(&x, &w, bias).unwrap() else {
+                        let Some([found]) = linear(&x, [(&w, bias)]).unwrap() else {
                             let narrow = kind == Kind::BFloat16 && (!<Bf16 as Tiled>::available() || rows > 48);
                             assert!(narrow || Level::of_this_machine() == Some(Level::Avx2) && rows > 48);
                             continue;
@@ -161,17 +199,34 @@ mod tests {
     fn a_row_does_not_depend_on_those_beside_it() {
         tch::manual_seed(2);
         let (x, w) = (random([11, 200], Kind::Float), random([30, 200], Kind::Float));
-        let Some(together) = linear(&x, &w, None).unwrap() else { return };
+        let Some([together]) = linear(&x, [(&w, None)]).unwrap() else { return };
         for row in 0..11 {
-            let alone = linear(&x.narrow(0, row, 1), &w, None).unwrap().unwrap();
+            let [alone] = linear(&x.narrow(0, row, 1), [(&w, None)]).unwrap().unwrap();
             assert!(alone.equal(&together.narrow(0, row, 1)), "{row}");
         }
     }
 
     #[test]
+    fn maps_together_are_maps_alone() {
+        tch::manual_seed(3);
+        for kind in [Kind::Float, Kind::BFloat16] {
+            for rows in [1, 5, 33] {
+                let (x, a, b) = (random([rows, 64], kind), random([30, 64], kind), random([101, 64], kind));
+                let bias = random([1, 101], kind).view([-1]);
+                let Some([of_a, of_b]) = linear(&x, [(&a, None), (&b, Some(&bias))]).unwrap() else { continue };
+                let [a_alone] = linear(&x, [(&a, None)]).unwrap().unwrap();
+                let [b_alone] = linear(&x, [(&b, Some(&bias))]).unwrap().unwrap();
+                assert!(of_a.equal(&a_alone) && of_b.equal(&b_alone), "{kind:?}, {rows} rows");
+            }
+        }
+        let (x, a, wider) = (random([2, 8], Kind::Float), random([3, 8], Kind::Float), random([3, 9], Kind::Float));
+        assert!(linear(&x, [(&a, None), (&wider, None)]).unwrap().is_none(), "another width");
+    }
+
+    #[test]
     fn what_does_not_apply_is_left_to_libtorch() {
         let x = random([2, 8], Kind::Float);
-        let none = |x: &Tensor, w: &Tensor| linear(x, w, None).unwrap().is_none();
+        let none = |x: &Tensor, w: &Tensor| linear(x, [(w, None)]).unwrap().is_none();
         assert!(none(&x.to_kind(Kind::Double), &random([3, 8], Kind::Double)));
         assert!(none(&x, &random([3, 9], Kind::Float)), "another width");
         assert!(none(&x, &random([3, 8], Kind::BFloat16)), "another type");
