@@ -194,7 +194,7 @@ pub(super) fn row(check: &Check, title: &str, unit: &str, mark: Option<Mark>) ->
 fn power(check: &Check) -> String {
     let open = check.detectable.filter(|_| check.passed == Some(false));
     open.map_or(String::new(), |from| {
-        format!(" <span class=\"unit\">80\u{a0}% power: {} beyond</span>", super::text::number(from))
+        format!(" <span class=\"unit\">80\u{a0}% power: {} past the mark</span>", super::text::number(from))
     })
 }
 
@@ -265,7 +265,7 @@ pub(super) fn rule(report: &Report) -> String {
          internal. \
          Everything else is <strong>insufficient evidence</strong>; a check that could not be run never counts for a \
          conclusion, and checks 1, 3, 5, 6 and 7 are not judged on fewer than 10 groups. Where a check says no, its power is \
-         beside it: how far beyond the mark the truth must lie for a run like this to find it in 80\u{a0}% of cases.</p>\
+         beside it: how far past the mark the truth must lie for a run like this to find it in 80\u{a0}% of cases.</p>\
          <ul><li>A reduction that is sure but smaller than the margin counts as internal if the behaviour improves too: \
          read D itself.</li>\
          <li>A valid probe need not measure immorality. It may read topic, style or the words of the instruction; \
