@@ -155,7 +155,11 @@ impl Decoder {
         let wants_logits = hooks.wants(Site::Logits, 0);
         let mut result = None;
         if wants_norm || wants_logits || logits != LogitsFor::None {
-            residual = residual.f_to_device(self.final_norm.weight.device())?;
+            let device = self.final_norm.weight.device();
+            if device != pass.device {
+                pass = Pass::new(config, batch, self.kind(), device)?;
+                residual = residual.f_to_device(device)?;
+            }
             let packing = pass.packing.as_ref();
             let last = |states: &Tensor| packing.map_or_else(|| last_positions(states, batch), |all| all.last(states));
             let all_logits = logits == LogitsFor::All || (logits == LogitsFor::None && wants_logits);

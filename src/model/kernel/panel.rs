@@ -21,6 +21,8 @@ const PANEL: usize = 32;
 const LANES: usize = 16;
 /// Rows of weights that share the loads of a panel.
 const ROWS: usize = 12;
+/// Bytes of weights that stay near beside a panel, in the second cache of a core.
+const NEAR: usize = 192 * 1024;
 /// Words of a panel that are laid out at a time.
 const STRETCH: usize = 48;
 
@@ -40,9 +42,13 @@ pub(super) trait Paneled: Number {
     unsafe fn fill<const R: usize>(tile: &Tile, weights: *const f32, panel: &[f32], bias: &[Self], made: *mut Self);
 }
 
-/// Whether the processor has the instructions, and rows of `n` numbers are whole words.
+/// Whether the processor has the instructions, rows of `n` numbers are whole words, and not many of them are long: then
+/// libtorch is ahead, which cuts long rows into pieces.
 pub(super) fn apply<N: Paneled>(states: &[N], n: usize) -> bool {
-    N::available() && n.is_multiple_of(N::IN_A_WORD) && states.as_ptr().cast::<f32>().is_aligned()
+    const MANY: usize = 256;
+    const LONG: usize = 768;
+    let short = n / N::IN_A_WORD <= LONG || states.len() / n <= MANY;
+    short && N::available() && n.is_multiple_of(N::IN_A_WORD) && states.as_ptr().cast::<f32>().is_aligned()
 }
 
 /// Of each map, `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` numbers, which is above 0. The caller
@@ -66,7 +72,7 @@ pub(super) fn product<N: Paneled>(maps: &[Map<'_, N>], states: &[N], n: usize) -
         }
     });
     // Rows of weights of one part of the work: they stay near while the panels go by.
-    let run = if panels > 2 { 8 * ROWS } else { 2 * ROWS };
+    let run = if panels > 2 { (NEAR / (n * size_of::<f32>()) / ROWS).clamp(1, 16) * ROWS } else { 2 * ROWS };
     share(maps, |map| map.outs.div_ceil(run) * panels, &|map, part| {
         let (number, panel) = (part / panels, part % panels);
         let first = panel * PANEL;
