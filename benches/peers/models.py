@@ -70,8 +70,13 @@ def load_results(path):
 
 
 def commit():
-    output = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    return f"at {output.stdout.strip()}" if output.returncode == 0 else "of an unknown version"
+    """Which commit is measured; pages may have changed since, such as the one that is being made."""
+    ask = lambda *words: subprocess.run(["git", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    output = ask("describe", "--always")
+    if output.returncode != 0:
+        return "of an unknown version"
+    changed = ask("status", "--porcelain", "--", "src", "benches", "Cargo.toml", "Cargo.lock").stdout.strip()
+    return f"at {output.stdout.strip()}{'-dirty' if changed else ''}"
 
 
 def main():
