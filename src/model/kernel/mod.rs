@@ -23,6 +23,7 @@ mod panel;
 mod product;
 mod registers;
 mod rotation;
+mod sum;
 mod threads;
 mod tile;
 
@@ -32,6 +33,7 @@ pub(crate) use gate::gated;
 pub(crate) use norm::rms_norm;
 pub(crate) use product::linear;
 pub(crate) use rotation::rotate;
+pub(crate) use sum::added;
 
 /// Compiles a function over slices for the processor's wide vectors; the caller has checked that it has them.
 macro_rules! widened {
