@@ -11,6 +11,7 @@ mod decoder;
 mod family;
 pub(crate) mod kernel;
 mod load;
+mod mlp;
 mod network;
 mod options;
 mod packing;

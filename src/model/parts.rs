@@ -1,11 +1,9 @@
-//! The parts of a layer with their weights: linear maps, norms, activations, the feed-forward part.
+//! What the parts of a layer are made of: linear maps, norms, activations.
 
 use tch::{Kind, Tensor};
 
-use super::attention::Surroundings;
-use super::config::{Activation, FeedForward, Norm};
+use super::config::{Activation, Norm};
 use super::kernel;
-use crate::hook::{Hooks, Site};
 use crate::Result;
 
 /// The precision of norms, softmax and rotary tables in a model of this precision.
@@ -100,32 +98,5 @@ impl Activation {
             Activation::GeluTanh => Ok(input.f_gelu_("tanh")?),
             Activation::Relu => Ok(input.f_relu_()?),
         }
-    }
-}
-
-/// The feed-forward part; `gate` where the configuration has a gate.
-#[derive(Debug)]
-pub(crate) struct Mlp {
-    pub gate: Option<Linear>,
-    pub up: Linear,
-    pub down: Linear,
-}
-
-impl Mlp {
-    /// `[b, t, d]` to `[b, t, d]`, or packed.
-    pub fn forward(&self, at: &Surroundings<'_>, input: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
-        let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = at.config.feed_forward;
-        let inner = match &self.gate {
-            Some(gate) => {
-                let [gate, up] = Linear::together([gate, &self.up], input);
-                let (mut gate, up) = (gate?, up?);
-                match kernel::gated(activation, &mut gate, &up) {
-                    true => gate,
-                    false => activation.forward(gate)?.f_mul_(&up)?,
-                }
-            }
-            None => activation.forward(self.up.forward(input)?)?,
-        };
-        self.down.forward(&at.tap(hooks, Site::MlpAct, inner)?)
     }
 }

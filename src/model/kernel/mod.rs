@@ -15,6 +15,7 @@ mod argmax;
 mod attention;
 mod exp;
 mod gate;
+mod maps;
 mod memory;
 mod norm;
 mod number;

@@ -8,9 +8,9 @@ use std::arch::x86_64::*;
 
 use tch::{Device, Kind, Tensor};
 
+use super::maps::{share, Map};
 use super::memory::{numbers_mut, Parts};
 use super::number::{Bf16, Number};
-use super::product::{share, Map};
 use super::threads;
 use super::tile::Level;
 use crate::Result;

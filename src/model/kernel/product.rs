@@ -2,12 +2,12 @@
 
 use tch::{Device, Tensor};
 
+use super::maps::{share, Map};
 use super::memory::{lies_plain, numbers, numbers_mut, usable, Parts};
-use super::number::{Bf16, Number};
+use super::number::Bf16;
 #[cfg(target_arch = "x86_64")]
 use super::panel;
 use super::registers::{Sums, COLUMNS, ROWS};
-use super::threads;
 use super::tile::Tiled;
 use crate::Result;
 
@@ -25,16 +25,6 @@ trait Both: Tiled + panel::Paneled {}
 trait Both: Tiled {}
 impl Both for f32 {}
 impl Both for Bf16 {}
-
-/// A map `x W^T + b` with W `[outs, n]`, and where its results go.
-pub(super) struct Map<'w, N> {
-    pub weights: &'w [N],
-    /// One for each of `outs`, or none.
-    pub bias: &'w [N],
-    pub outs: usize,
-    /// `[rows, outs]`.
-    pub made: Parts<N>,
-}
 
 /// `x W^T + b`, `[.., out]`, for x `[.., in]` and each W `[out, in]`: maps of the same states are shared out together.
 ///
@@ -134,24 +124,6 @@ fn multiply<N: Tiled>(maps: &[Map<'_, N>], states: &[N], n: usize) {
         }
     };
     share(maps, |map| map.outs.div_ceil(rows_at_once), &some_rows);
-}
-
-/// Shares out the parts of all maps, of which each has `parts`.
-pub(super) fn share<N: Number>(
-    maps: &[Map<'_, N>],
-    parts: impl Fn(&Map<'_, N>) -> usize + Sync,
-    work: &(dyn Fn(&Map<'_, N>, usize) + Sync),
-) {
-    threads::share(maps.iter().map(&parts).sum(), &|part| {
-        let mut part = part;
-        for map in maps {
-            let own = parts(map);
-            if part < own {
-                return work(map, part);
-            }
-            part -= own;
-        }
-    });
 }
 
 #[cfg(test)]

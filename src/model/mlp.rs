@@ -1,0 +1,37 @@
+//! The feed-forward part of one layer, with its sites.
+
+use tch::Tensor;
+
+use super::attention::Surroundings;
+use super::config::FeedForward;
+use super::kernel;
+use super::parts::Linear;
+use crate::hook::{Hooks, Site};
+use crate::Result;
+
+/// The feed-forward part; `gate` where the configuration has a gate.
+#[derive(Debug)]
+pub(crate) struct Mlp {
+    pub gate: Option<Linear>,
+    pub up: Linear,
+    pub down: Linear,
+}
+
+impl Mlp {
+    /// `[b, t, d]` to `[b, t, d]`, or packed.
+    pub fn forward(&self, at: &Surroundings<'_>, input: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
+        let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = at.config.feed_forward;
+        let inner = match &self.gate {
+            Some(gate) => {
+                let [gate, up] = Linear::together([gate, &self.up], input);
+                let (mut gate, up) = (gate?, up?);
+                match kernel::gated(activation, &mut gate, &up) {
+                    true => gate,
+                    false => activation.forward(gate)?.f_mul_(&up)?,
+                }
+            }
+            None => activation.forward(self.up.forward(input)?)?,
+        };
+        self.down.forward(&at.tap(hooks, Site::MlpAct, inner)?)
+    }
+}
