@@ -64,16 +64,18 @@ def drawing(curves):
     """Cost relative to the smallest size against size relative to it, both in powers of two, as SVG."""
     width, height, left, top, side = 640, 430, 56, 24, 350
     colours = ["#1b6ca8", "#c8553d", "#588157", "#7b2d8b", "#b8860b", "#444444"]
-    place = lambda size, cost: (left + side * math.log2(size) / 6, top + side - side * math.log2(max(cost, 0.5)) / 6.5)
+    place = lambda size, cost: (left + side * math.log2(size) / 6, top + side - side * math.log2(max(cost, 0.5)) / 7.3)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
     ]
-    for power in range(7):
+    for power in range(8):
         x, y = place(2**power, 2**power)
-        parts.append(f'<path d="M{x:.1f} {top}V{top + side}M{left} {y:.1f}H{left + side}" stroke="#e4e4e4"/>')
-        parts.append(f'<text x="{x:.1f}" y="{top + side + 18}" text-anchor="middle">{2**power}x</text>')
+        parts.append(f'<path d="M{left} {y:.1f}H{left + side}" stroke="#e4e4e4"/>')
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{2**power}x</text>')
+        if power < 7:
+            parts.append(f'<path d="M{x:.1f} {top}V{top + side}" stroke="#e4e4e4"/>')
+            parts.append(f'<text x="{x:.1f}" y="{top + side + 18}" text-anchor="middle">{2**power}x</text>')
     (x, y), (right, high) = place(1, 1), place(64, 64)
     parts.append(f'<path d="M{x:.1f} {y:.1f}L{right:.1f} {high:.1f}" stroke="#999999" stroke-dasharray="4 4"/>')
     parts.append(f'<text x="{left + side / 2}" y="{height - 8}" text-anchor="middle">size (dashed: linear)</text>')
