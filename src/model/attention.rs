@@ -66,11 +66,8 @@ impl Attention {
         let q = at.tap(hooks, Site::Q, by_heads(q?, self.q_norm.as_ref(), heads)?)?;
         let k = at.tap(hooks, Site::K, by_heads(k?, self.k_norm.as_ref(), kv_heads)?)?;
         let v = at.tap(hooks, Site::V, by_heads(v?, None, kv_heads)?)?;
-        // On a CPU scores of bf16 are made in f32: without a cache between, rotation gives them that at once.
-        let precision = if scores_in_f32(&v) && cache.is_none() { Kind::Float } else { v.kind() };
         let turned = |states: Tensor| -> Result<Tensor> {
-            let turn = |rotation: &Rotation| rotation.apply(&states, precision);
-            let rotated = at.rotation.map_or(Ok(states.shallow_clone()), turn)?;
+            let rotated = at.rotation.map_or(Ok(states.shallow_clone()), |rotation| rotation.apply(&states))?;
             Ok(unpacked(at.packing, rotated)?.f_transpose(1, 2)?)
         };
         let (q, k, v) = (turned(q)?, turned(k)?, unpacked(at.packing, v)?.f_transpose(1, 2)?);
@@ -123,16 +120,12 @@ fn fused(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Te
     let attend = |q: &Tensor, k: &Tensor, v: &Tensor| {
         Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale, grouped)
     };
-    if scores_in_f32(v) {
+    // On a CPU its products of bf16 are slower than those of f32.
+    if q.kind() == Kind::BFloat16 && q.device() == Device::Cpu {
         let wide = |tensor: &Tensor| tensor.f_to_kind(Kind::Float);
         return Ok(attend(&wide(q)?, &wide(k)?, &wide(v)?)?.f_to_kind(Kind::BFloat16)?);
     }
     Ok(attend(q, k, v)?)
-}
-
-/// On a CPU products of queries with keys are slower in bf16 than in f32.
-fn scores_in_f32(values: &Tensor) -> bool {
-    values.kind() == Kind::BFloat16 && values.device() == Device::Cpu
 }
 
 /// Attention by plain products: the pattern can be seen and replaced, the products capped.
@@ -154,7 +147,7 @@ fn eager(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor, hooks: &mut 
     };
     let kind = wide(q.kind());
     let products = products.f_to_kind(kind)?.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
-    let pattern = products.f_softmax(-1, kind)?.f_to_kind(v.kind())?;
+    let pattern = products.f_softmax(-1, kind)?.f_to_kind(q.kind())?;
     let pattern = hooks.tap(Site::Pattern, at.layer, pattern)?;
     Ok(pattern.f_matmul(&v)?)
 }

@@ -51,12 +51,11 @@ impl Rotation {
         Ok(Rotation { cos: packing::packed(packing, cos)?, sin: packing::packed(packing, sin)?, dimensions })
     }
 
-    /// Rotates the first `dimensions` of each head of `[b, t, h, e]`; in this precision.
-    pub fn apply(&self, heads: &Tensor, precision: Kind) -> Result<Tensor> {
-        if let Some(rotated) = kernel::rotate(heads, &self.cos, &self.sin, precision)? {
+    /// Rotates the first `dimensions` of each head of `[b, t, h, e]`.
+    pub fn apply(&self, heads: &Tensor) -> Result<Tensor> {
+        if let Some(rotated) = kernel::rotate(heads, &self.cos, &self.sin)? {
             return Ok(rotated);
         }
-        let heads = &heads.f_to_kind(precision)?;
         let size = heads.size().last().copied().unwrap_or(0);
         if size == self.dimensions {
             return self.rotate(heads);

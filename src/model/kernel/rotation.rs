@@ -1,6 +1,6 @@
 //! Rotary positions.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::memory::{by_rows, filled, lies_plain, numbers, usable};
 use super::number::{Bf16, Number};
@@ -8,20 +8,21 @@ use super::widened;
 use crate::Result;
 
 /// Rotates the first numbers of each head of `[b, t, h, e]`, as many as the tables `[b, t, 1, dimensions]` of cosines and
-/// sines are wide, in two halves; the rest stays. In this precision.
-pub(crate) fn rotate(heads: &Tensor, cos: &Tensor, sin: &Tensor, precision: Kind) -> Result<Option<Tensor>> {
+/// sines are wide, in two halves; the rest stays.
+pub(crate) fn rotate(heads: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Option<Tensor>> {
     if !usable() {
         return Ok(None);
     }
-    match precision {
-        Kind::Float if lies_plain::<f32>(heads) => rotated::<f32, f32>(heads, cos, sin),
-        Kind::Float if lies_plain::<Bf16>(heads) => rotated::<Bf16, f32>(heads, cos, sin),
-        Kind::BFloat16 if lies_plain::<Bf16>(heads) => rotated::<Bf16, Bf16>(heads, cos, sin),
-        _ => Ok(None),
+    if lies_plain::<f32>(heads) {
+        rotated::<f32>(heads, cos, sin)
+    } else if lies_plain::<Bf16>(heads) {
+        rotated::<Bf16>(heads, cos, sin)
+    } else {
+        Ok(None)
     }
 }
 
-fn rotated<N: Number, M: Number>(heads: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Option<Tensor>> {
+fn rotated<N: Number>(heads: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Option<Tensor>> {
     let (&[batch, tokens, count, size], &[of_batch, of_tokens, 1, dimensions]) =
         (heads.size().as_slice(), cos.size().as_slice())
     else {
@@ -35,16 +36,16 @@ fn rotated<N: Number, M: Number>(heads: &Tensor, cos: &Tensor, sin: &Tensor) -> 
         return Ok(None);
     }
     let (width, size, dimensions) = ((count * size) as usize, size as usize, dimensions as usize);
-    let work = |first: usize, made: &mut [M]| {
+    let work = |first: usize, made: &mut [N]| {
         let table = first * dimensions;
         rows(made, &states[first * width..], (&cos[table..], &sin[table..]), width, (size, dimensions));
     };
-    filled::<M>(&heads.size(), |made| by_rows(made, width, work))
+    filled::<N>(&heads.size(), |made| by_rows(made, width, work))
 }
 
 widened! {
-    fn rows<N, M>(
-        made: &mut [M],
+    fn rows<N>(
+        made: &mut [N],
         states: &[N],
         tables: (&[f32], &[f32]),
         width: usize,
@@ -53,8 +54,8 @@ widened! {
 }
 
 #[inline(always)]
-fn plain_rows<N: Number, M: Number>(
-    made: &mut [M],
+fn plain_rows<N: Number>(
+    made: &mut [N],
     states: &[N],
     (cos, sin): (&[f32], &[f32]),
     width: usize,
@@ -66,13 +67,13 @@ fn plain_rows<N: Number, M: Number>(
         let ((cos_low, cos_high), (sin_low, sin_high)) = (cos.split_at(half), sin.split_at(half));
         for (made, states) in made.chunks_exact_mut(size).zip(states.chunks_exact(size)) {
             let (turned, kept) = made.split_at_mut(dimensions);
-            kept.iter_mut().zip(&states[dimensions..]).for_each(|(kept, state)| *kept = M::narrow(state.wide()));
+            kept.copy_from_slice(&states[dimensions..]);
             let (made_low, made_high) = turned.split_at_mut(half);
             let (low, high) = states[..dimensions].split_at(half);
             for at in 0..half {
                 let (a, b) = (low[at].wide(), high[at].wide());
-                made_low[at] = M::narrow(a * cos_low[at] - b * sin_low[at]);
-                made_high[at] = M::narrow(b * cos_high[at] + a * sin_high[at]);
+                made_low[at] = N::narrow(a * cos_low[at] - b * sin_low[at]);
+                made_high[at] = N::narrow(b * cos_high[at] + a * sin_high[at]);
             }
         }
     }
