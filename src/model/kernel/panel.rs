@@ -52,14 +52,13 @@ pub(super) fn apply<N: Paneled>(states: &[N], n: usize) -> bool {
 }
 
 /// Of each map, `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` numbers, which is above 0. The caller
-/// has seen that panels [`apply`], and that weights are aligned as f32 is.
-pub(super) fn product<N: Paneled>(maps: &[Map<'_, N>], states: &[N], n: usize) -> Result<()> {
+/// has seen that panels [`apply`], and that weights are aligned as f32 is. `false` where nothing was done.
+pub(super) fn product<N: Paneled>(maps: &[Map<'_, N>], states: &[N], n: usize) -> Result<bool> {
     let (states, n) = (words(states), n / N::IN_A_WORD);
     let rows = states.len() / n;
     let panels = rows.div_ceil(PANEL);
     let mut room = Tensor::f_empty([(panels * PANEL * n) as i64], (Kind::Float, Device::Cpu))?;
-    let room = numbers_mut::<f32>(&mut room).map(Parts::new);
-    let Some(room) = room else { return Ok(()) };
+    let Some(room) = numbers_mut::<f32>(&mut room).map(Parts::new) else { return Ok(false) };
     let stretches = n.div_ceil(STRETCH);
     threads::share(panels * stretches, &|part| {
         let (panel, at) = (part / stretches, part % stretches * STRETCH);
@@ -101,7 +100,7 @@ pub(super) fn product<N: Paneled>(maps: &[Map<'_, N>], states: &[N], n: usize) -
             };
         }
     });
-    Ok(())
+    Ok(true)
 }
 
 /// Numbers as words of 32 bits, which are only moved. What is left at the end is cut off.

@@ -84,7 +84,9 @@ fn product<N: Both, const M: usize>(
     }
     match panels {
         #[cfg(target_arch = "x86_64")]
-        true => panel::product(&whole, states, n)?,
+        true if !panel::product(&whole, states, n)? => return Ok(None),
+        #[cfg(target_arch = "x86_64")]
+        true => {}
         _ => multiply(&whole, states, n),
     }
     Ok(made.try_into().ok())
