@@ -146,6 +146,7 @@ fn study() -> (Study, Vec<ReadStates>) {
         items: all.iter().map(|&item| question(item)).collect(),
         rounds: rounds.collect(),
         conversations: Vec::new(),
+        answer_states: Vec::new(),
         provenance: Provenance::new(),
     };
     (study, read.collect())

@@ -783,7 +783,10 @@ fn study(names: &[&str]) -> (Study, ProbeBank) {
         }
     };
     let rounds = conditions.enumerate().map(round).collect();
-    (Study { items, rounds, conversations: Vec::new(), provenance: Provenance::new() }, bank(&places))
+    (
+        Study { items, rounds, conversations: Vec::new(), answer_states: Vec::new(), provenance: Provenance::new() },
+        bank(&places),
+    )
 }
 
 #[test]
@@ -878,6 +881,7 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
         items: items.collect(),
         rounds: rounds.collect(),
         conversations: Vec::new(),
+        answer_states: Vec::new(),
         provenance: Provenance::new(),
     };
     assert_eq!(study.rounds.len(), 5);

@@ -15,7 +15,7 @@ use std::time::Instant;
 use clap::Parser;
 use probity::capture::{Pool, Readout};
 use probity::causal::{Attribution, RoundContribution};
-use probity::dialogue::{SelfCorrection, Study, Thinking};
+use probity::dialogue::{Part, Reading, SelfCorrection, Study, Thinking};
 use probity::hook::{Selection, Site};
 use probity::level::{Levels, PermutedProbes, SpanLevels};
 use probity::model::LoadOptions;
@@ -85,6 +85,7 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
         .score_rule(options.score())
         .overflow(options.overflow())
         .batch(options.batch)
+        .read_answers(options.readings.contains(&Reading::of(Part::Answer)))
         .checkpoints(options.out.join(UNFINISHED));
     if let Some(words) = &options.thinking {
         study = study.thinking(Thinking::new(words));

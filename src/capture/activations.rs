@@ -122,6 +122,21 @@ impl Activations {
         })
     }
 
+    /// The states at these addresses alone.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`] for one that is not there.
+    pub fn at_addresses(&self, addresses: &[Address]) -> Result<Activations> {
+        let states = addresses.iter().map(|&address| Ok((address, self.at(address)?.to_owned())));
+        Ok(Activations {
+            ids: self.ids.clone(),
+            groups: self.groups.clone(),
+            token_rows: self.token_rows.clone(),
+            states: states.collect::<Result<_>>()?,
+            provenance: self.provenance.clone(),
+        })
+    }
+
     /// Ids of the texts, `[n]`.
     pub fn ids(&self) -> &[String] {
         &self.ids

@@ -37,6 +37,16 @@ impl Collector {
         hooks
     }
 
+    /// Where the states are of.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Puts states that are pooled already, by address f32 `[m, d]`, at the row numbers `targets`.
+    pub fn put(&mut self, targets: &[usize], pooled: &[Tensor]) -> Result<()> {
+        self.outputs.iter_mut().zip(pooled).try_for_each(|(output, pooled)| output.put(targets, pooled))
+    }
+
     /// The rows `targets` of every collector, one collector after the other, by address. All have the same addresses.
     pub fn rows(collectors: &[Collector], targets: &[usize]) -> Result<Vec<(Address, Array2<f32>)>> {
         let addresses = collectors.first().map(|first| first.addresses.as_slice()).unwrap_or_default();
@@ -44,7 +54,7 @@ impl Collector {
         for (place, &address) in addresses.iter().enumerate() {
             let outputs = || collectors.iter().filter_map(|collector| collector.outputs.get(place));
             let width = outputs().map(|output| output.width).max().unwrap_or(0);
-            let rows = outputs().flat_map(|output| targets.iter().flat_map(|&row| output.row(row)).copied());
+            let rows = outputs().flat_map(|output| targets.iter().flat_map(move |&row| output.row(row, width)));
             let array = Array2::from_shape_vec((collectors.len() * targets.len(), width), rows.collect());
             found.push((address, array.map_err(misshapen)?));
         }
@@ -116,8 +126,10 @@ impl Rows {
         }
     }
 
-    fn row(&self, row: usize) -> &[f32] {
-        self.values.get(row * self.width..(row + 1) * self.width).unwrap_or_default()
+    /// A row, zeros where nothing was put yet.
+    fn row(&self, row: usize, width: usize) -> impl Iterator<Item = f32> + '_ {
+        let held = self.values.get(row * self.width..(row + 1) * self.width).unwrap_or_default();
+        held.iter().copied().chain(std::iter::repeat(0.0)).take(width)
     }
 
     pub fn into_array(self) -> Result<Array2<f32>> {

@@ -10,9 +10,11 @@ mod npy;
 mod pool;
 mod readout;
 mod store;
+mod tail;
 
 pub use activations::{Activations, TokenRows};
 pub(crate) use collector::Collector;
 pub use pool::Pool;
 pub use readout::Readout;
 pub use store::{ActivationStore, Shard, StoreDtype, StoreWriter};
+pub(crate) use tail::Tail;

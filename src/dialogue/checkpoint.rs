@@ -92,7 +92,7 @@ impl Checkpoints {
         &self,
         number: usize,
         ids: &[&str],
-        batch: &[usize],
+        (batch, turns): (&[usize], usize),
         collectors: &mut [Collector],
     ) -> Result<Option<Finished<A>>> {
         let (states, said) = self.paths(number);
@@ -101,13 +101,12 @@ impl Checkpoints {
         }
         let finished: Finished<A> = serde_json::from_str(&file::read_text(&said)?)
             .map_err(|error| Error::malformed(&said, Place::Line(error.line() as u64), error))?;
-        let turns = collectors.len();
         let whole = finished.answers.len() == turns && finished.answers.iter().all(|turn| turn.len() == ids.len());
         if !whole {
             return Err(Error::malformed(&said, Place::File, "lacks answers: delete it, and the batch is run again"));
         }
         let rows = Activations::load(&states)?;
-        if rows.ids() != state_ids(ids, turns) {
+        if rows.ids() != state_ids(ids, collectors.len()) {
             let problem = "holds the states of other items: delete it, and the batch is run again";
             return Err(Error::malformed(&states, Place::File, problem));
         }
@@ -121,7 +120,7 @@ impl Checkpoints {
     }
 }
 
-/// Names the rows of a batch's states: turn by turn, each item.
-fn state_ids(ids: &[&str], turns: usize) -> Vec<String> {
-    (0..turns).flat_map(|turn| ids.iter().map(move |id| format!("{turn} {id}"))).collect()
+/// Names the rows of a batch's states: collector by collector, each item.
+fn state_ids(ids: &[&str], collectors: usize) -> Vec<String> {
+    (0..collectors).flat_map(|number| ids.iter().map(move |id| format!("{number} {id}"))).collect()
 }

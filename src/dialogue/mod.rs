@@ -1,5 +1,6 @@
 //! Self-correction as conversation: instructions, transcripts that only grow, rounds.
 
+mod answer_states;
 mod asking;
 mod checkpoint;
 mod feedback;

@@ -1,8 +1,8 @@
 //! Hidden states of conversations, read again where a study did not read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use super::{Conversation, Part, Placed, Prompt, Reading, Study, NO_INSTRUCTION};
+use super::{Conversation, Part, Passage, Placed, Prompt, Reading, Study};
 use crate::capture::{Activations, Pool, Readout};
 use crate::hook::{Address, Selection};
 use crate::progress::Progress;
@@ -13,7 +13,7 @@ use crate::{Error, Model, Result};
 /// States of one reading, in one round of one instruction.
 #[derive(Debug, Clone)]
 pub struct ReadStates {
-    /// Name of the instruction; [`NO_INSTRUCTION`] in round 0.
+    /// Name of the instruction; [`NO_INSTRUCTION`](super::NO_INSTRUCTION) in round 0.
     pub instruction: String,
     /// The round in which the part came up.
     pub round: usize,
@@ -22,6 +22,33 @@ pub struct ReadStates {
     /// Rows are the items whose conversation has the part in this round (an empty answer is none), in the order of the
     /// study.
     pub activations: Activations,
+}
+
+impl ReadStates {
+    /// Of all items' states over the answers of a round those whose answer has tokens; `None` if none has.
+    pub(super) fn of_answers(
+        instruction: String,
+        round: usize,
+        all: &Activations,
+        conversations: &[Conversation],
+    ) -> Result<Option<Self>> {
+        let answers = |passage: &Passage| passage.part == Part::Answer && passage.round == round;
+        let answered: HashSet<&str> = conversations
+            .iter()
+            .filter(|talk| talk.instruction == instruction && talk.transcript.passages().iter().any(answers))
+            .map(|talk| talk.item.as_str())
+            .collect();
+        let ids: Vec<&str> = all.ids().iter().map(String::as_str).filter(|id| answered.contains(id)).collect();
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let activations = all.of_items(&ids)?;
+        Ok(Some(ReadStates { instruction, round, reading: Reading::of(Part::Answer), activations }))
+    }
+
+    fn key(&self) -> Key<'_> {
+        (&self.instruction, self.round, self.reading)
+    }
 }
 
 /// Of which rows a reading of an instruction's round consists.
@@ -51,7 +78,8 @@ impl<I: Item> Study<I> {
     /// Reads every conversation once more, whole, for states that the rounds did not read: means over the answers, or over
     /// the instruction's own words; or the prompt's last token with the instruction hidden ([`Reading::masked`]). Readings
     /// of one conversation share one pass, those that hide the instruction another. Since a conversation only grew, a
-    /// part's states are those of its own round, unless turns had been dropped by then.
+    /// part's states are those of its own round, unless turns had been dropped by then. Answers that the run has read
+    /// ([`Study::answer_states`]) at these addresses are not read again.
     ///
     /// The states of a part are the mean over its tokens: read them with probes that learnt from means ([`Pool::Mean`]).
     ///
@@ -68,16 +96,24 @@ impl<I: Item> Study<I> {
         if readings.is_empty() {
             return Err(Error::setting("readings", "none", "at least one"));
         }
+        let selection = selection.into();
+        let wanted = Readout::new(selection.clone(), Pool::Mean).addresses(model)?;
+        let mut found = self.held(readings, &wanted)?;
+        let held = !found.is_empty();
+        let others = |reading: &Reading| !(held && *reading == Reading::of(Part::Answer));
+        let readings: Vec<Reading> = readings.iter().copied().filter(others).collect();
         let order: BTreeMap<&str, usize> = self.items.iter().map(|item| item.id()).zip(0..).collect();
+        let ran: HashSet<(&str, usize)> =
+            self.rounds.iter().map(|round| (round.instruction.as_str(), round.round)).collect();
         let mut plan = Plan::default();
         for talk in &self.conversations {
             if let Some(&item) = order.get(talk.item.as_str()) {
-                plan_talk(&mut plan, talk, item, model, readings)?;
+                plan_talk(&mut plan, (talk, item), &ran, model, &readings)?;
             }
         }
         let Plan { texts, places } = plan;
         if texts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(found);
         }
         // A span of one token is its own mean.
         let states = Readout::new(selection, Pool::Mean).capture_with(model, &texts, progress)?;
@@ -95,21 +131,41 @@ impl<I: Item> Study<I> {
             }
             Ok::<_, Error>(ReadStates { instruction: instruction.to_owned(), round, reading, activations })
         };
-        places.into_iter().map(rows_of).collect()
+        for read in places.into_iter().map(rows_of) {
+            found.push(read?);
+        }
+        found.sort_by(|a, b| a.key().cmp(&b.key()));
+        Ok(found)
+    }
+
+    /// The answers' states that the run has read, at these addresses, if they are asked for; none where it lacks some address.
+    fn held(&self, readings: &[Reading], wanted: &[Address]) -> Result<Vec<ReadStates>> {
+        if !readings.contains(&Reading::of(Part::Answer)) {
+            return Ok(Vec::new());
+        }
+        let has = |states: &ReadStates| wanted.iter().all(|&address| states.activations.at(address).is_ok());
+        if !self.answer_states.iter().all(has) {
+            return Ok(Vec::new());
+        }
+        let at_these = |states: &ReadStates| {
+            let activations = states.activations.at_addresses(wanted)?;
+            Ok(ReadStates { instruction: states.instruction.clone(), activations, ..*states })
+        };
+        self.answer_states.iter().map(at_these).collect()
     }
 }
 
 fn plan_talk<'a>(
     plan: &mut Plan<'a>,
-    talk: &'a Conversation,
-    item: usize,
+    (talk, item): (&'a Conversation, usize),
+    ran: &HashSet<(&str, usize)>,
     model: &Model,
     readings: &[Reading],
 ) -> Result<()> {
     let whole = talk.transcript.closed(model)?;
-    let plain = talk.instruction == NO_INSTRUCTION;
-    // A conversation that revises begins with the round that another conversation has.
-    let own: Vec<&Placed> = whole.passages.iter().filter(|placed| (placed.round == 0) == plain).collect();
+    // A conversation may begin with rounds that another one has: that of round 0, or those before a re-elicitation.
+    let own = |placed: &&Placed| ran.contains(&(talk.instruction.as_str(), placed.round));
+    let own: Vec<&Placed> = whole.passages.iter().filter(own).collect();
     let mut rounds: Vec<usize> = own.iter().map(|placed| placed.round).collect();
     rounds.dedup();
     for &reading in readings {

@@ -4,9 +4,9 @@ use super::asking::opening;
 use super::checkpoint::{Checkpoints, Finished};
 use super::side_by_side::side_by_side;
 use super::table::{Table, Turn};
-use super::{Conversation, Round, RoundKind, SelfCorrection, Study};
+use super::{Conversation, ReadStates, Round, RoundKind, SelfCorrection, Study};
 use crate::capture::{Activations, Collector, Pool, Readout};
-use crate::hook::Site;
+use crate::hook::{Selection, Site};
 use crate::progress::Progress;
 use crate::task::Item;
 use crate::{Error, Model, Provenance, Result};
@@ -20,7 +20,7 @@ pub(super) struct Run<'a, I: Item> {
     schedule: Vec<Turn<'a>>,
     /// Most bytes that keys and values took in a batch.
     cache_bytes: usize,
-    /// By turn.
+    /// By turn, of prompts; then, where answers are read, by turn, of answers.
     collectors: Vec<Collector>,
     /// By turn, then item.
     answers: Vec<Vec<Option<I::Answer>>>,
@@ -45,7 +45,12 @@ impl<'a, I: Item> Run<'a, I> {
         Ok(Run {
             provenance: protocol.provenance(model),
             readout: readout.provenance(),
-            collectors: schedule.iter().map(|_| Collector::new(addresses.clone(), Pool::Last, n)).collect(),
+            collectors: [Some(Pool::Last), protocol.reads_answers.then_some(Pool::Mean)]
+                .into_iter()
+                .flatten()
+                .flat_map(|pool| schedule.iter().map(move |_| pool))
+                .map(|pool| Collector::new(addresses.clone(), pool, n))
+                .collect(),
             answers: schedule.iter().map(|_| vec![None; n]).collect(),
             conversations: Vec::new(),
             cache_bytes: 0,
@@ -61,7 +66,7 @@ impl<'a, I: Item> Run<'a, I> {
         // Items of like length side by side, so that little is padded.
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by_key(|&item| opening(&items[item], None, None).iter().map(|(_, text)| text.len()).sum::<usize>());
-        let side_by_side = side_by_side(self.protocol, self.model)?;
+        let side_by_side = side_by_side(self.protocol, self.model, self.collectors[0].addresses())?;
         let checkpoints = match &self.protocol.checkpoints {
             None => None,
             Some(folder) => {
@@ -73,7 +78,8 @@ impl<'a, I: Item> Run<'a, I> {
         progress.begin("self-correction", (self.schedule.len() * items.len()) as u64);
         for (number, batch) in order.chunks(side_by_side).enumerate() {
             let ids: Vec<&str> = batch.iter().map(|&item| items[item].id()).collect();
-            let kept = checkpoints.as_ref().map(|kept| kept.load(number, &ids, batch, &mut self.collectors));
+            let turns = self.schedule.len();
+            let kept = checkpoints.as_ref().map(|kept| kept.load(number, &ids, (batch, turns), &mut self.collectors));
             let finished = match kept.transpose()?.flatten() {
                 Some(finished) => {
                     progress.advance((self.schedule.len() * batch.len()) as u64);
@@ -97,10 +103,12 @@ impl<'a, I: Item> Run<'a, I> {
         let protocol = self.protocol;
         let mut table = Table::new(self.model, protocol, batch);
         let mut finished = Finished { answers: Vec::new(), conversations: Vec::new(), cache_bytes: 0 };
-        let mut slots = self.schedule.iter().zip(&mut self.collectors);
+        let (of_prompts, of_answers) = self.collectors.split_at_mut(self.schedule.len());
+        let of_answers = of_answers.iter_mut().map(Some).chain(std::iter::repeat_with(|| None));
+        let mut slots = self.schedule.iter().zip(of_prompts.iter_mut().zip(of_answers));
         let mut plain = table.open(None)?;
-        if let Some((&turn, collector)) = slots.next() {
-            finished.answers.push(table.answer(&mut plain, turn, collector)?);
+        if let Some((&turn, collectors)) = slots.next() {
+            finished.answers.push(table.answer(&mut plain, turn, collectors)?);
             progress.advance(batch.len() as u64);
         }
         // With no round to ask it in, an instruction has no conversation.
@@ -109,19 +117,19 @@ impl<'a, I: Item> Run<'a, I> {
                 RoundKind::FreshInstructed => table.open(Some(instruction))?,
                 RoundKind::Revise => plain.clone(),
             };
-            for (&turn, collector) in slots.by_ref().take(protocol.rounds) {
+            for (&turn, collectors) in slots.by_ref().take(protocol.rounds) {
                 if turn.round > 1 || protocol.kind == RoundKind::Revise {
                     table.review(&mut talks, instruction, turn.round)?;
                 }
-                finished.answers.push(table.answer(&mut talks, turn, collector)?);
+                finished.answers.push(table.answer(&mut talks, turn, collectors)?);
                 progress.advance(batch.len() as u64);
             }
-            for (&turn, collector) in slots.by_ref().take(protocol.re_elicit.len()) {
+            for (&turn, collectors) in slots.by_ref().take(protocol.re_elicit.len()) {
                 let mut again = talks.clone();
                 if let Some(then) = turn.then {
                     table.review(&mut again, then, turn.round)?;
                 }
-                finished.answers.push(table.answer(&mut again, turn, collector)?);
+                finished.answers.push(table.answer(&mut again, turn, collectors)?);
                 progress.advance(batch.len() as u64);
                 finished.conversations.extend(table.close(again, turn));
             }
@@ -153,6 +161,18 @@ impl<'a, I: Item> Run<'a, I> {
         let items = self.protocol.task.items();
         let ids = || items.iter().map(|item| item.id());
         let groups: Vec<String> = items.iter().map(|item| item.group().to_owned()).collect();
+        // Round 0 first, then the instructions as given.
+        self.conversations.sort_by_key(|&(place, _)| place);
+        let conversations: Vec<Conversation> = self.conversations.into_iter().map(|(_, talk)| talk).collect();
+        let of_answers = self.collectors.split_off(self.schedule.len());
+        let mut answer_states = Vec::with_capacity(of_answers.len());
+        for (turn, collector) in self.schedule.iter().zip(of_answers) {
+            let rows = Activations::new(ids()).with_groups(groups.clone())?.with_provenance(self.provenance.clone());
+            let rows =
+                collector.finish(rows.with_provenance(Readout::new(Selection::default(), Pool::Mean).provenance()))?;
+            let states = ReadStates::of_answers(turn.name(), turn.round, &rows, &conversations)?;
+            answer_states.extend(states);
+        }
         let lost = || Error::Mismatch { what: "a round".to_owned(), problem: "an item has no answer".to_owned() };
         let mut rounds = Vec::with_capacity(self.schedule.len());
         for ((turn, collector), answers) in self.schedule.iter().zip(self.collectors).zip(self.answers) {
@@ -167,9 +187,6 @@ impl<'a, I: Item> Run<'a, I> {
                 answers: answers.into_iter().collect::<Option<_>>().ok_or_else(lost)?,
             });
         }
-        // Round 0 first, then the instructions as given.
-        self.conversations.sort_by_key(|&(place, _)| place);
-        let conversations = self.conversations.into_iter().map(|(_, conversation)| conversation).collect();
-        Ok(Study { items: items.to_vec(), rounds, conversations, provenance: self.provenance })
+        Ok(Study { items: items.to_vec(), rounds, conversations, answer_states, provenance: self.provenance })
     }
 }

@@ -43,6 +43,7 @@ pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) overflow: Overflow,
     pub(super) batch: usize,
     pub(super) cache_budget: usize,
+    pub(super) reads_answers: bool,
     pub(super) checkpoints: Option<PathBuf>,
 }
 
@@ -63,6 +64,7 @@ impl<I: Item> SelfCorrection<I> {
             overflow: Overflow::default(),
             batch: 16,
             cache_budget: 4 << 30,
+            reads_answers: false,
             checkpoints: None,
         }
     }
@@ -140,11 +142,19 @@ impl<I: Item> SelfCorrection<I> {
         self
     }
 
-    /// Sets how many bytes the keys and values of the conversations that run side by side may take, default 4 GiB. Fewer than
-    /// [`SelfCorrection::batch`] run side by side where they would not fit by what the items, the instructions and the
-    /// answers' lengths let expect; what they took at most is `cache_bytes` in the study's provenance.
+    /// Sets how many bytes the keys and values of the conversations that run side by side may take, default 4 GiB, with the
+    /// states of answers that are read on the way. Fewer than [`SelfCorrection::batch`] run side by side where they would not
+    /// fit by what the items, the instructions and the answers' lengths let expect; what keys and values took at most is
+    /// `cache_bytes` in the study's provenance.
     pub fn cache_budget(mut self, bytes: usize) -> Self {
         self.cache_budget = bytes;
+        self
+    }
+
+    /// Also reads the mean state over the tokens of each answer, while it is generated: [`Study::answer_states`]. Without it
+    /// [`Study::read`] reads the answers afterwards, in one more pass over every conversation. Default: no.
+    pub fn read_answers(mut self, read: bool) -> Self {
+        self.reads_answers = read;
         self
     }
 
@@ -268,6 +278,9 @@ impl<I: Item> SelfCorrection<I> {
         let own = |entry: &Instruction| entry.reasoning.is_some() || entry.asks_itself().is_some();
         if self.thinking.is_some() || self.instructions.iter().any(own) {
             provenance.insert("reasoning".to_owned(), self.reasoning.describe());
+        }
+        if self.reads_answers {
+            provenance.insert("answers".to_owned(), "read as they were generated".to_owned());
         }
         if let Some(judge) = &self.feedback {
             provenance.insert("feedback".to_owned(), judge.0.describe());

@@ -2,6 +2,7 @@
 
 use super::asking::opening;
 use super::{Instruction, SelfCorrection, Transcript};
+use crate::hook::Address;
 use crate::task::Item;
 use crate::text::Role;
 use crate::{Model, Result};
@@ -10,12 +11,19 @@ use crate::{Model, Result};
 /// on the high side.
 const AROUND: usize = 64;
 
-/// The number of conversations to run side by side: as many as the protocol allows, fewer where their keys and values would
-/// not fit into its budget, and at least one.
-pub(super) fn side_by_side<I: Item>(protocol: &SelfCorrection<I>, model: &Model) -> Result<usize> {
+/// The number of conversations to run side by side: as many as the protocol allows, fewer where their keys and values, and
+/// the states of answers that are read, would not fit into its budget, and at least one.
+pub(super) fn side_by_side<I: Item>(
+    protocol: &SelfCorrection<I>,
+    model: &Model,
+    addresses: &[Address],
+) -> Result<usize> {
     let Some(token) = model.network().cache_bytes_per_token() else { return Ok(protocol.batch) };
     let tokens = longest(protocol, model)?.min(model.context());
-    let fit = protocol.cache_budget / (tokens * token).max(1);
+    // States are as wide as the residual stream at nearly every site.
+    let state = model.config().map_or(0, |config| config.d_model * size_of::<f32>());
+    let answer = if protocol.reads_answers { protocol.decoding.max_tokens() * addresses.len() * state } else { 0 };
+    let fit = protocol.cache_budget / (tokens * token + answer).max(1);
     if fit < protocol.batch {
         tracing::debug!(
             fit,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Transcript;
+use super::{ReadStates, Transcript};
 use crate::capture::Activations;
 use crate::task::{Answer, AnsweredRound, ChoiceItem, Item};
 use crate::{file, Provenance, Result};
@@ -53,6 +53,9 @@ pub struct Study<I: Item = ChoiceItem> {
     pub rounds: Vec<Round<I::Answer>>,
     /// Every conversation, by item.
     pub conversations: Vec<Conversation>,
+    /// The mean states over the answers of each round, where the run was to read them
+    /// ([`SelfCorrection::read_answers`](super::SelfCorrection::read_answers)).
+    pub answer_states: Vec<ReadStates>,
     /// Model, data and protocol.
     pub provenance: Provenance,
 }

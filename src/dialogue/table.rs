@@ -3,7 +3,7 @@
 use super::asking::{after_thinking, letters, opening, review, Remark};
 use super::re_elicitation::re_elicitation;
 use super::{Conversation, Instruction, Overflow, Part, SelfCorrection, Transcript, NO_INSTRUCTION};
-use crate::capture::Collector;
+use crate::capture::{Collector, Tail};
 use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::hook::Hooks;
 use crate::task::{Item, OptionScore, Said};
@@ -13,11 +13,11 @@ use crate::{Error, Model, Result};
 /// Conversations about some of the items, around one session: what a turn shares with what the session has
 /// read is not run again.
 pub(super) struct Table<'m, I: Item> {
-    model: &'m Model,
+    pub(super) model: &'m Model,
     protocol: &'m SelfCorrection<I>,
-    session: Session<'m>,
+    pub(super) session: Session<'m>,
     /// Numbers of the items.
-    rows: &'m [usize],
+    pub(super) rows: &'m [usize],
     items: Vec<&'m I>,
 }
 
@@ -104,34 +104,49 @@ impl<'m, I: Item> Table<'m, I> {
     }
 
     /// Lets the model think, if it is to; then reads the states where the answers begin, scores the options,
-    /// generates the answers and adds them to the conversations.
+    /// generates the answers and adds them to the conversations. `of_answers` gets the states over these, if they are wanted.
     pub fn answer(
         &mut self,
         talks: &mut [Transcript],
         turn: Turn<'_>,
-        collector: &mut Collector,
+        (of_prompts, of_answers): (&mut Collector, Option<&mut Collector>),
     ) -> Result<Vec<I::Answer>> {
         let rationales = self.think(talks, turn)?;
         let options = self.items.iter().map(|item| self.tokens(item.options())).collect::<Result<Vec<_>>>()?;
         let decoding = &self.protocol.decoding;
         let longest = |options: &Vec<Vec<u32>>| options.iter().map(Vec::len).max().unwrap_or(0);
         let room: Vec<usize> = options.iter().map(|options| longest(options).max(decoding.max_tokens())).collect();
-        let (prompts, dropped) = self.prompts(talks, &room)?;
-        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        let (mut shown, mut texts) = self.prompts(talks, &room)?;
+        let prompts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         let spans = |batch: &TokenBatch| batch.rows.iter().cloned().enumerate().collect();
         self.session.reserve(room.iter().copied().max().unwrap_or(0));
-        self.session.read(&prompts, |batch| collector.hooks(spans(batch), self.rows.to_vec()))?;
+        self.session.read(&prompts, |batch| of_prompts.hooks(spans(batch), self.rows.to_vec()))?;
         let scores = self.scores(&options)?;
-        let generated = self.session.generate_with(decoding, &self.keys(turn, "answer"), |_| Hooks::new())?;
+        let keys = self.keys(turn, "answer");
+        let (generated, tail) = match &of_answers {
+            None => (self.session.generate_with(decoding, &keys, |_| Hooks::new())?, None),
+            Some(collector) => {
+                let ends = prompts.iter().map(|prompt| prompt.len()).collect();
+                let tail = Tail::new(collector.addresses(), ends, decoding.max_tokens());
+                (self.session.generate_through(decoding, &keys, |batch| tail.hooks(batch))?, Some(tail))
+            }
+        };
 
         let mut answers = Vec::with_capacity(self.items.len());
         for (place, (said, scores)) in generated.iter().zip(scores).enumerate() {
             let (item, talk) = (self.items[place], &mut talks[place]);
             let rationale = rationales.as_ref().and_then(|rationales| rationales.get(place).cloned());
-            let (dropped_turns, rule) = (dropped[place], self.protocol.score_rule);
+            let (dropped_turns, rule) =
+                (talk.messages().len() - shown[place].messages().len(), self.protocol.score_rule);
             let said = Said { rationale, dropped_turns, scores, rule, ..Said::text(said) };
-            talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Answer), &said.text)]);
+            for talk in [talk, &mut shown[place]] {
+                talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Answer), &said.text)]);
+            }
             answers.push(item.answer(said)?);
+        }
+        if let (Some(tail), Some(collector)) = (tail, of_answers) {
+            texts.iter_mut().zip(&generated).for_each(|(text, said)| text.extend(&said.tokens));
+            self.read_answers(&shown, texts, tail, collector)?;
         }
         Ok(answers)
     }
@@ -149,7 +164,7 @@ impl<'m, I: Item> Table<'m, I> {
 
     /// What the model says next in each conversation; the conversations are left as they are.
     fn say(&mut self, talks: &[Transcript], decoding: &Decoding, turn: Turn<'_>, what: &str) -> Result<Vec<String>> {
-        let (prompts, _) = self.prompts(talks, &vec![decoding.max_tokens(); talks.len()])?;
+        let (_, prompts) = self.prompts(talks, &vec![decoding.max_tokens(); talks.len()])?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         self.session.reserve(decoding.max_tokens());
         self.session.read(&prompts, |_| Hooks::new())?;
@@ -199,16 +214,16 @@ impl<'m, I: Item> Table<'m, I> {
         Ok(Some(self.session.next_tokens(&ids)?))
     }
 
-    /// Each conversation's tokens, with room for so many more, and how many turns were left out for that.
-    fn prompts(&self, talks: &[Transcript], room: &[usize]) -> Result<(Vec<Vec<u32>>, Vec<usize>)> {
+    /// The conversations with room for so many more tokens, some of their turns left out for that, and their tokens.
+    fn prompts(&self, talks: &[Transcript], room: &[usize]) -> Result<(Vec<Transcript>, Vec<Vec<u32>>)> {
         let context = self.model.context();
         let fit = |((item, talk), room): ((&&I, &Transcript), &usize)| {
-            let (mut shown, mut dropped) = (talk.clone(), 0);
+            let mut shown = talk.clone();
             loop {
                 let ids = shown.prompt(self.model)?.ids;
                 let tokens = ids.len() + room;
                 if !ids.is_empty() && tokens <= context {
-                    return Ok((ids, dropped));
+                    return Ok((shown, ids));
                 }
                 let shorter = match self.protocol.overflow {
                     Overflow::Error => None,
@@ -216,7 +231,6 @@ impl<'m, I: Item> Table<'m, I> {
                 };
                 let what = || format!("item {:?} with the answer to turn {}", item.id(), talk.messages().len());
                 shown = shorter.ok_or_else(|| Error::TextLength { what: what(), tokens, context })?;
-                dropped += 2;
             }
         };
         self.items.iter().zip(talks).zip(room).map(fit).collect()

@@ -37,6 +37,8 @@ pub struct Continuation {
 /// One row on its way.
 struct Row {
     tokens: Vec<u32>,
+    /// How many of them were run.
+    run: usize,
     sampler: Sampler,
     /// The text and why it ended.
     ended: Option<(String, End)>,
@@ -75,6 +77,29 @@ impl Session<'_> {
         &mut self,
         decoding: &Decoding,
         keys: &[String],
+        hooks: impl FnMut(&TokenBatch) -> Hooks<'h>,
+    ) -> Result<Vec<Continuation>> {
+        self.continued(decoding, keys, false, hooks)
+    }
+
+    /// [`Session::generate_with`] that also runs each row's last token, so that the hooks see every token that was chosen.
+    ///
+    /// # Errors
+    /// As [`Session::generate_with`].
+    pub(crate) fn generate_through<'h>(
+        &mut self,
+        decoding: &Decoding,
+        keys: &[String],
+        hooks: impl FnMut(&TokenBatch) -> Hooks<'h>,
+    ) -> Result<Vec<Continuation>> {
+        self.continued(decoding, keys, true, hooks)
+    }
+
+    fn continued<'h>(
+        &mut self,
+        decoding: &Decoding,
+        keys: &[String],
+        through: bool,
         mut hooks: impl FnMut(&TokenBatch) -> Hooks<'h>,
     ) -> Result<Vec<Continuation>> {
         decoding.validate()?;
@@ -85,7 +110,7 @@ impl Session<'_> {
         }
         let row = |index: usize| {
             let key = keys.get(index).cloned().unwrap_or_else(|| index.to_string());
-            Row { tokens: Vec::new(), sampler: Sampler::new(decoding, &key), ended: None }
+            Row { tokens: Vec::new(), run: 0, sampler: Sampler::new(decoding, &key), ended: None }
         };
         let mut rows: Vec<Row> = (0..count).map(row).collect();
         // Taken, as the cache is: after a failure neither may claim what was not run.
@@ -95,13 +120,17 @@ impl Session<'_> {
         loop {
             let chosen = choose(decoding, &next, &mut rows, running.numbers())?;
             for (&number, &id) in running.numbers().iter().zip(&chosen) {
-                self.take(&mut rows[number], id, decoding, stop)?;
+                if rows[number].ended.is_none() {
+                    self.take(&mut rows[number], id, decoding, stop)?;
+                }
             }
-            let chosen = running.keep(chosen, |number| rows[number].ended.is_none())?;
+            let goes_on = |row: &Row| row.ended.is_none() || (through && row.run < row.tokens.len());
+            let chosen = running.keep(chosen, |number| goes_on(&rows[number]))?;
             if chosen.is_empty() {
                 break;
             }
             next = self.step(&mut running, &chosen, &mut hooks)?;
+            running.numbers().iter().for_each(|&number| rows[number].run = rows[number].tokens.len());
         }
         self.cache = running.finish()?;
         let finished = rows.into_iter().filter_map(|row| {

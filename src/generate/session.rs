@@ -95,6 +95,12 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
+    /// Lets go of what was read, so that all of the next texts is run.
+    pub(crate) fn forget(&mut self) {
+        self.next = None;
+        self.cache = self.new_cache();
+    }
+
     /// Bytes that keys and values take.
     pub fn cache_bytes(&self) -> usize {
         self.cache.bytes()

@@ -46,6 +46,8 @@ pub struct TokenBatch {
     pub key_positions: Option<Tensor>,
     /// Where in the t dimension each row's real tokens lie, `[b]`.
     pub rows: Vec<std::ops::Range<usize>>,
+    /// How many tokens of its text come before those of each row, `[b]`.
+    pub starts: Vec<usize>,
     /// Which of the texts each row is, `[b]`: all of them in order, except that while a
     /// [`Session`](crate::generate::Session) generates, rows that have ended are gone and others in their places.
     pub texts: Vec<usize>,
@@ -70,7 +72,7 @@ impl TokenBatch {
         }
         let past = ledger.slots();
         ledger.rows.resize_with(ledger.rows.len().max(texts.len()), Vec::new);
-        let (mut ids, mut positions, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ids, mut positions, mut rows, mut starts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (text, slots) in texts.iter().zip(&mut ledger.rows) {
             let lead = if side == PadSide::Left { width - text.len() } else { 0 };
             let known = slots.iter().flatten().count();
@@ -81,6 +83,7 @@ impl TokenBatch {
                 slots.push(token);
             }
             rows.push(lead..lead + text.len());
+            starts.push(known);
         }
         ledger.rows.iter_mut().skip(texts.len()).for_each(|slots| slots.resize(past + width, None));
         let size = [texts.len() as i64, width as i64];
@@ -94,6 +97,7 @@ impl TokenBatch {
             mask,
             key_positions,
             rows,
+            starts,
             texts: (0..texts.len()).collect(),
         })
     }
@@ -170,6 +174,7 @@ impl TokenBatch {
             mask: self.mask.on(device)?,
             key_positions: self.key_positions.as_ref().map(moved).transpose()?,
             rows: self.rows.clone(),
+            starts: self.starts.clone(),
             texts: self.texts.clone(),
         })
     }

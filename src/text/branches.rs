@@ -73,9 +73,10 @@ impl SlotLedger {
         let width = trees.iter().map(TokenTree::len).max().unwrap_or(0);
         let slots = past + width;
         let (mut ids, mut positions, mut key_positions) = (Vec::new(), Vec::new(), Vec::new());
-        let mut seen = Vec::with_capacity(rows * width * slots);
+        let (mut seen, mut starts) = (Vec::with_capacity(rows * width * slots), Vec::with_capacity(rows));
         for (row, tree) in trees.iter().enumerate() {
             let known = self.tokens(row).count();
+            starts.push(known);
             let of_nodes = tree.depths().into_iter().map(|depth| (known + depth) as i64);
             let of_nodes: Vec<i64> = of_nodes.chain(std::iter::repeat(0)).take(width).collect();
             ids.extend((0..width).map(|node| tree.tokens.get(node).map_or(0, |&token| i64::from(token))));
@@ -103,6 +104,7 @@ impl SlotLedger {
             mask: Mask::Explicit(seen.f_to_kind(Kind::Bool)?),
             key_positions: Some(Tensor::f_from_slice(&key_positions)?.f_view([rows_size, slots_size])?),
             rows: trees.iter().map(|tree| 0..tree.len()).collect(),
+            starts,
             texts: (0..rows).collect(),
         })
     }
