@@ -49,7 +49,8 @@ impl<'a> Hooks<'a> {
     }
 
     /// Calls `action` with the tensor at `address` each time a pass goes through it. Shapes: see [`Site`];
-    /// a head's address gives the tensor without the head dimension.
+    /// a head's address gives the tensor without the head dimension. What stands outside
+    /// [`TokenBatch::rows`](crate::text::TokenBatch::rows) is padding, whose states mean nothing.
     ///
     /// The tensor may share storage with the model's own: copy what is kept, change nothing in place.
     pub fn observe(&mut self, address: Address, action: impl FnMut(&Tensor) -> Result<()> + 'a) -> &mut Self {
