@@ -68,9 +68,8 @@ class Bench:
             cases = {precision: case for precision, case in cases.items() if self.wanted(case)}
             if not cases:
                 continue
-            batch = {"batch": 8} if peer == "transformers" else {}
             sides = [self.sides[precision] for precision in cases]
-            theirs = lambda **more: self.sides[peer].ask("capture", texts=texts, **batch, **more)
+            theirs = lambda **more: self.sides[peer].ask("capture", texts=texts, batch=8, **more)
             tokens = [
                 side.ask("capture", texts=texts, dump=self.file(name))["tokens"] for side, name in zip(sides, cases)
             ]
@@ -112,31 +111,39 @@ class Bench:
         return f"; transformers' own bf16 on the same texts: {self.same_states('bf16', 'their_bf16')}"
 
     def capture_comments(self):
-        cases = {precision: f"capture comments {precision}" for precision in ("f32", "bf16")}
-        cases = {precision: case for precision, case in cases.items() if self.wanted(case, "jigsaw")}
-        if not cases:
-            return
-        texts = comments(self.arguments.data, self.arguments.sample)
-        path = write_texts(self.folder, "comments", texts)
-        ask = lambda side, name, **batch: self.sides[side].ask("capture", texts=path, dump=self.file(name), **batch)
-        asks = [lambda name=name: ask(name, name) for name in cases]
-        turns = self.turns(
-            self.arguments.long_repeats, *asks, lambda: ask("transformers", "theirs", batch=16), warm=False
-        )
-        tokens, run = turns[0][-1]["tokens"], turns[0][-1]["tokens_run"]
-        assert all(answer["tokens"] == tokens for turn in turns for answer in turn)
-        for place, (precision, case) in enumerate(cases.items()):
-            self.keep(
-                case,
-                [(turn[place], turn[-1]) for turn in turns],
-                peer="transformers",
-                target={"f32": 1.5, "bf16": 2}[precision],
-                precision=precision,
-                flop=2 * LAYERS * tokens,
-                done=[tokens, "tokens"],
-                work=f"capture of {len(texts)} comments of natural lengths, {tokens} tokens",
-                same=f"{self.same_states(precision)}; its padding makes {run} tokens of them",
-            )
+        """All against transformers, the first of them against the others; each pads batches of 16."""
+        arguments = self.arguments
+        for peer, count, targets in [
+            ("transformers", arguments.sample, {"f32": 1.5, "bf16": 2}),
+            ("transformer_lens", arguments.lens_sample, {"f32": 2}),
+            ("nnsight", arguments.lens_sample, {"f32": 1.3}),
+        ]:
+            name = "capture comments" if peer == "transformers" else f"capture comments {peer}"
+            cases = {precision: f"{name} {precision}" for precision in targets}
+            cases = {precision: case for precision, case in cases.items() if self.wanted(case, "jigsaw")}
+            if not cases:
+                continue
+            texts = comments(arguments.data, min(count, arguments.sample))
+            path = write_texts(self.folder, "comments", texts)
+            ask = lambda side, file, **batch: self.sides[side].ask("capture", texts=path, dump=self.file(file), **batch)
+            asks = [lambda side=side: ask(side, side) for side in cases]
+            turns = self.turns(arguments.long_repeats, *asks, lambda: ask(peer, "theirs", batch=16), warm=False)
+            tokens, run = turns[0][-1]["tokens"], turns[0][-1]["tokens_run"]
+            assert all(answer["tokens"] == tokens for turn in turns for answer in turn)
+            for place, (precision, case) in enumerate(cases.items()):
+                self.keep(
+                    case,
+                    [(turn[place], turn[-1]) for turn in turns],
+                    peer=peer,
+                    target=targets[precision],
+                    precision=precision,
+                    flop=2 * LAYERS * tokens,
+                    done=[tokens, "tokens"],
+                    work=f"capture of {len(texts)} comments of natural lengths, {tokens} tokens",
+                    same=f"{self.same_states(precision)}; its padding makes {run} tokens of them",
+                )
+            if peer != "transformers":
+                self.sides.stop(peer)
 
     def generation(self):
         for batch, targets in [

@@ -1,7 +1,9 @@
-"""TransformerLens' and nnsight's side of models.py: last tokens of texts of one length, one line of JSON a request.
+"""TransformerLens' and nnsight's side of models.py: states of texts' last tokens, one line of JSON a request.
 
-python lens_side.py transformer_lens|nnsight FOLDER
-"""
+    python lens_side.py transformer_lens|nnsight FOLDER
+
+Padded on the left, as both expect it: a batch's last position is then every row's last token, and from the mask they count
+positions from a row's first token on."""
 
 import importlib.metadata
 import os
@@ -34,11 +36,19 @@ class TransformerLens:
             f"L{layer}.{site}": f"blocks.{layer}.{hook}" for layer in range(layers) for site, hook in sites.items()
         }
 
-    def last_tokens(self, ids):
+    def last_tokens(self, ids, mask):
         _, cache = self.model.run_with_cache(
-            ids, names_filter=list(self.names.values()), pos_slice=-1, return_cache_object=False, return_type=None
+            ids,
+            attention_mask=mask,
+            names_filter=list(self.names.values()),
+            pos_slice=-1,
+            return_cache_object=False,
+            return_type=None,
+            # Which alone leaves logits of all tokens.
+            logits_to_keep=1,
         )
-        return {address: cache[name].flatten(0, -2) for address, name in self.names.items()}
+        # Copies: a slice would keep the states of all tokens until the last batch.
+        return {address: cache[name].flatten(0, -2).clone() for address, name in self.names.items()}
 
 
 class Nnsight:
@@ -53,9 +63,9 @@ class Nnsight:
             folder, task="text-generation", device_map="cpu", dispatch=True, dtype=torch.float32
         )
 
-    def last_tokens(self, ids):
+    def last_tokens(self, ids, mask):
         model = self.model
-        with model.trace(ids) as tracer:
+        with model.trace(ids, attention_mask=mask) as tracer:
             kept = dict().save()
             # In the order in which they are run.
             for number, layer in enumerate(model.model.layers):
@@ -71,16 +81,25 @@ def main():
     tokenizer = AutoTokenizer.from_pretrained(sys.argv[2])
     peer = kind(sys.argv[2])
 
-    def capture(texts, dump=None):
-        texts = read_texts(texts)
+    def capture(texts, batch, dump=None):
+        """Batches in the order of the file."""
+        texts, batches = read_texts(texts), []
+        tokens, run = 0, 0
         started = time.perf_counter()
-        ids = tokenizer(texts, return_tensors="pt")["input_ids"]
         with torch.inference_mode():
-            states = peer.last_tokens(ids)
+            for first in range(0, len(texts), batch):
+                encoded = tokenizer(
+                    texts[first : first + batch], padding=True, padding_side="left", return_tensors="pt"
+                )
+                mask = encoded["attention_mask"]
+                tokens += int(mask.sum())
+                run += mask.numel()
+                batches.append(peer.last_tokens(encoded["input_ids"], mask))
+            states = {address: torch.cat([states[address] for states in batches]) for address in batches[0]}
         seconds = time.perf_counter() - started
         if dump:
             save(states, dump)
-        return {"seconds": seconds, "tokens": ids.numel()}
+        return {"seconds": seconds, "tokens": tokens, "tokens_run": run}
 
     versions = {kind.package: importlib.metadata.version(kind.package)}
     answer_requests({"capture": capture}, {"versions": versions})

@@ -35,6 +35,9 @@ def parse():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--long-repeats", type=int, default=3)
     parser.add_argument("--sample", type=int, default=2000, help="comments to read")
+    parser.add_argument(
+        "--lens-sample", type=int, default=200, help="the first of them, that TransformerLens and nnsight read too"
+    )
     parser.add_argument("--our-items", type=int, default=60, help="items of the study")
     parser.add_argument("--study-items", type=int, default=6, help="those of them that transformers is asked too")
     parser.add_argument("--study-repeats", type=int, help="default: as --long-repeats")
@@ -111,7 +114,8 @@ def main():
 
 def keep(arguments, results):
     # Without what is a place on this machine.
-    settings = ["only", "threads", "repeats", "long_repeats", "sample", "our_items", "study_items", "study_repeats"]
+    settings = ["only", "threads", "repeats", "long_repeats", "sample", "lens_sample"]
+    settings += ["our_items", "study_items", "study_repeats"]
     given = [(name, getattr(arguments, name)) for name in settings]
     words = [
         word for name, value in given if value not in (None, "") for word in (f"--{name.replace('_', '-')}", str(value))
