@@ -42,15 +42,12 @@ impl<'a, I: Item> Run<'a, I> {
             schedule.extend(protocol.re_elicit.iter().map(|then| Turn { then: Some(then), ..own(round) }));
         }
         let n = protocol.task.items().len();
+        let turns = |pool: Pool, read: bool| std::iter::repeat_n(pool, if read { schedule.len() } else { 0 });
+        let pools = turns(Pool::Last, true).chain(turns(Pool::Mean, protocol.reads_answers));
         Ok(Run {
             provenance: protocol.provenance(model),
             readout: readout.provenance(),
-            collectors: [Some(Pool::Last), protocol.reads_answers.then_some(Pool::Mean)]
-                .into_iter()
-                .flatten()
-                .flat_map(|pool| schedule.iter().map(move |_| pool))
-                .map(|pool| Collector::new(addresses.clone(), pool, n))
-                .collect(),
+            collectors: pools.map(|pool| Collector::new(addresses.clone(), pool, n)).collect(),
             answers: schedule.iter().map(|_| vec![None; n]).collect(),
             conversations: Vec::new(),
             cache_bytes: 0,
