@@ -1,12 +1,12 @@
 //! Attention of one layer, with its sites.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::cache::KvCache;
 use super::config::DecoderConfig;
 use super::kernel;
 use super::packing::{packed, tap, unpacked, Packing};
-use super::parts::{wide, Linear, NormLayer};
+use super::parts::{summed, wide, Linear, NormLayer};
 use super::rotary::Rotation;
 use crate::hook::{Hooks, Site};
 use crate::text::Mask;
@@ -53,6 +53,8 @@ impl Attention {
     ) -> Result<Tensor> {
         let (config, layer) = (at.config, at.layer);
         let (heads, kv_heads, size) = (config.heads as i64, config.kv_heads as i64, config.head_size as i64);
+        // What enters a product is in the precision of its weights, all between as it is summed.
+        let (precision, between) = (self.o.weight.kind(), summed(&self.o.weight));
         let [q, k, v] = Linear::together([&self.q, &self.k, &self.v], input);
         let by_heads = |mut states: Tensor, norm: Option<&NormLayer>, heads: i64| -> Result<Tensor> {
             let whole = norm.filter(|norm| norm.weight.size() == [heads * size]);
@@ -63,16 +65,16 @@ impl Attention {
             let split = states.f_view([shape[0], shape[1], heads, size])?;
             norm.filter(|_| whole.is_none()).map_or(Ok(split.shallow_clone()), |norm| norm.forward(&split))
         };
-        let q = at.tap(hooks, Site::Q, by_heads(q?, self.q_norm.as_ref(), heads)?)?;
-        let k = at.tap(hooks, Site::K, by_heads(k?, self.k_norm.as_ref(), kv_heads)?)?;
-        let v = at.tap(hooks, Site::V, by_heads(v?, None, kv_heads)?)?;
+        let q = at.tap(hooks, Site::Q, by_heads(q?, self.q_norm.as_ref(), heads)?)?.f_to_kind(between)?;
+        let k = at.tap(hooks, Site::K, by_heads(k?, self.k_norm.as_ref(), kv_heads)?)?.f_to_kind(between)?;
+        let v = at.tap(hooks, Site::V, by_heads(v?, None, kv_heads)?)?.f_to_kind(between)?;
         let turned = |states: Tensor| -> Result<Tensor> {
             let rotated = at.rotation.map_or(Ok(states.shallow_clone()), |rotation| rotation.apply(&states))?;
             Ok(unpacked(at.packing, rotated)?.f_transpose(1, 2)?)
         };
         let (q, k, v) = (turned(q)?, turned(k)?, unpacked(at.packing, v)?.f_transpose(1, 2)?);
         let (k, v) = match cache {
-            Some(cache) => cache.store(config, layer, &k, &v)?,
+            Some(cache) => cache.store(config, layer, (&k, &v), precision)?,
             None => (k, v),
         };
         let z = if hooks.wants(Site::Pattern, layer) || config.attention_cap.is_some() {
@@ -80,12 +82,13 @@ impl Attention {
         } else {
             fused(at, &q, &k, &v)?
         };
-        let z = at.tap(hooks, Site::Z, packed(at.packing, z.f_transpose(1, 2)?)?)?;
+        let z = z.f_to_kind(precision)?.f_transpose(1, 2)?;
+        let z = at.tap(hooks, Site::Z, packed(at.packing, z)?)?.f_to_kind(precision)?;
         let shape = z.size();
         let mixed = self.o.forward(&z.f_reshape([shape[0], shape[1], heads * size])?)?;
         if hooks.wants(Site::HeadOut, layer) {
-            let weight = self.o.weight.f_view([config.d_model as i64, heads, size])?;
-            let parts = Tensor::f_einsum("bthe,dhe->bthd", &[&z, &weight], None::<i64>)?;
+            let weight = self.o.weight.f_view([config.d_model as i64, heads, size])?.f_to_kind(between)?;
+            let parts = Tensor::f_einsum("bthe,dhe->bthd", &[&z.f_to_kind(between)?, &weight], None::<i64>)?;
             let parts = self.normed_part(parts, &mixed.f_unsqueeze(2)?)?;
             let before = parts.shallow_clone();
             let parts = at.tap(hooks, Site::HeadOut, parts)?;
@@ -106,7 +109,7 @@ impl Attention {
     }
 }
 
-/// Attention in one go.
+/// Attention in one go. Keys and values may be narrower than queries, as a cache holds them.
 fn fused(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     let scale = at.config.attention_scale;
     let (mask, causal) = match at.mask {
@@ -117,23 +120,16 @@ fn fused(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Te
         },
     };
     let grouped = at.config.heads != at.config.kv_heads;
-    let attend = |q: &Tensor, k: &Tensor, v: &Tensor| {
-        Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale, grouped)
-    };
-    // On a CPU its products of bf16 are slower than those of f32.
-    if q.kind() == Kind::BFloat16 && q.device() == Device::Cpu {
-        let wide = |tensor: &Tensor| tensor.f_to_kind(Kind::Float);
-        return Ok(attend(&wide(q)?, &wide(k)?, &wide(v)?)?.f_to_kind(Kind::BFloat16)?);
-    }
-    Ok(attend(q, k, v)?)
+    let (k, v) = (k.f_to_kind(q.kind())?, v.f_to_kind(q.kind())?);
+    Ok(Tensor::f_scaled_dot_product_attention(q, &k, &v, mask, 0.0, causal, scale, grouped)?)
 }
 
 /// Attention by plain products: the pattern can be seen and replaced, the products capped.
 fn eager(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
     let config = at.config;
     let groups = (config.heads / config.kv_heads) as i64;
-    let k = k.f_repeat_interleave_self_int(groups, 1, None)?;
-    let v = v.f_repeat_interleave_self_int(groups, 1, None)?;
+    let k = k.f_to_kind(q.kind())?.f_repeat_interleave_self_int(groups, 1, None)?;
+    let v = v.f_to_kind(q.kind())?.f_repeat_interleave_self_int(groups, 1, None)?;
     let mut products = q.f_matmul(&k.f_transpose(-2, -1)?)?.f_mul_scalar(config.attention_scale)?;
     if let Some(cap) = config.attention_cap {
         products = capped(&products, cap)?;
@@ -149,7 +145,7 @@ fn eager(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor, hooks: &mut 
     let products = products.f_to_kind(kind)?.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     let pattern = products.f_softmax(-1, kind)?.f_to_kind(q.kind())?;
     let pattern = hooks.tap(Site::Pattern, at.layer, pattern)?;
-    Ok(pattern.f_matmul(&v)?)
+    Ok(pattern.f_to_kind(v.kind())?.f_matmul(&v)?)
 }
 
 /// `cap tanh(x / cap)`.

@@ -134,14 +134,14 @@ impl KvCache {
         self.layers.iter().flatten().map(|(keys, values)| size(keys) + size(values)).sum()
     }
 
-    /// Stores new keys and values `[b, k, t, e]` of a layer in the last slots and returns all of them,
+    /// Stores new keys and values `[b, k, t, e]` of a layer in the last slots, in this precision, and returns all of them,
     /// `[b, k, slots, e]`.
     pub(crate) fn store(
         &mut self,
         config: &DecoderConfig,
         layer: usize,
-        keys: &Tensor,
-        values: &Tensor,
+        (keys, values): (&Tensor, &Tensor),
+        precision: Kind,
     ) -> Result<(Tensor, Tensor)> {
         self.layers.resize_with(config.layers, || None);
         let slots = self.ledger.slots() as i64;
@@ -155,9 +155,9 @@ impl KvCache {
         let (all_keys, all_values) = match held {
             Some(pair) if room >= slots => pair,
             held => {
-                let capacity = self.capacity(config, room, (rows as usize, keys.kind()))?;
+                let capacity = self.capacity(config, room, (rows as usize, precision))?;
                 let grown = |old: Option<&Tensor>| -> Result<Tensor> {
-                    let fresh = Tensor::f_empty([rows, heads, capacity, size], (keys.kind(), keys.device()))?;
+                    let fresh = Tensor::f_empty([rows, heads, capacity, size], (precision, keys.device()))?;
                     let old = old.filter(|_| past > 0);
                     if let Some(old) = old {
                         fresh.f_narrow(2, 0, past)?.f_copy_(&old.f_narrow(2, 0, past)?)?;

@@ -5,7 +5,6 @@ use tch::{Device, Kind, Tensor};
 use super::attention::{capped, Attention, Surroundings};
 use super::cache::KvCache;
 use super::config::{DecoderConfig, Positions};
-use super::kernel;
 use super::mlp::Mlp;
 use super::packing::{packed, tap, unpacked, Packing};
 use super::parts::{wide, Linear, NormLayer};
@@ -220,19 +219,12 @@ impl Layer {
         let input = at.tap(hooks, Site::AttnNorm, normed(&self.attn_norm, &before, precision)?)?;
         let attended = self.attention.forward(at, &input, cache, hooks)?;
         let attended = at.tap(hooks, Site::AttnOut, attended)?;
-        let middle = at.tap(hooks, Site::ResidMid, added(&before, &attended)?)?;
+        let middle = at.tap(hooks, Site::ResidMid, before.f_add(&attended)?)?;
         let read = if at.config.parallel { &before } else { &middle };
         let input = at.tap(hooks, Site::MlpNorm, normed(&self.mlp_norm, read, precision)?)?;
         let out = self.mlp.forward(at, &input, hooks)?;
-        let out = at.tap(hooks, Site::MlpOut, normed(&self.mlp_post_norm, &out, precision)?)?;
-        at.tap(hooks, Site::ResidPost, added(&middle, &out)?)
-    }
-}
-
-fn added(stream: &Tensor, part: &Tensor) -> Result<Tensor> {
-    match kernel::added(stream, part)? {
-        Some(sum) => Ok(sum),
-        None => Ok(stream.f_add(part)?),
+        let out = at.tap(hooks, Site::MlpOut, normed(&self.mlp_post_norm, &out, out.kind())?)?;
+        at.tap(hooks, Site::ResidPost, middle.f_add(&out)?)
     }
 }
 

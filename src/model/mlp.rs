@@ -21,17 +21,18 @@ impl Mlp {
     /// `[b, t, d]` to `[b, t, d]`, or packed.
     pub fn forward(&self, at: &Surroundings<'_>, input: &Tensor, hooks: &mut Hooks<'_>) -> Result<Tensor> {
         let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = at.config.feed_forward;
+        let precision = self.down.weight.kind();
         let inner = match &self.gate {
             Some(gate) => {
                 let [gate, up] = Linear::together([gate, &self.up], input);
-                let (mut gate, up) = (gate?, up?);
-                match kernel::gated(activation, &mut gate, &up) {
-                    true => gate,
-                    false => activation.forward(gate)?.f_mul_(&up)?,
+                let (gate, up) = (gate?, up?);
+                match kernel::gated(activation, &gate, &up, precision)? {
+                    Some(inner) => inner,
+                    None => activation.forward(gate)?.f_mul_(&up)?,
                 }
             }
             None => activation.forward(self.up.forward(input)?)?,
         };
-        self.down.forward(&at.tap(hooks, Site::MlpAct, inner)?)
+        self.down.forward(&at.tap(hooks, Site::MlpAct, inner.f_to_kind(precision)?)?)
     }
 }

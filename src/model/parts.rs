@@ -1,6 +1,6 @@
 //! What the parts of a layer are made of: linear maps, norms, activations.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::config::{Activation, Norm};
 use super::kernel;
@@ -14,7 +14,16 @@ pub(crate) fn wide(kind: Kind) -> Kind {
     }
 }
 
-/// `x W^T + b` with W `[out, in]`.
+/// The precision in which products with these weights leave their sums. On a CPU those of bf16 are summed in f32: rounded
+/// anew at every step between two products, states would lose more than bf16 weights cost them.
+pub(crate) fn summed(weight: &Tensor) -> Kind {
+    match (weight.kind(), weight.device()) {
+        (Kind::BFloat16, Device::Cpu) => Kind::Float,
+        (kind, _) => kind,
+    }
+}
+
+/// `x W^T + b` with W `[out, in]`; x is taken in the precision of W, the result is as it is [`summed`].
 #[derive(Debug)]
 pub(crate) struct Linear {
     pub weight: Tensor,
@@ -31,8 +40,13 @@ impl Linear {
     pub fn together<const M: usize>(maps: [&Linear; M], input: &Tensor) -> [Result<Tensor>; M] {
         match kernel::linear(input, maps.map(|map| (&map.weight, map.bias.as_ref()))) {
             Ok(Some(made)) => made.map(Ok),
-            Ok(None) | Err(_) => maps.map(|map| Ok(input.f_linear(&map.weight, map.bias.as_ref())?)),
+            Ok(None) | Err(_) => maps.map(|map| map.by_libtorch(input)),
         }
+    }
+
+    fn by_libtorch(&self, input: &Tensor) -> Result<Tensor> {
+        let made = input.f_to_kind(self.weight.kind())?.f_linear(&self.weight, self.bias.as_ref())?;
+        Ok(made.f_to_kind(summed(&self.weight))?)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{threads, widened};
 use crate::Result;
 
 /// Softmax attention of queries `[b, h, 1, e]` over keys and values `[b, k, s, e]`, which may be parts of larger tensors,
-/// where `seen`, bool `[b, 1, 1, s]`, is true: `[b, h, 1, e]`.
+/// where `seen`, bool `[b, 1, 1, s]`, is true: `[b, h, 1, e]`, in the precision of the keys.
 pub(crate) fn attend_once(
     queries: &Tensor,
     keys: &Tensor,
@@ -22,7 +22,7 @@ pub(crate) fn attend_once(
     if !usable() {
         return Ok(None);
     }
-    match queries.kind() {
+    match keys.kind() {
         Kind::Float => attended::<f32>(queries, keys, values, seen, scale),
         Kind::BFloat16 => attended::<Bf16>(queries, keys, values, seen, scale),
         _ => Ok(None),
@@ -50,8 +50,8 @@ fn attended<N: Number>(
         && size > 0
         && seen.kind() == Kind::Bool
         && seen.device() == Device::Cpu;
-    let queries = queries.f_contiguous()?;
-    let Some(asked) = numbers::<N>(&queries).filter(|_| fits) else { return Ok(None) };
+    let queries = queries.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let Some(asked) = numbers::<f32>(&queries).filter(|_| fits) else { return Ok(None) };
     // One byte each, 0 or 1.
     let seen = Vec::<bool>::try_from(seen.f_reshape([-1])?)?;
     let visible: Vec<Vec<usize>> = seen
@@ -140,7 +140,7 @@ widened! {
     /// Attention of heads that share keys, `[heads, e]`.
     fn attend<N>(
         made: &mut [N],
-        queries: &[N],
+        queries: &[f32],
         past: (&[N], &[N]),
         visible: &[usize],
         size: (usize, f32),
@@ -150,12 +150,11 @@ widened! {
 #[inline(always)]
 fn plain_attend<N: Number>(
     made: &mut [N],
-    queries: &[N],
+    queries: &[f32],
     (keys, values): (&[N], &[N]),
     visible: &[usize],
     (size, scale): (usize, f32),
 ) {
-    let queries: Vec<f32> = queries.iter().map(|query| query.wide()).collect();
     let heads = queries.len() / size;
     let mut weights = vec![0.0f32; visible.len() * heads];
     let mut sums = vec![0.0f32; queries.len()];
@@ -246,7 +245,7 @@ mod tests {
                 [(1, 9, 3, 70, 64), (5, 4, 4, 33, 16), (3, 4, 2, 1, 20), (2, 8, 1, 9, 7)]
             {
                 let random = |size: [i64; 4]| Tensor::randn(size, (Kind::Float, Device::Cpu)).to_kind(kind);
-                let queries = random([batch, heads, 1, size]);
+                let queries = Tensor::randn([batch, heads, 1, size], (Kind::Float, Device::Cpu));
                 // More slots than are used, as in a cache with room.
                 let (keys, values) =
                     (random([batch, groups, slots + 5, size]), random([batch, groups, slots + 5, size]));

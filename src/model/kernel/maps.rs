@@ -10,8 +10,8 @@ pub(super) struct Map<'w, N> {
     /// One for each of `outs`, or none.
     pub bias: &'w [N],
     pub outs: usize,
-    /// `[rows, outs]`.
-    pub made: Parts<N>,
+    /// `[rows, outs]`: sums as they are, in f32 for every number type.
+    pub made: Parts<f32>,
 }
 
 /// Shares out the parts of all maps, of which each has `parts`.

@@ -24,7 +24,6 @@ mod panel;
 mod product;
 mod registers;
 mod rotation;
-mod sum;
 mod threads;
 mod tile;
 
@@ -34,21 +33,20 @@ pub(crate) use gate::gated;
 pub(crate) use norm::rms_norm;
 pub(crate) use product::linear;
 pub(crate) use rotation::rotate;
-pub(crate) use sum::added;
 
 /// Compiles a function over slices for the processor's wide vectors; the caller has checked that it has them.
 macro_rules! widened {
-    ($(#[$doc:meta])* fn $name:ident<$($number:ident),+>($($argument:ident: $type:ty),* $(,)?) = $plain:ident) => {
+    ($(#[$doc:meta])* fn $name:ident $(<$($number:ident),+>)? ($($argument:ident: $type:ty),* $(,)?) = $plain:ident) => {
         $(#[$doc])*
-        fn $name<$($number: crate::model::kernel::number::Number),+>($($argument: $type),*) {
+        fn $name $(<$($number: crate::model::kernel::number::Number),+>)? ($($argument: $type),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
-                unsafe fn avx2<$($number: crate::model::kernel::number::Number),+>($($argument: $type),*) {
+                unsafe fn avx2 $(<$($number: crate::model::kernel::number::Number),+>)? ($($argument: $type),*) {
                     $plain($($argument),*)
                 }
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                unsafe fn avx512<$($number: crate::model::kernel::number::Number),+>($($argument: $type),*) {
+                unsafe fn avx512 $(<$($number: crate::model::kernel::number::Number),+>)? ($($argument: $type),*) {
                     $plain($($argument),*)
                 }
                 use crate::model::kernel::tile::Level;

@@ -39,7 +39,7 @@ pub(super) trait Paneled: Number {
     /// # Safety
     /// [`Paneled::available`]; `weights` points to R rows of `tile.n` words, `panel` holds 32 for each of these; from `made` on, R numbers may be written every
     /// `tile.outs`, `tile.rows` times.
-    unsafe fn fill<const R: usize>(tile: &Tile, weights: *const f32, panel: &[f32], bias: &[Self], made: *mut Self);
+    unsafe fn fill<const R: usize>(tile: &Tile, weights: *const f32, panel: &[f32], bias: &[Self], made: *mut f32);
 }
 
 /// Whether the processor has the instructions, rows of `n` numbers are whole words, and not many of them are long: then
@@ -166,7 +166,7 @@ macro_rules! add_bf16 {
 
 /// Implements [`Paneled`].
 macro_rules! paneled {
-    ($number:ty, $words:literal, $available:expr, $features:literal, $add:ident, $store:ident) => {
+    ($number:ty, $words:literal, $available:expr, $features:literal, $add:ident) => {
         impl Paneled for $number {
             const IN_A_WORD: usize = $words;
 
@@ -179,7 +179,7 @@ macro_rules! paneled {
                 weights: *const f32,
                 panel: &[f32],
                 bias: &[$number],
-                made: *mut $number,
+                made: *mut f32,
             ) {
                 #[target_feature(enable = $features)]
                 #[allow(clippy::needless_range_loop)]
@@ -188,7 +188,7 @@ macro_rules! paneled {
                     weights: *const f32,
                     panel: &[f32],
                     bias: &[$number],
-                    made: *mut $number,
+                    made: *mut f32,
                 ) {
                     debug_assert!(panel.len() >= tile.n * PANEL);
                     // Two arrays, and no iterator over them: so the compiler keeps all of them in registers.
@@ -222,7 +222,7 @@ macro_rules! paneled {
                             let row = half * LANES + lane;
                             if row < tile.rows {
                                 // SAFETY: R numbers of one row; the caller's promise.
-                                unsafe { $store(made.add(row * tile.outs), first(R), *vector) };
+                                unsafe { _mm512_mask_storeu_ps(made.add(row * tile.outs), first(R), *vector) };
                             }
                         }
                     }
@@ -234,31 +234,8 @@ macro_rules! paneled {
     };
 }
 
-paneled!(
-    f32,
-    1,
-    matches!(Level::of_this_machine(), Some(Level::Avx512 | Level::Avx512Bf16)),
-    "avx512f",
-    add_f32,
-    store_f32
-);
-paneled!(Bf16, 2, Level::of_this_machine() == Some(Level::Avx512Bf16), "avx512f,avx512bf16", add_bf16, store_bf16);
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn store_f32(made: *mut f32, mask: __mmask16, numbers: __m512) {
-    // SAFETY: the caller's.
-    unsafe { _mm512_mask_storeu_ps(made, mask, numbers) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn store_bf16(made: *mut Bf16, mask: __mmask16, numbers: __m512) {
-    // SAFETY: the two types are the same 256 bits.
-    let narrow = unsafe { std::mem::transmute::<__m256bh, [Bf16; LANES]>(_mm512_cvtneps_pbh(numbers)) };
-    // SAFETY: the caller's.
-    unsafe { std::ptr::copy_nonoverlapping(narrow.as_ptr(), made, mask.count_ones() as usize) }
-}
+paneled!(f32, 1, matches!(Level::of_this_machine(), Some(Level::Avx512 | Level::Avx512Bf16)), "avx512f", add_f32);
+paneled!(Bf16, 2, Level::of_this_machine() == Some(Level::Avx512Bf16), "avx512f,avx512bf16", add_bf16);
 
 /// A mask of the first numbers of a vector.
 fn first(count: usize) -> __mmask16 {

@@ -2,51 +2,40 @@
 
 use tch::Tensor;
 
-use super::memory::{by_rows, filled, lies_plain, numbers, usable};
-use super::number::{Bf16, Number};
+use super::memory::{by_rows, filled, numbers, usable};
 use super::widened;
 use crate::Result;
 
 /// Rotates the first numbers of each head of `[b, t, h, e]`, as many as the tables `[b, t, 1, dimensions]` of cosines and
-/// sines are wide, in two halves; the rest stays.
+/// sines are wide, in two halves; the rest stays. All in f32.
 pub(crate) fn rotate(heads: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Option<Tensor>> {
     if !usable() {
         return Ok(None);
     }
-    if lies_plain::<f32>(heads) {
-        rotated::<f32>(heads, cos, sin)
-    } else if lies_plain::<Bf16>(heads) {
-        rotated::<Bf16>(heads, cos, sin)
-    } else {
-        Ok(None)
-    }
-}
-
-fn rotated<N: Number>(heads: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Option<Tensor>> {
     let (&[batch, tokens, count, size], &[of_batch, of_tokens, 1, dimensions]) =
         (heads.size().as_slice(), cos.size().as_slice())
     else {
         return Ok(None);
     };
     let fits = (batch, tokens) == (of_batch, of_tokens) && dimensions > 0 && dimensions <= size && dimensions % 2 == 0;
-    let (Some(states), Some(cos), Some(sin)) = (numbers::<N>(heads), numbers::<f32>(cos), numbers::<f32>(sin)) else {
+    let (Some(states), Some(cos), Some(sin)) = (numbers::<f32>(heads), numbers::<f32>(cos), numbers::<f32>(sin)) else {
         return Ok(None);
     };
     if !fits || count == 0 || sin.len() != cos.len() {
         return Ok(None);
     }
     let (width, size, dimensions) = ((count * size) as usize, size as usize, dimensions as usize);
-    let work = |first: usize, made: &mut [N]| {
+    let work = |first: usize, made: &mut [f32]| {
         let table = first * dimensions;
         rows(made, &states[first * width..], (&cos[table..], &sin[table..]), width, (size, dimensions));
     };
-    filled::<N>(&heads.size(), |made| by_rows(made, width, work))
+    filled::<f32>(&heads.size(), |made| by_rows(made, width, work))
 }
 
 widened! {
-    fn rows<N>(
-        made: &mut [N],
-        states: &[N],
+    fn rows(
+        made: &mut [f32],
+        states: &[f32],
         tables: (&[f32], &[f32]),
         width: usize,
         size: (usize, usize),
@@ -54,9 +43,9 @@ widened! {
 }
 
 #[inline(always)]
-fn plain_rows<N: Number>(
-    made: &mut [N],
-    states: &[N],
+fn plain_rows(
+    made: &mut [f32],
+    states: &[f32],
     (cos, sin): (&[f32], &[f32]),
     width: usize,
     (size, dimensions): (usize, usize),
@@ -71,9 +60,9 @@ fn plain_rows<N: Number>(
             let (made_low, made_high) = turned.split_at_mut(half);
             let (low, high) = states[..dimensions].split_at(half);
             for at in 0..half {
-                let (a, b) = (low[at].wide(), high[at].wide());
-                made_low[at] = N::narrow(a * cos_low[at] - b * sin_low[at]);
-                made_high[at] = N::narrow(b * cos_high[at] + a * sin_high[at]);
+                let (a, b) = (low[at], high[at]);
+                made_low[at] = a * cos_low[at] - b * sin_low[at];
+                made_high[at] = b * cos_high[at] + a * sin_high[at];
             }
         }
     }
