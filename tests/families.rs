@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::{endless, fixture, tokens};
+use common::{bf16_sums_stay_wide, endless, fixture, tokens};
 use probity::causal::Intervention;
 use probity::generate::Session;
 use probity::hook::{Address, Hooks, Site};
@@ -170,7 +170,8 @@ fn every_site_of_every_family_agrees_with_transformers_in_every_precision() {
         });
         let cosines = least_cosines(&folder, &texts);
         for (site, cosine) in &cosines {
-            assert!(*cosine >= 0.999, "{name}: {cosine} at {}", site.name());
+            let least = if bf16_sums_stay_wide() { 0.9995 } else { 0.999 };
+            assert!(*cosine >= least, "{name}: {cosine} at {}", site.name());
         }
         let [double, single] = errors;
         measured.push((name, [double, single, cosines]));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{max_abs, max_difference, root, smollm, smollm_path, tiny};
+use common::{bf16_sums_stay_wide, max_abs, max_difference, root, smollm, smollm_path, tiny};
 use probity::capture::{Activations, Pool, Readout};
 use probity::dialogue::{Instruction, SelfCorrection, Study};
 use probity::generate::{Decoding, Session};
@@ -101,14 +101,26 @@ fn pooled_states_in_bf16_point_where_those_in_f32_do() {
     let texts = texts();
     let readout = Readout::new(everywhere(), Pool::Last);
     let (wide, narrow) = (readout.capture(&model, &texts).unwrap(), readout.capture(&half, &texts).unwrap());
+    let mut cosines = Vec::new();
     for address in wide.addresses() {
+        let least = match address.site() {
+            _ if !bf16_sums_stay_wide() => 0.999,
+            Site::AttnOut => 0.9992,
+            Site::MlpOut => 0.9996,
+            _ => 0.9999,
+        };
         let (wide, narrow) = (wide.at(address).unwrap(), narrow.at(address).unwrap());
         for (a, b) in wide.outer_iter().zip(narrow.outer_iter()) {
             let dot = |x: ndarray::ArrayView1<'_, f32>, y: ndarray::ArrayView1<'_, f32>| f64::from(x.dot(&y));
             let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
-            assert!(cosine >= 0.999, "{address}: {cosine}");
+            assert!(cosine >= least, "{address}: {cosine}");
+            cosines.push(cosine);
         }
     }
+    // Single states depend on chance: a text may stand between two ways of being read.
+    cosines.sort_by(f64::total_cmp);
+    let median = cosines[cosines.len() / 2];
+    assert!(median >= if bf16_sums_stay_wide() { 0.99996 } else { 0.9999 }, "{median}");
 }
 
 /// Log-probability of `option` after `text`, from one pass over both.

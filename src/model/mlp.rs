@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::attention::Surroundings;
-use super::config::FeedForward;
+use super::config::{Activation, FeedForward};
 use super::kernel;
 use super::parts::Linear;
 use crate::hook::{Hooks, Site};
@@ -23,16 +23,22 @@ impl Mlp {
         let (FeedForward::Gated(activation) | FeedForward::Plain(activation)) = at.config.feed_forward;
         let precision = self.down.weight.kind();
         let inner = match &self.gate {
-            Some(gate) => {
-                let [gate, up] = Linear::together([gate, &self.up], input);
-                let (gate, up) = (gate?, up?);
-                match kernel::gated(activation, &gate, &up, precision)? {
-                    Some(inner) => inner,
-                    None => activation.forward(gate)?.f_mul_(&up)?,
-                }
-            }
+            Some(gate) => self.gated(gate, activation, input)?,
             None => activation.forward(self.up.forward(input)?)?,
         };
         self.down.forward(&at.tap(hooks, Site::MlpAct, inner.f_to_kind(precision)?)?)
+    }
+
+    fn gated(&self, gate: &Linear, activation: Activation, input: &Tensor) -> Result<Tensor> {
+        let maps = [gate, &self.up];
+        if let Some(inner) = kernel::linear_gated(input, maps.map(Linear::parts), activation)? {
+            return Ok(inner);
+        }
+        let [gate, up] = Linear::together(maps, input);
+        let (gate, up) = (gate?, up?);
+        match kernel::gated(activation, &gate, &up, self.down.weight.kind())? {
+            Some(inner) => Ok(inner),
+            None => Ok(activation.forward(gate)?.f_mul_(&up)?),
+        }
     }
 }

@@ -22,7 +22,8 @@ pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// bfloat16: half the memory, faster where the hardware has it, states to some 3 digits.
+    /// bfloat16: half the memory, faster where the hardware has it, states to some 3 digits. The residual stream is f32,
+    /// and on a CPU whatever leaves a product: hooks see either there.
     Bf16,
     /// 64 bits, to tell rounding from a defect.
     F64,

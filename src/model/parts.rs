@@ -38,10 +38,15 @@ impl Linear {
 
     /// Several maps of the same input.
     pub fn together<const M: usize>(maps: [&Linear; M], input: &Tensor) -> [Result<Tensor>; M] {
-        match kernel::linear(input, maps.map(|map| (&map.weight, map.bias.as_ref()))) {
+        match kernel::linear(input, maps.map(Linear::parts)) {
             Ok(Some(made)) => made.map(Ok),
             Ok(None) | Err(_) => maps.map(|map| map.by_libtorch(input)),
         }
+    }
+
+    /// Weights and bias.
+    pub fn parts(&self) -> (&Tensor, Option<&Tensor>) {
+        (&self.weight, self.bias.as_ref())
     }
 
     fn by_libtorch(&self, input: &Tensor) -> Result<Tensor> {

@@ -46,6 +46,14 @@ pub fn json(name: &str) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(fixture(name)).unwrap()).unwrap()
 }
 
+/// Whether products of bf16 leave their sums in f32 on this machine; elsewhere libtorch rounds them.
+pub fn bf16_sums_stay_wide() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    return is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    false
+}
+
 pub const TINY: [&str; 4] = ["tied", "untied_sharded", "odd_heads", "bf16"];
 
 pub fn tiny(name: &str) -> Model {

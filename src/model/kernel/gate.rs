@@ -9,28 +9,43 @@ use super::widened;
 use crate::model::config::Activation;
 use crate::Result;
 
+/// A gate that is made here: x times the logistic function of x itself for SiLU; of 2 sqrt(2 / pi) (x + 0.044715 x^3) for GELU
+/// by tanh, since (1 + tanh(y)) / 2 is the logistic function of 2 y.
+#[derive(Clone, Copy)]
+pub(super) struct Gate {
+    cubic: Option<f32>,
+}
+
+impl Gate {
+    pub fn of(activation: Activation) -> Option<Gate> {
+        match activation {
+            Activation::Silu => Some(Gate { cubic: None }),
+            Activation::GeluTanh => Some(Gate { cubic: Some(0.044_715) }),
+            _ => None,
+        }
+    }
+
+    /// Sets `made` to the gated numbers of `ups`; the others are at least as long.
+    pub fn rows<N: Number>(self, made: &mut [N], gates: &[f32], ups: &[f32]) {
+        rows(made, gates, ups, self.cubic);
+    }
+}
+
 /// `activation(gate) * up` for gate and up in f32, in this precision.
 pub(crate) fn gated(activation: Activation, gate: &Tensor, up: &Tensor, precision: Kind) -> Result<Option<Tensor>> {
-    let cubic = match activation {
-        Activation::Silu => None,
-        Activation::GeluTanh => Some(0.044_715),
-        _ => return Ok(None),
-    };
-    if !usable() || gate.size() != up.size() {
-        return Ok(None);
-    }
+    let Some(by) = Gate::of(activation).filter(|_| usable() && gate.size() == up.size()) else { return Ok(None) };
     match precision {
-        Kind::Float => made::<f32>(cubic, gate, up),
-        Kind::BFloat16 => made::<Bf16>(cubic, gate, up),
+        Kind::Float => made::<f32>(by, gate, up),
+        Kind::BFloat16 => made::<Bf16>(by, gate, up),
         _ => Ok(None),
     }
 }
 
-fn made<N: Number>(cubic: Option<f32>, gate: &Tensor, up: &Tensor) -> Result<Option<Tensor>> {
+fn made<N: Number>(by: Gate, gate: &Tensor, up: &Tensor) -> Result<Option<Tensor>> {
     /// Numbers of a run.
     const RUN: usize = 1024;
     let (Some(gates), Some(ups)) = (numbers::<f32>(gate), numbers::<f32>(up)) else { return Ok(None) };
-    let work = |first: usize, made: &mut [N]| rows(made, &gates[first * RUN..], &ups[first * RUN..], cubic);
+    let work = |first: usize, made: &mut [N]| by.rows(made, &gates[first * RUN..], &ups[first * RUN..]);
     filled::<N>(&gate.size(), |made| by_rows(made, RUN, work))
 }
 
@@ -38,8 +53,6 @@ widened! {
     fn rows<N>(made: &mut [N], gates: &[f32], ups: &[f32], cubic: Option<f32>) = plain_rows
 }
 
-/// x times the logistic function: of x itself for SiLU; of 2 sqrt(2 / pi) (x + 0.044715 x^3) for GELU by tanh, since
-/// (1 + tanh(y)) / 2 is the logistic function of 2 y.
 #[inline(always)]
 fn plain_rows<N: Number>(made: &mut [N], gates: &[f32], ups: &[f32], cubic: Option<f32>) {
     const FACTOR: f32 = 2.0 * std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;

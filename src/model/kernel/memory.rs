@@ -58,7 +58,7 @@ pub(super) struct Parts<N> {
     length: usize,
 }
 
-// SAFETY: the only accesses are `part` and `written`, whose callers keep apart what is written from all else.
+// SAFETY: the only access is `part`, whose callers keep the parts apart.
 unsafe impl<N: Send> Sync for Parts<N> {}
 
 impl<N> Parts<N> {
@@ -75,16 +75,6 @@ impl<N> Parts<N> {
         let start = start.min(self.length);
         // SAFETY: within the slice; the rest is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), length.min(self.length - start)) }
-    }
-
-    /// `length` numbers from `start` on, fewer at the end, to read.
-    ///
-    /// # Safety
-    /// The slice lives, and nobody writes to these numbers meanwhile.
-    pub unsafe fn written(&self, start: usize, length: usize) -> &[N] {
-        let start = start.min(self.length);
-        // SAFETY: within the slice; the rest is the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.start.add(start), length.min(self.length - start)) }
     }
 }
 

@@ -3,8 +3,9 @@
 //! A decoder that writes one token after the other reads every weight for a handful of rows. There the products of
 //! libtorch use a third to a half of the memory's bandwidth, and each small operation on the states starts and ends by
 //! itself; with many rows its f32 products do without the widest vectors on some processors. The functions here do the
-//! same sums in one pass each, in f32 or bf16 with sums in f32, on libtorch's own threads. Each returns `None` where it does not apply (another device or number type, an older processor, another
-//! threading library), and the caller goes the way of libtorch: the results agree to rounding.
+//! same sums in one pass each, in f32 or from bf16 to f32, on libtorch's own threads. Each returns `None` where it does not
+//! apply (another device or number type, an older processor, another threading library), and the caller goes the way of
+//! libtorch: the results agree to rounding.
 //!
 //! A result does not depend on the number of threads.
 
@@ -15,6 +16,7 @@ mod argmax;
 mod attention;
 mod exp;
 mod gate;
+mod gated;
 mod maps;
 mod memory;
 mod norm;
@@ -30,6 +32,7 @@ mod tile;
 pub(crate) use argmax::argmax;
 pub(crate) use attention::attend_once;
 pub(crate) use gate::gated;
+pub(crate) use gated::linear_gated;
 pub(crate) use norm::rms_norm;
 pub(crate) use product::linear;
 pub(crate) use rotation::rotate;

@@ -5,9 +5,11 @@
 //! in registers over the whole of `in`, and are turned round to rows of the result at the end.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
+use super::gate::Gate;
 use super::maps::{share, Map};
 use super::memory::{numbers_mut, Parts};
 use super::number::{Bf16, Number};
@@ -53,54 +55,139 @@ pub(super) fn apply<N: Paneled>(states: &[N], n: usize) -> bool {
 
 /// Of each map, `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` numbers, which is above 0. The caller
 /// has seen that panels [`apply`], and that weights are aligned as f32 is. `false` where nothing was done.
-pub(super) fn product<N: Paneled>(maps: &[Map<'_, N>], states: &[N], n: usize) -> Result<bool> {
-    let (states, n) = (words(states), n / N::IN_A_WORD);
-    let rows = states.len() / n;
-    let panels = rows.div_ceil(PANEL);
-    let mut room = Tensor::f_empty([(panels * PANEL * n) as i64], (Kind::Float, Device::Cpu))?;
-    let Some(room) = numbers_mut::<f32>(&mut room).map(Parts::new) else { return Ok(false) };
-    let stretches = n.div_ceil(STRETCH);
-    threads::share(panels * stretches, &|part| {
-        let (panel, at) = (part / stretches, part % stretches * STRETCH);
-        let states = &states[panel * PANEL * n..];
-        let words = at..n.min(at + STRETCH);
-        // SAFETY: stretches of panels do not overlap; the instructions are the caller's promise.
+pub(super) fn product<N: Paneled>(maps: &[(Map<'_, N>, Parts<f32>)], states: &[N], n: usize) -> Result<bool> {
+    let mut room = Panels::room(states, n)?;
+    let Some(panels) = Panels::of(states, n, &mut room) else { return Ok(false) };
+    let run = panels.run();
+    share(maps, |(map, _)| map.outs.div_ceil(run) * panels.count(), &|(map, made), part| {
+        let (number, panel) = (part / panels.count(), part % panels.count());
+        let outs = number * run..map.outs.min((number + 1) * run);
+        // SAFETY: the block lies in `made`, and no two parts write the same numbers: they differ in the map, in the rows, or
+        // in the columns. The instructions are the caller's promise.
         unsafe {
-            let place = room.part((panel * n + at) * PANEL, words.len() * PANEL);
-            lay_out(&states[..states.len().min(PANEL * n)], n, words, place);
+            let start = made.part(panel * PANEL * map.outs + outs.start, 1).as_mut_ptr();
+            panels.block(map, outs, panel, start, map.outs);
         }
     });
-    // Rows of weights of one part of the work: they stay near while the panels go by.
-    let run = if panels > 2 { (NEAR / (n * size_of::<f32>()) / ROWS).clamp(1, 16) * ROWS } else { 2 * ROWS };
-    share(maps, |map| map.outs.div_ceil(run) * panels, &|map, part| {
-        let (number, panel) = (part / panels, part % panels);
-        let first = panel * PANEL;
-        // SAFETY: the panel was filled above and is only read now.
-        let states = unsafe { room.written(panel * PANEL * n, PANEL * n) };
-        let outs = map.outs;
-        let (mut out, end) = (number * run, outs.min((number + 1) * run));
-        while out < end {
-            let tile = Tile { outs, rows: PANEL.min(rows - first), n };
-            let bias = map.bias.get(out..).unwrap_or_default();
-            // SAFETY: `start` and what a tile reaches from it lie in `made`, and no two parts write the same numbers:
-            // they differ in the map, in the rows, or in the columns. The instructions are the caller's promise.
+    Ok(true)
+}
+
+/// `made[row][out]`: gate and up of the same states, gated where they are made, so that they need no memory of their own. Both
+/// maps have as many `outs`; else as [`product`].
+pub(super) fn gated<N: Paneled, M: Number>(
+    [gate, up]: [&Map<'_, N>; 2],
+    by: Gate,
+    (states, n): (&[N], usize),
+    made: &mut [M],
+) -> Result<bool> {
+    let mut room = Panels::room(states, n)?;
+    let Some(panels) = Panels::of(states, n, &mut room) else { return Ok(false) };
+    // Weights of both stay near.
+    let run = (panels.run() / 2).next_multiple_of(ROWS);
+    let (outs, made) = (gate.outs, Parts::new(made));
+    threads::share(outs.div_ceil(run) * panels.count(), &|part| {
+        let (number, panel) = (part / panels.count(), part % panels.count());
+        let some = number * run..outs.min((number + 1) * run);
+        let width = some.len();
+        let (mut gates, mut ups) = (vec![0.0; PANEL * width], vec![0.0; PANEL * width]);
+        // SAFETY: blocks of a panel's rows, and so many columns. The instructions are the caller's promise.
+        unsafe {
+            panels.block(gate, some.clone(), panel, gates.as_mut_ptr(), width);
+            panels.block(up, some.clone(), panel, ups.as_mut_ptr(), width);
+        }
+        // All at once: rows may be shorter than vectors.
+        let mut block = vec![M::default(); PANEL * width];
+        by.rows(&mut block, &gates, &ups);
+        for (row, numbers) in (panel * PANEL..panels.rows).zip(block.chunks_exact(width)) {
+            // SAFETY: parts differ in the rows or in the columns.
+            unsafe { made.part(row * outs + some.start, width) }.copy_from_slice(numbers);
+        }
+    });
+    Ok(true)
+}
+
+/// States laid out in panels.
+struct Panels<'r> {
+    words: &'r [f32],
+    /// Rows of states.
+    rows: usize,
+    /// Words in a row.
+    n: usize,
+}
+
+impl<'r> Panels<'r> {
+    /// Memory for panels of states in rows of `n` numbers.
+    fn room<N: Paneled>(states: &[N], n: usize) -> Result<Tensor> {
+        let rows = (states.len() / n).next_multiple_of(PANEL);
+        Ok(Tensor::f_empty([(rows * (n / N::IN_A_WORD)) as i64], (Kind::Float, Device::Cpu))?)
+    }
+
+    /// Lays out the states; the caller has seen that panels [`apply`].
+    fn of<N: Paneled>(states: &[N], n: usize, room: &'r mut Tensor) -> Option<Self> {
+        let (states, n) = (words(states), n / N::IN_A_WORD);
+        let rows = states.len() / n;
+        let room = numbers_mut::<f32>(room)?;
+        let (places, stretches) = (Parts::new(room), n.div_ceil(STRETCH));
+        threads::share(rows.div_ceil(PANEL) * stretches, &|part| {
+            let (panel, at) = (part / stretches, part % stretches * STRETCH);
+            let states = &states[panel * PANEL * n..];
+            let words = at..n.min(at + STRETCH);
+            // SAFETY: stretches of panels do not overlap; the instructions are the caller's promise.
             unsafe {
-                let start = map.made.part(first * outs + out, 1).as_mut_ptr();
-                let weights = words(map.weights).as_ptr().add(out * n);
-                match end - out {
-                    ROWS.. => N::fill::<ROWS>(&tile, weights, states, bias, start),
-                    4.. => N::fill::<4>(&tile, weights, states, bias, start),
-                    _ => N::fill::<1>(&tile, weights, states, bias, start),
+                let place = places.part((panel * n + at) * PANEL, words.len() * PANEL);
+                lay_out(&states[..states.len().min(PANEL * n)], n, words, place);
+            }
+        });
+        Some(Panels { words: room, rows, n })
+    }
+
+    fn count(&self) -> usize {
+        self.rows.div_ceil(PANEL)
+    }
+
+    /// Rows of weights of one part of the work: they stay near while the panels go by.
+    fn run(&self) -> usize {
+        match self.count() {
+            ..=2 => 2 * ROWS,
+            _ => (NEAR / (self.n * size_of::<f32>()) / ROWS).clamp(1, 16) * ROWS,
+        }
+    }
+
+    /// Some outs of a map for the rows of one panel, the first at `made`, each row `stride` numbers after the one before.
+    ///
+    /// # Safety
+    /// The processor has the instructions; these rows of `outs` numbers may be written.
+    unsafe fn block<N: Paneled>(
+        &self,
+        map: &Map<'_, N>,
+        outs: Range<usize>,
+        panel: usize,
+        made: *mut f32,
+        stride: usize,
+    ) {
+        let tile = Tile { outs: stride, rows: PANEL.min(self.rows - panel * PANEL), n: self.n };
+        let states = &self.words[panel * PANEL * self.n..];
+        let mut out = outs.start;
+        while out < outs.end {
+            let bias = map.bias.get(out..).unwrap_or_default();
+            let left = outs.end - out;
+            // SAFETY: `left` rows of weights and columns of the block; the rest is the caller's promise.
+            unsafe {
+                let weights = words(map.weights).as_ptr().add(out * self.n);
+                let made = made.add(out - outs.start);
+                match left {
+                    ROWS.. => N::fill::<ROWS>(&tile, weights, states, bias, made),
+                    4.. => N::fill::<4>(&tile, weights, states, bias, made),
+                    _ => N::fill::<1>(&tile, weights, states, bias, made),
                 }
             }
-            out += match end - out {
+            out += match left {
                 ROWS.. => ROWS,
                 4.. => 4,
                 _ => 1,
             };
         }
-    });
-    Ok(true)
+    }
 }
 
 /// Numbers as words of 32 bits, which are only moved. What is left at the end is cut off.

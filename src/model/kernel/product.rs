@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::maps::{share, Map};
 use super::memory::{lies_plain, numbers, numbers_mut, usable, Parts};
-use super::number::Bf16;
+use super::number::{Bf16, Number};
 #[cfg(target_arch = "x86_64")]
 use super::panel;
 use super::registers::{Sums, COLUMNS, ROWS};
@@ -13,18 +13,26 @@ use crate::Result;
 
 /// Up to so many rows of states tiles, which take the weights as they lie, are ahead of libtorch.
 const FEW: usize = 48;
-/// Up to so many they are ahead of panels of f32, which lay out the states first.
-const FEW_F32: usize = 20;
-/// And of panels of bf16.
-const FEW_BF16: usize = 12;
 
 /// A number type with both kinds of products.
 #[cfg(target_arch = "x86_64")]
-trait Both: Tiled + panel::Paneled {}
+pub(super) trait Both: Tiled + panel::Paneled {
+    /// Up to so many rows tiles are ahead of panels, which lay out the states first.
+    const FEW: usize;
+}
+#[cfg(target_arch = "x86_64")]
+impl Both for f32 {
+    const FEW: usize = 20;
+}
+#[cfg(target_arch = "x86_64")]
+impl Both for Bf16 {
+    const FEW: usize = 12;
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 trait Both: Tiled {}
-impl Both for f32 {}
-impl Both for Bf16 {}
+#[cfg(not(target_arch = "x86_64"))]
+impl<N: Tiled> Both for N {}
 
 /// `x W^T + b`, `[.., out]`, for x `[.., in]` and each W `[out, in]`: maps of the same states are shared out together. The
 /// states are taken as W's number type, the results are f32.
@@ -38,9 +46,9 @@ pub(crate) fn linear<const M: usize>(
         return Ok(None);
     }
     if maps.iter().all(|(weight, _)| lies_plain::<f32>(weight)) {
-        product::<f32, M>(input, maps, |rows| rows > FEW_F32)
+        product::<f32, M>(input, maps)
     } else if maps.iter().all(|(weight, _)| lies_plain::<Bf16>(weight)) {
-        product::<Bf16, M>(input, maps, |rows| rows > FEW_BF16)
+        product::<Bf16, M>(input, maps)
     } else {
         Ok(None)
     }
@@ -49,58 +57,56 @@ pub(crate) fn linear<const M: usize>(
 fn product<N: Both, const M: usize>(
     input: &Tensor,
     maps: [(&Tensor, Option<&Tensor>); M],
-    by_panels: impl Fn(usize) -> bool,
 ) -> Result<Option<[Tensor; M]>> {
     if !<N as Tiled>::available() {
         return Ok(None);
     }
     let mut size = input.size();
     let input = input.f_to_kind(N::KIND)?.f_contiguous()?;
-    let Some(states) = numbers::<N>(&input) else { return Ok(None) };
-    let Some(n) = size.last().map(|&n| n as usize).filter(|&n| n > 0 && !states.is_empty()) else { return Ok(None) };
-    let rows = states.len() / n;
-    #[cfg(target_arch = "x86_64")]
-    let panels = by_panels(rows) && panel::apply(states, n);
-    #[cfg(not(target_arch = "x86_64"))]
-    let panels = false;
-    if !panels && rows > FEW {
-        return Ok(None);
-    }
+    let Some((states, n)) = rows_of::<N>(&input) else { return Ok(None) };
     let (mut made, mut whole) = (Vec::with_capacity(M), Vec::with_capacity(M));
-    for (weight, bias) in maps {
-        let &[outs, width] = weight.size().as_slice() else { return Ok(None) };
-        let bias = bias.map_or(Some(&[][..]), numbers::<N>);
-        let (Some(weights), Some(bias)) = (numbers::<N>(weight), bias) else { return Ok(None) };
-        let words = weights.as_ptr().cast::<f32>().is_aligned();
-        if width as usize != n || !(bias.is_empty() || bias.len() as i64 == outs) || (panels && !words) {
-            return Ok(None);
-        }
+    for map in maps {
+        let Some(map) = Map::<N>::of(map, n) else { return Ok(None) };
         if let Some(last) = size.last_mut() {
-            *last = outs;
+            *last = map.outs as i64;
         }
         let mut tensor = Tensor::f_empty(&size, (Kind::Float, Device::Cpu))?;
-        let Some(place) = numbers_mut::<f32>(&mut tensor) else { return Ok(None) };
-        whole.push(Map { weights, bias, outs: outs as usize, made: Parts::new(place) });
+        let Some(place) = numbers_mut::<f32>(&mut tensor).map(Parts::new) else { return Ok(None) };
+        whole.push((map, place));
         made.push(tensor);
     }
-    match panels {
-        #[cfg(target_arch = "x86_64")]
-        true if !panel::product(&whole, states, n)? => return Ok(None),
-        #[cfg(target_arch = "x86_64")]
-        true => {}
-        _ => multiply(&whole, states, n),
+    #[cfg(target_arch = "x86_64")]
+    if by_panels(whole.iter().map(|(map, _)| map), states, n) {
+        return Ok(if panel::product(&whole, states, n)? { made.try_into().ok() } else { None });
     }
+    if states.len() / n > FEW {
+        return Ok(None);
+    }
+    multiply(&whole, states, n);
     Ok(made.try_into().ok())
 }
 
+/// The numbers of states, of which there are some, and how many a row has.
+pub(super) fn rows_of<N: Number>(states: &Tensor) -> Option<(&[N], usize)> {
+    let n = states.size().last().map(|&n| n as usize).filter(|&n| n > 0)?;
+    numbers::<N>(states).filter(|states| !states.is_empty()).map(|states| (states, n))
+}
+
+/// Whether these maps of states in rows of `n` numbers go by panels.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn by_panels<'m, N: Both>(mut maps: impl Iterator<Item = &'m Map<'m, N>>, states: &[N], n: usize) -> bool {
+    let words = |map: &Map<'_, N>| map.weights.as_ptr().cast::<f32>().is_aligned();
+    states.len() / n > N::FEW && panel::apply(states, n) && maps.all(words)
+}
+
 /// Of each map, `made[column][row] = weights[row] . states[column] + bias[row]`, rows of `n` numbers.
-fn multiply<N: Tiled>(maps: &[Map<'_, N>], states: &[N], n: usize) {
+fn multiply<N: Tiled>(maps: &[(Map<'_, N>, Parts<f32>)], states: &[N], n: usize) {
     /// Bytes of weights that a thread takes at a time: much of them is long enough a run for the memory, and there are
     /// parts enough to share out.
     const RUN: usize = 64 * 1024;
     let columns = states.len() / n;
     let rows_at_once = (RUN / (n * size_of::<N>())).clamp(ROWS, 512) / ROWS * ROWS;
-    let some_rows = |map: &Map<'_, N>, part: usize| {
+    let some_rows = |(map, made): &(Map<'_, N>, Parts<f32>), part: usize| {
         let rows = map.outs;
         let (mut row, end) = (part * rows_at_once, ((part + 1) * rows_at_once).min(rows));
         let mut sums = Sums::default();
@@ -118,7 +124,7 @@ fn multiply<N: Tiled>(maps: &[Map<'_, N>], states: &[N], n: usize) {
                     let bias = map.bias.get(row + at).map_or(0.0, |bias| bias.wide());
                     for (column, sum) in sums.iter().enumerate().take(width) {
                         // SAFETY: rows of weights are one part's own, and so are the columns of the result.
-                        let place = unsafe { map.made.part((first + column) * rows + row + at, 1) };
+                        let place = unsafe { made.part((first + column) * rows + row + at, 1) };
                         place[0] = sum + bias;
                     }
                 }
@@ -126,7 +132,7 @@ fn multiply<N: Tiled>(maps: &[Map<'_, N>], states: &[N], n: usize) {
             row += count;
         }
     };
-    share(maps, |map| map.outs.div_ceil(rows_at_once), &some_rows);
+    share(maps, |(map, _)| map.outs.div_ceil(rows_at_once), &some_rows);
 }
 
 #[cfg(test)]
