@@ -4,9 +4,9 @@ mod common;
 
 use std::cell::RefCell;
 
-use common::{keep, max_abs, max_difference, smollm, tiny, values};
+use common::{fixture, keep, max_abs, max_difference, smollm, tiny, values};
 use probity::hook::{Hooks, Site};
-use probity::model::LogitsFor;
+use probity::model::{LoadOptions, LogitsFor, Precision};
 use probity::text::{PadSide, TokenBatch};
 use probity::{Error, Model};
 use tch::{Kind, Tensor};
@@ -49,6 +49,25 @@ fn hooks_at_one_address_run_in_the_order_of_their_adding() {
     let tripled: Vec<f32> = first.into_inner().into_iter().map(|value| 3.0 * value).collect();
     assert!(!tripled.is_empty());
     assert_eq!(second.into_inner(), tripled);
+}
+
+#[test]
+fn a_replacement_may_be_of_another_precision() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let model = LoadOptions::default().precision(precision).model(fixture("tiny_llama/odd_heads")).unwrap();
+        let plain = logits(&model, &mut Hooks::new()).unwrap();
+        for site in Site::ALL {
+            let mut hooks = Hooks::new();
+            hooks.replace(site.at(1), |tensor| {
+                let other = if tensor.kind() == Kind::Float { Kind::BFloat16 } else { Kind::Float };
+                Ok(tensor.f_to_kind(other)?)
+            });
+            let found =
+                logits(&model, &mut hooks).unwrap_or_else(|error| panic!("{} {site}: {error}", precision.name()));
+            let error = max_difference(&found, &plain) / max_abs(&plain);
+            assert!(error < 0.02, "{} {site}: {error:e}", precision.name());
+        }
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl<'a> Hooks<'a> {
     }
 
     /// The pass goes on with what `action` returns in place of the tensor at `address`.
-    /// The replacement must have the same shape.
+    /// The replacement must have the same shape; it may be of another precision.
     pub fn replace(&mut self, address: Address, action: impl FnMut(&Tensor) -> Result<Tensor> + 'a) -> &mut Self {
         self.add(address, Action::Replace(Box::new(action)))
     }
