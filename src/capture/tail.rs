@@ -18,6 +18,8 @@ pub(crate) struct Tail {
     held: Vec<(Address, RefCell<Option<Tensor>>)>,
     /// The first token of each text that is kept, `[b]`.
     first: Vec<usize>,
+    /// How many tokens of each text were run from there on, `[b]`: passes leave no gaps.
+    run: RefCell<Vec<usize>>,
     /// Tokens of each text to make room for.
     room: usize,
 }
@@ -34,7 +36,8 @@ impl Tail {
     /// Nothing yet, with room for so many tokens of each text; more are held where more come.
     pub fn new(addresses: &[Address], first: Vec<usize>, room: usize) -> Self {
         let held = addresses.iter().map(|&address| (address, RefCell::new(None))).collect();
-        Tail { held, first, room }
+        let run = RefCell::new(vec![0; first.len()]);
+        Tail { held, first, run, room }
     }
 
     /// Whether the states of this token of a text would be kept.
@@ -50,6 +53,10 @@ impl Tail {
             let Some(&first) = self.first.get(text) else { continue };
             let tokens = range.clone().zip(start..).filter(|&(_, token)| token >= first);
             kept.extend(tokens.map(|(column, token)| Kept { from: (row, column), to: (text, token - first) }));
+        }
+        for Kept { to: (text, token), .. } in &kept {
+            let run = &mut self.run.borrow_mut()[*text];
+            *run = (*run).max(token + 1);
         }
         let (kept, mut hooks) = (Rc::new(kept), Hooks::new());
         for (address, held) in self.held.iter().filter(|_| !kept.is_empty()) {
@@ -87,14 +94,36 @@ impl Tail {
         let lost = || Error::Mismatch { what: "states of answers".into(), problem: "some token was not run".into() };
         let offset = |(text, tokens): &(usize, Range<usize>)| {
             let start = tokens.start.checked_sub(*self.first.get(*text)?)?;
-            Some((*text, start..start + tokens.len()))
+            let end = start + tokens.len();
+            (end <= self.run.borrow()[*text]).then_some((*text, start..end))
         };
         let spans: Vec<_> = spans.iter().map(offset).collect::<Option<_>>().ok_or_else(lost)?;
-        let longest = spans.iter().map(|(_, tokens)| tokens.end as i64).max().unwrap_or(0);
-        let mean = |(_, held): &(Address, RefCell<Option<Tensor>>)| match held.borrow().as_ref() {
-            Some(room) if room.size()[1] >= longest => Pool::Mean.reduce(room, &spans),
-            _ => Err(lost()),
+        let mean = |(_, held): &(Address, RefCell<Option<Tensor>>)| {
+            Pool::Mean.reduce(held.borrow().as_ref().ok_or_else(lost)?, &spans)
         };
         self.held.iter().map(mean).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::hook::Site;
+    use crate::text::PadSide;
+
+    #[test]
+    fn means_are_of_tokens_that_were_run_and_of_no_others() {
+        let at = Site::ResidPost.at(0);
+        let tail = Tail::new(&[at], vec![1, 0], 4);
+        let batch = TokenBatch::new(&[&[5, 6, 7], &[8]], PadSide::Right).unwrap();
+        let states = Tensor::arange(6, (Kind::Float, Device::Cpu)).view([2, 3, 1]);
+        let _ = tail.hooks(&batch).tap(Site::ResidPost, 0, states).unwrap();
+        let means = tail.means(&[(0, 1..3), (1, 0..1)]).unwrap();
+        assert_eq!(Vec::<f32>::try_from(means[0].view([-1])).unwrap(), [1.5, 3.0]);
+        for (text, tokens) in [(0, 0..2), (0, 1..4), (1, 0..2), (2, 0..1)] {
+            assert!(tail.means(&[(text, tokens.clone())]).is_err(), "{text} {tokens:?}");
+        }
     }
 }

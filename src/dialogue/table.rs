@@ -123,14 +123,10 @@ impl<'m, I: Item> Table<'m, I> {
         self.session.read(&prompts, |batch| of_prompts.hooks(spans(batch), self.rows.to_vec()))?;
         let scores = self.scores(&options)?;
         let keys = self.keys(turn, "answer");
-        let (generated, tail) = match &of_answers {
-            None => (self.session.generate_with(decoding, &keys, |_| Hooks::new())?, None),
-            Some(collector) => {
-                let ends = prompts.iter().map(|prompt| prompt.len()).collect();
-                let tail = Tail::new(collector.addresses(), ends, decoding.max_tokens());
-                (self.session.generate_through(decoding, &keys, |batch| tail.hooks(batch))?, Some(tail))
-            }
-        };
+        let ends = || prompts.iter().map(|prompt| prompt.len()).collect();
+        let tail = of_answers.as_ref().map(|to| Tail::new(to.addresses(), ends(), decoding.max_tokens()));
+        let hooks = |batch: &TokenBatch| tail.as_ref().map_or_else(Hooks::new, |tail| tail.hooks(batch));
+        let generated = self.session.generate_through(decoding, &keys, tail.is_some(), hooks)?;
 
         let mut answers = Vec::with_capacity(self.items.len());
         for (place, (said, scores)) in generated.iter().zip(scores).enumerate() {

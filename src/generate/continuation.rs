@@ -79,23 +79,15 @@ impl Session<'_> {
         keys: &[String],
         hooks: impl FnMut(&TokenBatch) -> Hooks<'h>,
     ) -> Result<Vec<Continuation>> {
-        self.continued(decoding, keys, false, hooks)
+        self.generate_through(decoding, keys, false, hooks)
     }
 
-    /// [`Session::generate_with`] that also runs each row's last token, so that the hooks see every token that was chosen.
+    /// [`Session::generate_with`] that, if it goes `through`, also runs each row's last token, so that the hooks see every
+    /// token that was chosen.
     ///
     /// # Errors
     /// As [`Session::generate_with`].
     pub(crate) fn generate_through<'h>(
-        &mut self,
-        decoding: &Decoding,
-        keys: &[String],
-        hooks: impl FnMut(&TokenBatch) -> Hooks<'h>,
-    ) -> Result<Vec<Continuation>> {
-        self.continued(decoding, keys, true, hooks)
-    }
-
-    fn continued<'h>(
         &mut self,
         decoding: &Decoding,
         keys: &[String],
