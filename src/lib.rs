@@ -63,6 +63,7 @@
 // `file` maps model files, `model::kernel` uses vector instructions; each says why. Nothing else may.
 #![deny(unsafe_code)]
 
+mod condition;
 mod error;
 mod file;
 mod progress;
@@ -82,6 +83,7 @@ pub mod stats;
 pub mod task;
 pub mod text;
 
+pub use condition::{Arm, Condition, Design, Role, NO_INSTRUCTION};
 pub use error::{Error, Place, Result};
 pub use model::Model;
 pub use progress::Progress;

@@ -19,6 +19,8 @@ mod proportion;
 mod random;
 mod rank_correlation;
 mod ranking;
+mod resampler;
+mod settings;
 mod sign_flip;
 mod simultaneous;
 
@@ -41,6 +43,8 @@ pub use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson, 
 pub(crate) use random::{normals, rng};
 pub use rank_correlation::{kendall_tau, Spearman};
 pub use ranking::{auroc, average_precision, Ranking};
+pub(crate) use resampler::Resampler;
+pub use settings::Settings;
 pub use sign_flip::{SignFlipTest, SignFlips};
 pub use simultaneous::{Bands, Studentised};
 
