@@ -1,6 +1,8 @@
 //! The words around an item: what is asked in which turn.
 
-use super::{Instruction, Part, Thinking};
+use super::instruction::Instruction;
+use super::part::Part;
+use super::protocol::Thinking;
 use crate::task::Item;
 
 /// Parts of a turn, in order.

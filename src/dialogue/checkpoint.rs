@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Conversation;
+use super::study::Conversation;
 use crate::capture::{Activations, Collector};
 use crate::error::Place;
 use crate::{file, Error, Result};
@@ -20,6 +20,16 @@ pub(super) struct Finished<A> {
     /// Most bytes that keys and values took.
     #[serde(default)]
     pub cache_bytes: usize,
+}
+
+/// Some items of a run, which go through it side by side.
+pub(super) struct Batch<'a> {
+    /// Number of the batch.
+    pub number: usize,
+    /// Ids of its items.
+    pub ids: &'a [&'a str],
+    /// Numbers of its items in the task.
+    pub rows: &'a [usize],
 }
 
 /// A folder of batches of one run: `run.json` says of which; `00007.safetensors` and `00007.json` are a batch.
@@ -64,9 +74,7 @@ impl Checkpoints {
     /// Keeps a batch: the states of its rows in every turn, then what was said, which completes it.
     pub fn save<A: Serialize>(
         &self,
-        number: usize,
-        ids: &[&str],
-        batch: &[usize],
+        batch: &Batch<'_>,
         collectors: &[Collector],
         finished: &Finished<A>,
     ) -> Result<()> {
@@ -75,9 +83,9 @@ impl Checkpoints {
         if !owner.exists() {
             file::write_json(&owner, &self.owner)?;
         }
-        let (states, said) = self.paths(number);
-        let mut rows = Activations::new(state_ids(ids, collectors.len()));
-        for (address, array) in Collector::rows(collectors, batch)? {
+        let (states, said) = self.paths(batch.number);
+        let mut rows = Activations::new(state_ids(batch.ids, collectors.len()));
+        for (address, array) in Collector::rows(collectors, batch.rows)? {
             rows.insert(address, array)?;
         }
         rows.save(states)?;
@@ -90,27 +98,26 @@ impl Checkpoints {
     /// [`Error::Malformed`] for a batch that is not what this run would have written.
     pub fn load<A: DeserializeOwned>(
         &self,
-        number: usize,
-        ids: &[&str],
-        (batch, turns): (&[usize], usize),
+        batch: &Batch<'_>,
+        turns: usize,
         collectors: &mut [Collector],
     ) -> Result<Option<Finished<A>>> {
-        let (states, said) = self.paths(number);
+        let (states, said) = self.paths(batch.number);
         if !said.exists() {
             return Ok(None);
         }
         let finished: Finished<A> = serde_json::from_str(&file::read_text(&said)?)
             .map_err(|error| Error::malformed(&said, Place::Line(error.line() as u64), error))?;
-        let whole = finished.answers.len() == turns && finished.answers.iter().all(|turn| turn.len() == ids.len());
+        let whole = finished.answers.len() == turns && finished.answers.iter().all(|turn| turn.len() == batch.ids.len());
         if !whole {
             return Err(Error::malformed(&said, Place::File, "lacks answers: delete it, and the batch is run again"));
         }
         let rows = Activations::load(&states)?;
-        if rows.ids() != state_ids(ids, collectors.len()) {
+        if rows.ids() != state_ids(batch.ids, collectors.len()) {
             let problem = "holds the states of other items: delete it, and the batch is run again";
             return Err(Error::malformed(&states, Place::File, problem));
         }
-        Collector::restore(collectors, batch, &rows)?;
+        Collector::restore(collectors, batch.rows, &rows)?;
         Ok(Some(finished))
     }
 

@@ -1,9 +1,8 @@
 //! Judges other than the model itself, whose word goes before the next review.
 
 use std::fmt;
-use std::rc::Rc;
 
-use super::Transcript;
+use super::transcript::Transcript;
 use crate::generate::{Decoding, Session};
 use crate::hook::Hooks;
 use crate::scorer::TextScorer;
@@ -94,17 +93,19 @@ impl<S: TextScorer> Feedback for ScorerFeedback<S> {
     }
 }
 
-/// What a model (another one, or the same) says when it is asked about the conversation from outside.
-#[derive(Debug, Clone)]
+/// What another model says when it is asked about the conversation from outside.
+#[derive(Debug)]
 pub struct ModelFeedback {
-    model: Rc<Model>,
+    model: Model,
     question: String,
     decoding: Decoding,
 }
 
 impl ModelFeedback {
-    /// Shows the model the last user's turn after `Question:` and the answer after `Answer:`, then asks `question`.
-    pub fn new(model: Rc<Model>, question: impl Into<String>, decoding: Decoding) -> Self {
+    /// Shows the model the last user's turn after `Question:` and the answer after `Answer:`, then asks `question`. For a model
+    /// that judges itself within the conversation, give its instruction words for that
+    /// ([`Instruction::feedback`](super::Instruction::feedback)).
+    pub fn new(model: Model, question: impl Into<String>, decoding: Decoding) -> Self {
         ModelFeedback { model, question: question.into(), decoding }
     }
 }

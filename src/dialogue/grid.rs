@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 use super::instruction::{FeedbackWords, Instruction};
-use super::re_elicitation::{re_elicitation, re_elicited};
-use super::Thinking;
+use super::protocol::Thinking;
 use crate::error::{nearest, Place};
 use crate::{file, Error, Result};
 
@@ -120,9 +120,8 @@ pub struct PromptCell {
 impl PromptCell {
     /// Names of the neutral instructions that the one of this name may be compared with, the nearest first: its own
     /// cell; L1 in place of its specificity; the first wording; its benchmark's plain one; `neutral`. `None` for an
-    /// instruction that is itself neutral. A part that names nothing stands for a benchmark of one's own; of a
-    /// name that is no cell at all only `neutral` is near; what ends in a re-elicitation
-    /// ([`SelfCorrection::re_elicit`](super::SelfCorrection::re_elicit)) is compared with what ends in the same.
+    /// instruction that is itself neutral. A part that names nothing stands for a benchmark of one's own; for a
+    /// name that is no cell at all only `neutral` is near.
     ///
     /// ```
     /// use probity::dialogue::PromptCell;
@@ -131,24 +130,13 @@ impl PromptCell {
     /// assert_eq!(PromptCell::neutral("L2/neutral"), None);
     /// ```
     pub fn neutral(name: &str) -> Option<Vec<String>> {
-        if let Some((base, then)) = re_elicited(name) {
-            return Some(PromptCell::neutral(base)?.iter().map(|near| re_elicitation(near, then)).collect());
-        }
         let plain = PromptCell { stance: Stance::Neutral, ..PromptCell::default() };
-        let mut unknown = Vec::new();
-        let mut cell = PromptCell::default();
-        for part in name.split('/') {
-            if !cell.take(part) {
-                unknown.push(part);
-            }
-        }
+        let (mut cell, is_cell) = PromptCell::guessed(name);
         if cell.stance == Stance::Neutral {
             return None;
         }
-        match unknown.as_slice() {
-            [] => {}
-            [benchmark] => cell.benchmark = (*benchmark).to_owned(),
-            _ => return Some(vec![plain.to_string()]),
+        if !is_cell {
+            return Some(vec![plain.to_string()]);
         }
         cell.stance = Stance::Neutral;
         let l1 = PromptCell { specificity: plain.specificity, ..cell.clone() };
@@ -161,6 +149,32 @@ impl PromptCell {
             }
         }
         Some(names)
+    }
+
+    /// Names of the instructions of the opposite stance to a positive one, as specific; none for any other, and for a name
+    /// that is no cell.
+    pub fn opposites(name: &str) -> Vec<String> {
+        match PromptCell::guessed(name) {
+            (cell, true) if cell.stance == Stance::Positive => {
+                vec![PromptCell { stance: Stance::Negated, ..cell }.to_string()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The cell that a name stands for where any one part may name a benchmark, and whether it stands for one.
+    fn guessed(name: &str) -> (PromptCell, bool) {
+        let mut cell = PromptCell::default();
+        let mut unknown = Vec::new();
+        for part in name.split('/') {
+            if !cell.take(part) {
+                unknown.push(part);
+            }
+        }
+        if let [benchmark] = unknown.as_slice() {
+            cell.benchmark = (*benchmark).to_owned();
+        }
+        (cell, unknown.len() <= 1)
     }
 
     /// Takes up a part of a name, other than the benchmark; tells whether it knows it.
@@ -225,8 +239,7 @@ impl FromStr for PromptCell {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bundled = PromptGrid::bundled()?;
-        bundled.parse(text)
+        PromptGrid::shared()?.parse(text)
     }
 }
 
@@ -235,12 +248,8 @@ impl FromStr for PromptCell {
 /// The bundled grid (`data/prompts.json`, in this crate's own words) has ten wordings a cell for `bbq`,
 /// `winogender` and `real_toxicity_prompts`. A copy of that file with other wordings, such as a paper's own, is
 /// read by [`PromptGrid::load`]; `data/README.md` describes its form.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PromptGrid {
-    #[serde(default)]
-    #[allow(dead_code)]
-    comment: String,
     benchmarks: BTreeMap<String, Benchmark>,
 }
 
@@ -268,6 +277,16 @@ struct Feedbacks {
     external: Vec<FeedbackWords>,
 }
 
+/// The form of the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// For people who read the file.
+    #[serde(default, rename = "comment")]
+    _comment: serde::de::IgnoredAny,
+    benchmarks: BTreeMap<String, Benchmark>,
+}
+
 /// A wording for both uses, or one for each.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged, expecting = "expected a text, or an object of \"first\" and \"review\"")]
@@ -282,6 +301,17 @@ impl PromptGrid {
     /// # Errors
     /// [`Error::Malformed`], which a test rules out.
     pub fn bundled() -> Result<Self> {
+        PromptGrid::shared().cloned()
+    }
+
+    /// The bundled grid, read once.
+    pub(super) fn shared() -> Result<&'static PromptGrid> {
+        static GRID: LazyLock<Result<PromptGrid, String>> =
+            LazyLock::new(|| PromptGrid::read_bundled().map_err(|error| error.to_string()));
+        GRID.as_ref().map_err(|problem| Error::malformed(Path::new("data/prompts.json"), Place::File, problem))
+    }
+
+    fn read_bundled() -> Result<Self> {
         PromptGrid::read(Path::new("data/prompts.json"), include_str!("../../data/prompts.json"))
     }
 
@@ -296,9 +326,9 @@ impl PromptGrid {
     }
 
     fn read(path: &Path, text: &str) -> Result<Self> {
-        let grid: PromptGrid = serde_json::from_str(text)
+        let File { benchmarks, .. } = serde_json::from_str(text)
             .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))?;
-        for (name, benchmark) in &grid.benchmarks {
+        for (name, benchmark) in &benchmarks {
             let bad = |part: &str, problem: String| {
                 Err(Error::malformed(path, Place::Entry(format!("{name}.{part}")), problem))
             };
@@ -323,7 +353,7 @@ impl PromptGrid {
                 return bad("feedback.external", "a wording lacks the place \"{feedback}\"".to_owned());
             }
         }
-        Ok(grid)
+        Ok(PromptGrid { benchmarks })
     }
 
     /// Reads the text form of a cell of this grid.

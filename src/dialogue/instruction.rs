@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PromptGrid, Thinking};
+use super::grid::PromptGrid;
+use super::protocol::Thinking;
 use crate::error::Place;
 use crate::task::Item;
 use crate::{file, Error, Result};
@@ -53,7 +54,7 @@ impl Instruction {
     /// # Errors
     /// [`Error::Setting`] with the nearest names.
     pub fn named(name: &str) -> Result<Instruction> {
-        let grid = PromptGrid::bundled()?;
+        let grid = PromptGrid::shared()?;
         grid.get(&grid.parse(name)?)
     }
 

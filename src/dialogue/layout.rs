@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Passage;
+use super::part::Passage;
 use crate::text::{ChatTemplate, Message, Span};
 use crate::{Error, Result};
 

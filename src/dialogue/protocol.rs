@@ -1,11 +1,14 @@
 //! The choices that a run of self-correction makes explicit.
 
 use std::fmt;
-use std::rc::Rc;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::Feedback;
+use super::feedback::Feedback;
+use super::transcript::Transcript;
+use crate::{Error, Result};
 
 /// What the rounds after the plain question are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,12 +24,39 @@ pub enum RoundKind {
 }
 
 impl RoundKind {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            RoundKind::FreshInstructed => "fresh_instructed",
-            RoundKind::Revise => "revise",
+    /// Every kind with its name.
+    const NAMES: [(RoundKind, &'static str); 2] =
+        [(RoundKind::FreshInstructed, "fresh_instructed"), (RoundKind::Revise, "revise")];
+}
+
+impl fmt::Display for RoundKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(name_of(&RoundKind::NAMES, self))
+    }
+}
+
+impl FromStr for RoundKind {
+    type Err = Error;
+
+    /// `fresh_instructed` (or `fresh`) and `revise`.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "fresh" => Ok(RoundKind::FreshInstructed),
+            text => named(&RoundKind::NAMES, "round kind", text),
         }
     }
+}
+
+fn name_of<T: PartialEq>(names: &[(T, &'static str)], value: &T) -> &'static str {
+    names.iter().find(|(known, _)| known == value).map_or("", |(_, name)| name)
+}
+
+fn named<T: Copy>(names: &[(T, &'static str)], setting: &'static str, text: &str) -> Result<T> {
+    let found = names.iter().find(|(_, name)| *name == text).map(|(value, _)| *value);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = names.iter().map(|(_, name)| *name).collect();
+        Error::setting(setting, text, format!("one of {}", known.join(", ")))
+    })
 }
 
 /// What happens where a conversation and its answer outgrow the model's context.
@@ -43,11 +73,22 @@ pub enum Overflow {
 }
 
 impl Overflow {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Overflow::Error => "error",
-            Overflow::DropOldest => "drop_oldest",
-        }
+    /// Every way with its name.
+    const NAMES: [(Overflow, &'static str); 2] = [(Overflow::Error, "error"), (Overflow::DropOldest, "drop_oldest")];
+}
+
+impl fmt::Display for Overflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(name_of(&Overflow::NAMES, self))
+    }
+}
+
+impl FromStr for Overflow {
+    type Err = Error;
+
+    /// `error` and `drop_oldest`.
+    fn from_str(text: &str) -> Result<Self> {
+        named(&Overflow::NAMES, "overflow", text)
     }
 }
 
@@ -69,12 +110,55 @@ impl Thinking {
     }
 }
 
+/// How a run of [`SelfCorrection`](super::SelfCorrection) went about it, kept with its results: what a methods section
+/// says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ProtocolRecord {
+    /// Last round of every instruction.
+    pub rounds: usize,
+    /// What the rounds are.
+    pub round_kind: RoundKind,
+    /// How the model was asked to think before every answer, if it was.
+    pub thinking: Option<Thinking>,
+    /// Names of the instructions whose own words ask the model to think first.
+    pub thinking_instructions: Vec<String>,
+    /// Who judged each answer before its review, if another did.
+    pub feedback: Option<String>,
+    /// Names of the instructions whose own words ask the model to judge itself before the review.
+    pub self_feedback_instructions: Vec<String>,
+    /// Names of the instructions that each ended a copy of every conversation.
+    pub re_elicitation: Vec<String>,
+    /// What happened where a conversation outgrew the context.
+    pub overflow: Overflow,
+    /// How answers were generated.
+    pub decoding: String,
+    /// How thoughts and judgements were generated, where there were any.
+    pub reasoning: Option<String>,
+    /// What an option's score is.
+    pub option_score: String,
+}
+
 /// A source of feedback that several clones of a protocol share.
 #[derive(Clone)]
-pub(super) struct Judge(pub Rc<dyn Feedback>);
+pub(super) struct Judge(Arc<Mutex<dyn Feedback + Send>>);
+
+impl Judge {
+    pub fn new(feedback: impl Feedback + Send + 'static) -> Self {
+        Judge(Arc::new(Mutex::new(feedback)))
+    }
+
+    pub fn describe(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).describe()
+    }
+
+    pub fn feedback(&self, talks: &[Transcript]) -> Result<Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).feedback(talks)
+    }
+}
 
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.describe())
+        f.write_str(&self.describe())
     }
 }

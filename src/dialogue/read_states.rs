@@ -2,21 +2,24 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Conversation, Part, Passage, Placed, Prompt, Reading, Study};
+use super::part::{Part, Passage};
+use super::reading::Reading;
+use super::study::{Conversation, Study};
+use super::transcript::{Placed, Prompt};
 use crate::capture::{Activations, Pool, Readout};
+use crate::condition::{Condition, Design};
 use crate::hook::{Address, Selection};
 use crate::progress::Progress;
 use crate::task::Item;
 use crate::text::{Span, Text};
 use crate::{Error, Model, Result};
 
-/// States of one reading, in one round of one instruction.
+/// States of one reading under one condition.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ReadStates {
-    /// Name of the instruction; [`NO_INSTRUCTION`](super::NO_INSTRUCTION) in round 0.
-    pub instruction: String,
-    /// The round in which the part came up.
-    pub round: usize,
+    /// The condition, in whose round the part came up.
+    pub condition: Condition,
     /// Which tokens the rows stand for.
     pub reading: Reading,
     /// Rows are the items whose conversation has the part in this round (an empty answer is none), in the order of the
@@ -25,17 +28,16 @@ pub struct ReadStates {
 }
 
 impl ReadStates {
-    /// Of all items' states over the answers of a round those whose answer has tokens; `None` if none has.
+    /// Keeps, of all items' states over the answers of a round, those whose answer has tokens; `None` if none has.
     pub(super) fn of_answers(
-        instruction: String,
-        round: usize,
+        condition: &Condition,
         all: &Activations,
         conversations: &[Conversation],
     ) -> Result<Option<Self>> {
-        let answers = |passage: &Passage| passage.part == Part::Answer && passage.round == round;
+        let answers = |passage: &Passage| passage.part == Part::Answer && passage.round == condition.round;
         let answered: HashSet<&str> = conversations
             .iter()
-            .filter(|talk| talk.instruction == instruction && talk.transcript.passages().iter().any(answers))
+            .filter(|talk| talk.condition.same_course(condition) && talk.transcript.passages().iter().any(answers))
             .map(|talk| talk.item.as_str())
             .collect();
         let ids: Vec<&str> = all.ids().iter().map(String::as_str).filter(|id| answered.contains(id)).collect();
@@ -43,26 +45,26 @@ impl ReadStates {
             return Ok(None);
         }
         let activations = all.of_items(&ids)?;
-        Ok(Some(ReadStates { instruction, round, reading: Reading::of(Part::Answer), activations }))
+        Ok(Some(ReadStates { condition: condition.clone(), reading: Reading::of(Part::Answer), activations }))
     }
 
-    fn key(&self) -> Key<'_> {
-        (&self.instruction, self.round, self.reading)
+    fn key(&self) -> (&Condition, Reading) {
+        (&self.condition, self.reading)
     }
 }
 
-/// Of which rows a reading of an instruction's round consists.
-type Key<'a> = (&'a str, usize, Reading);
+/// What rows belong to: a condition and the tokens that were read.
+type Key = (Condition, Reading);
 
 /// Texts to read, and by key the text of each item.
 #[derive(Default)]
-struct Plan<'a> {
+struct Plan {
     texts: Vec<Text>,
-    places: BTreeMap<Key<'a>, BTreeMap<usize, usize>>,
+    places: BTreeMap<Key, BTreeMap<usize, usize>>,
 }
 
-impl<'a> Plan<'a> {
-    fn add(&mut self, key: Key<'a>, item: usize, prompt: &Prompt, span: Span, hidden: &[Span]) {
+impl Plan {
+    fn add(&mut self, key: Key, item: usize, prompt: &Prompt, span: Span, hidden: &[Span]) {
         let rows = self.places.entry(key).or_default();
         if rows.contains_key(&item) {
             return;
@@ -91,6 +93,19 @@ impl<I: Item> Study<I> {
         model: &Model,
         selection: impl Into<Selection>,
         readings: &[Reading],
+    ) -> Result<Vec<ReadStates>> {
+        self.read_with_progress(model, selection, readings, &())
+    }
+
+    /// [`Study::read`] with progress, counted in texts.
+    ///
+    /// # Errors
+    /// As [`Study::read`].
+    pub fn read_with_progress(
+        &self,
+        model: &Model,
+        selection: impl Into<Selection>,
+        readings: &[Reading],
         progress: &dyn Progress,
     ) -> Result<Vec<ReadStates>> {
         if readings.is_empty() {
@@ -103,12 +118,10 @@ impl<I: Item> Study<I> {
         let others = |reading: &Reading| !(held && *reading == Reading::of(Part::Answer));
         let readings: Vec<Reading> = readings.iter().copied().filter(others).collect();
         let order: BTreeMap<&str, usize> = self.items.iter().map(|item| item.id()).zip(0..).collect();
-        let ran: HashSet<(&str, usize)> =
-            self.rounds.iter().map(|round| (round.instruction.as_str(), round.round)).collect();
         let mut plan = Plan::default();
         for talk in &self.conversations {
             if let Some(&item) = order.get(talk.item.as_str()) {
-                plan_talk(&mut plan, (talk, item), &ran, model, &readings)?;
+                plan_talk(&mut plan, (talk, item), &self.design, model, &readings)?;
             }
         }
         let Plan { texts, places } = plan;
@@ -118,7 +131,7 @@ impl<I: Item> Study<I> {
         // A span of one token is its own mean.
         let states = Readout::new(selection, Pool::Mean).capture_with(model, &texts, progress)?;
         let addresses: Vec<Address> = states.addresses().collect();
-        let rows_of = |((instruction, round, reading), rows): (Key<'_>, BTreeMap<usize, usize>)| {
+        let rows_of = |((condition, reading), rows): (Key, BTreeMap<usize, usize>)| {
             let items: Vec<&I> = rows.keys().filter_map(|&item| self.items.get(item)).collect();
             let rows: Vec<usize> = rows.into_values().collect();
             let pool = if reading.part().is_some() { Pool::Mean } else { Pool::Last };
@@ -129,7 +142,7 @@ impl<I: Item> Study<I> {
             for &address in &addresses {
                 activations.insert(address, states.at(address)?.select(ndarray::Axis(0), &rows))?;
             }
-            Ok::<_, Error>(ReadStates { instruction: instruction.to_owned(), round, reading, activations })
+            Ok::<_, Error>(ReadStates { condition, reading, activations })
         };
         for read in places.into_iter().map(rows_of) {
             found.push(read?);
@@ -138,7 +151,8 @@ impl<I: Item> Study<I> {
         Ok(found)
     }
 
-    /// The answers' states that the run has read, at these addresses, if they are asked for; none where it lacks some address.
+    /// The states over answers that the run has read, at these addresses, if they are asked for; none where it lacks some
+    /// address.
     fn held(&self, readings: &[Reading], wanted: &[Address]) -> Result<Vec<ReadStates>> {
         if !readings.contains(&Reading::of(Part::Answer)) {
             return Ok(Vec::new());
@@ -149,22 +163,23 @@ impl<I: Item> Study<I> {
         }
         let at_these = |states: &ReadStates| {
             let activations = states.activations.at_addresses(wanted)?;
-            Ok(ReadStates { instruction: states.instruction.clone(), activations, ..*states })
+            Ok(ReadStates { condition: states.condition.clone(), activations, reading: states.reading })
         };
         self.answer_states.iter().map(at_these).collect()
     }
 }
 
-fn plan_talk<'a>(
-    plan: &mut Plan<'a>,
-    (talk, item): (&'a Conversation, usize),
-    ran: &HashSet<(&str, usize)>,
+fn plan_talk(
+    plan: &mut Plan,
+    (talk, item): (&Conversation, usize),
+    ran: &Design,
     model: &Model,
     readings: &[Reading],
 ) -> Result<()> {
     let whole = talk.transcript.closed(model)?;
     // A conversation may begin with rounds that another one has: that of round 0, or those before a re-elicitation.
-    let own = |placed: &&Placed| ran.contains(&(talk.instruction.as_str(), placed.round));
+    let at = |round: usize| Condition { round, ..talk.condition.clone() };
+    let own = |placed: &&Placed| ran.position(&at(placed.round)).is_some();
     let own: Vec<&Placed> = whole.passages.iter().filter(own).collect();
     let mut rounds: Vec<usize> = own.iter().map(|placed| placed.round).collect();
     rounds.dedup();
@@ -173,8 +188,7 @@ fn plan_talk<'a>(
         match reading.part() {
             Some(part) => {
                 for placed in own.iter().filter(|placed| placed.part == part) {
-                    let key = (talk.instruction.as_str(), placed.round, reading);
-                    plan.add(key, item, &whole, placed.span, &hidden(&whole));
+                    plan.add((at(placed.round), reading), item, &whole, placed.span, &hidden(&whole));
                 }
             }
             None => {
@@ -188,7 +202,7 @@ fn plan_talk<'a>(
                         prompt
                     };
                     let Some(span) = last_token(model, &prompt)? else { continue };
-                    plan.add((talk.instruction.as_str(), round, reading), item, &prompt, span, &hidden(&prompt));
+                    plan.add((at(round), reading), item, &prompt, span, &hidden(&prompt));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Part;
+use super::part::Part;
 use crate::Error;
 
 /// Which tokens of a round a state stands for, and whether they saw the instruction's words.
@@ -38,7 +38,7 @@ impl Reading {
         Reading { part: Some(part), masked: false }
     }
 
-    /// The same in a pass in which no other token attends to the tokens of the instructions. Positions stay as they are.
+    /// This reading in a pass in which no other token attends to the tokens of the instructions. Positions stay as they are.
     pub fn masked(self) -> Self {
         Reading { masked: true, ..self }
     }

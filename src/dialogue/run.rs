@@ -1,22 +1,54 @@
 //! A protocol on its way through a model, batch by batch.
 
 use super::asking::opening;
-use super::checkpoint::{Checkpoints, Finished};
+use super::checkpoint::{Batch, Checkpoints, Finished};
+use super::conversation_batch::{ConversationBatch, Turn};
+use super::protocol::RoundKind;
+use super::read_states::ReadStates;
+use super::self_correction::SelfCorrection;
 use super::side_by_side::side_by_side;
-use super::table::{Table, Turn};
-use super::{Conversation, ReadStates, Round, RoundKind, SelfCorrection, Study};
+use super::study::{Conversation, Round, Study};
 use crate::capture::{Activations, Collector, Pool, Readout};
+use crate::condition::Design;
 use crate::hook::{Selection, Site};
 use crate::progress::Progress;
 use crate::task::Item;
 use crate::{Error, Model, Provenance, Result};
 
+impl<I: Item> SelfCorrection<I> {
+    /// Runs all conversations and reads the selected places at the last token of every prompt.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for an invalid protocol; [`Error::TextLength`] where a conversation outgrows the
+    /// model's context; [`Error::Mismatch`] for a folder of checkpoints of another run; what the model, the template
+    /// and the selection refuse.
+    pub fn run(&self, model: &Model, selection: impl Into<Selection>) -> Result<Study<I>> {
+        self.run_with_progress(model, selection, &())
+    }
+
+    /// [`SelfCorrection::run`] with progress, counted in answers.
+    ///
+    /// # Errors
+    /// As [`SelfCorrection::run`].
+    pub fn run_with_progress(
+        &self,
+        model: &Model,
+        selection: impl Into<Selection>,
+        progress: &dyn Progress,
+    ) -> Result<Study<I>> {
+        self.check()?;
+        Run::new(self, model, &Readout::new(selection, Pool::Last))?.finish(progress)
+    }
+}
+
 /// The turns that every item goes through, and what they gave so far.
-pub(super) struct Run<'a, I: Item> {
+struct Run<'a, I: Item> {
     protocol: &'a SelfCorrection<I>,
     model: &'a Model,
     provenance: Provenance,
     readout: Provenance,
+    /// By place in the schedule, what the turn stands for.
+    design: Design,
     schedule: Vec<Turn<'a>>,
     /// Most bytes that keys and values took in a batch.
     cache_bytes: usize,
@@ -29,7 +61,7 @@ pub(super) struct Run<'a, I: Item> {
 }
 
 impl<'a, I: Item> Run<'a, I> {
-    pub fn new(protocol: &'a SelfCorrection<I>, model: &'a Model, readout: &Readout) -> Result<Self> {
+    fn new(protocol: &'a SelfCorrection<I>, model: &'a Model, readout: &Readout) -> Result<Self> {
         let addresses = readout.addresses(model)?;
         if let Some(logits) = addresses.iter().find(|address| address.site() == Site::Logits) {
             return Err(Error::setting("selection", logits, "no site of a study: option scores hold what it says"));
@@ -46,6 +78,7 @@ impl<'a, I: Item> Run<'a, I> {
         let pools = turns(Pool::Last, true).chain(turns(Pool::Mean, protocol.reads_answers));
         Ok(Run {
             provenance: protocol.provenance(model),
+            design: protocol.design()?,
             readout: readout.provenance(),
             collectors: pools.map(|pool| Collector::new(addresses.clone(), pool, n)).collect(),
             answers: schedule.iter().map(|_| vec![None; n]).collect(),
@@ -58,7 +91,7 @@ impl<'a, I: Item> Run<'a, I> {
     }
 
     /// Runs what no checkpoint holds, and puts everything together.
-    pub fn finish(mut self, progress: &dyn Progress) -> Result<Study<I>> {
+    fn finish(mut self, progress: &dyn Progress) -> Result<Study<I>> {
         let items = self.protocol.task.items();
         // Items of like length side by side, so that little is padded.
         let mut order: Vec<usize> = (0..items.len()).collect();
@@ -75,8 +108,9 @@ impl<'a, I: Item> Run<'a, I> {
         progress.begin("self-correction", (self.schedule.len() * items.len()) as u64);
         for (number, batch) in order.chunks(side_by_side).enumerate() {
             let ids: Vec<&str> = batch.iter().map(|&item| items[item].id()).collect();
+            let numbered = Batch { number, ids: &ids, rows: batch };
             let turns = self.schedule.len();
-            let kept = checkpoints.as_ref().map(|kept| kept.load(number, &ids, (batch, turns), &mut self.collectors));
+            let kept = checkpoints.as_ref().map(|kept| kept.load(&numbered, turns, &mut self.collectors));
             let finished = match kept.transpose()?.flatten() {
                 Some(finished) => {
                     progress.advance((self.schedule.len() * batch.len()) as u64);
@@ -85,7 +119,7 @@ impl<'a, I: Item> Run<'a, I> {
                 None => {
                     let finished = self.batch(batch, progress)?;
                     if let Some(checkpoints) = &checkpoints {
-                        checkpoints.save(number, &ids, batch, &self.collectors, &finished)?;
+                        checkpoints.save(&numbered, &self.collectors, &finished)?;
                     }
                     finished
                 }
@@ -98,43 +132,43 @@ impl<'a, I: Item> Run<'a, I> {
     /// All conversations about some of the items.
     fn batch(&mut self, batch: &[usize], progress: &dyn Progress) -> Result<Finished<I::Answer>> {
         let protocol = self.protocol;
-        let mut table = Table::new(self.model, protocol, batch);
+        let mut talking = ConversationBatch::new(self.model, protocol, batch);
         let mut finished = Finished { answers: Vec::new(), conversations: Vec::new(), cache_bytes: 0 };
         let (of_prompts, of_answers) = self.collectors.split_at_mut(self.schedule.len());
         let of_answers = of_answers.iter_mut().map(Some).chain(std::iter::repeat_with(|| None));
         let mut slots = self.schedule.iter().zip(of_prompts.iter_mut().zip(of_answers));
-        let mut plain = table.open(None)?;
+        let mut plain = talking.open(None)?;
         if let Some((&turn, collectors)) = slots.next() {
-            finished.answers.push(table.answer(&mut plain, turn, collectors)?);
+            finished.answers.push(talking.answer(&mut plain, turn, collectors)?);
             progress.advance(batch.len() as u64);
         }
         // With no round to ask it in, an instruction has no conversation.
         for instruction in protocol.instructions.iter().filter(|_| protocol.rounds > 0) {
             let mut talks = match protocol.kind {
-                RoundKind::FreshInstructed => table.open(Some(instruction))?,
+                RoundKind::FreshInstructed => talking.open(Some(instruction))?,
                 RoundKind::Revise => plain.clone(),
             };
             for (&turn, collectors) in slots.by_ref().take(protocol.rounds) {
                 if turn.round > 1 || protocol.kind == RoundKind::Revise {
-                    table.review(&mut talks, instruction, turn.round)?;
+                    talking.review(&mut talks, instruction, turn.round)?;
                 }
-                finished.answers.push(table.answer(&mut talks, turn, collectors)?);
+                finished.answers.push(talking.answer(&mut talks, turn, collectors)?);
                 progress.advance(batch.len() as u64);
             }
             for (&turn, collectors) in slots.by_ref().take(protocol.re_elicit.len()) {
                 let mut again = talks.clone();
                 if let Some(then) = turn.then {
-                    table.review(&mut again, then, turn.round)?;
+                    talking.review(&mut again, then, turn.round)?;
                 }
-                finished.answers.push(table.answer(&mut again, turn, collectors)?);
+                finished.answers.push(talking.answer(&mut again, turn, collectors)?);
                 progress.advance(batch.len() as u64);
-                finished.conversations.extend(table.close(again, turn));
+                finished.conversations.extend(talking.close(again, turn));
             }
             let own = Turn { instruction: Some(instruction), then: None, round: protocol.rounds };
-            finished.conversations.extend(table.close(talks, own));
+            finished.conversations.extend(talking.close(talks, own));
         }
-        finished.conversations.extend(table.close(plain, Turn { instruction: None, then: None, round: 0 }));
-        finished.cache_bytes = table.cache_bytes();
+        finished.conversations.extend(talking.close(plain, Turn { instruction: None, then: None, round: 0 }));
+        finished.cache_bytes = talking.cache_bytes();
         Ok(finished)
     }
 
@@ -146,8 +180,7 @@ impl<'a, I: Item> Run<'a, I> {
             }
         }
         let place = |talk: &Conversation| {
-            let named = |turn: &Turn<'_>| turn.name() == talk.instruction;
-            self.schedule.iter().position(named).unwrap_or(0)
+            self.design.conditions().position(|condition| condition.same_course(&talk.condition)).unwrap_or(0)
         };
         let items = batch.iter().cycle();
         self.conversations.extend(items.zip(finished.conversations).map(|(&item, talk)| ((item, place(&talk)), talk)));
@@ -163,27 +196,34 @@ impl<'a, I: Item> Run<'a, I> {
         let conversations: Vec<Conversation> = self.conversations.into_iter().map(|(_, talk)| talk).collect();
         let of_answers = self.collectors.split_off(self.schedule.len());
         let mut answer_states = Vec::with_capacity(of_answers.len());
-        for (turn, collector) in self.schedule.iter().zip(of_answers) {
+        for (condition, collector) in self.design.conditions().zip(of_answers) {
             let rows = Activations::new(ids()).with_groups(groups.clone())?.with_provenance(self.provenance.clone());
             let rows =
                 collector.finish(rows.with_provenance(Readout::new(Selection::default(), Pool::Mean).provenance()))?;
-            let states = ReadStates::of_answers(turn.name(), turn.round, &rows, &conversations)?;
+            let states = ReadStates::of_answers(condition, &rows, &conversations)?;
             answer_states.extend(states);
         }
         let lost = || Error::Mismatch { what: "a round".to_owned(), problem: "an item has no answer".to_owned() };
         let mut rounds = Vec::with_capacity(self.schedule.len());
-        for ((turn, collector), answers) in self.schedule.iter().zip(self.collectors).zip(self.answers) {
+        for ((condition, collector), answers) in self.design.conditions().zip(self.collectors).zip(self.answers) {
             let rows = Activations::new(ids())
                 .with_groups(groups.clone())?
                 .with_provenance(self.provenance.clone())
                 .with_provenance(self.readout.clone());
             rounds.push(Round {
-                instruction: turn.name(),
-                round: turn.round,
+                condition: condition.clone(),
                 activations: collector.finish(rows)?,
                 answers: answers.into_iter().collect::<Option<_>>().ok_or_else(lost)?,
             });
         }
-        Ok(Study { items: items.to_vec(), rounds, conversations, answer_states, provenance: self.provenance })
+        Ok(Study {
+            items: items.to_vec(),
+            design: self.design,
+            rounds,
+            conversations,
+            answer_states,
+            protocol: self.protocol.record(),
+            provenance: self.provenance,
+        })
     }
 }

@@ -3,32 +3,30 @@
 //! Round 0 is the plain question; [`RoundKind`] says what the later rounds are.
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
-use super::protocol::Judge;
-use super::re_elicitation::re_elicited;
-use super::run::Run;
-use super::{Feedback, Instruction, Overflow, RoundKind, Study, Thinking, NO_INSTRUCTION};
-use crate::capture::{Pool, Readout};
+use super::feedback::Feedback;
+use super::grid::PromptCell;
+use super::instruction::Instruction;
+use super::protocol::{Judge, Overflow, ProtocolRecord, RoundKind, Thinking};
+use crate::condition::{Condition, Design, NO_INSTRUCTION};
 use crate::generate::Decoding;
-use crate::progress::Progress;
 use crate::task::{ChoiceItem, Item, ScoreRule, Task};
 use crate::{file, Error, Model, Provenance, Result};
 
 /// The study's protocol: questions or texts to continue, instructions, rounds.
 ///
 /// ```no_run
-/// use probity::{capture::{Pool, Readout}, dialogue::{Instruction, SelfCorrection}, hook::Site, task::ChoiceTask, Model};
+/// use probity::{dialogue::{Instruction, SelfCorrection}, hook::Site, task::ChoiceTask, Model};
 /// let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
-/// let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
 /// let study = SelfCorrection::new(ChoiceTask::load("data/ambiguous_qa.jsonl")?)
 ///     .instructions([Instruction::named("L1")?, Instruction::named("neutral")?])
 ///     .rounds(3)
-///     .run(&model, &readout)?;
+///     .run(&model, Site::ResidPost.all_layers())?;
 /// assert_eq!(study.rounds.len(), 1 + 2 * 3);
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) task: Task<I>,
     pub(super) instructions: Vec<Instruction>,
@@ -106,8 +104,8 @@ impl<I: Item> SelfCorrection<I> {
     /// Puts what another judge says of the last answer before every review. Default: nothing, the correction is the
     /// model's own. Where an instruction has words around such feedback ([`Instruction::feedback`]), only the
     /// instructions that have them get it.
-    pub fn feedback(mut self, feedback: impl Feedback + 'static) -> Self {
-        self.feedback = Some(Judge(Rc::new(feedback)));
+    pub fn feedback(mut self, feedback: impl Feedback + Send + 'static) -> Self {
+        self.feedback = Some(Judge::new(feedback));
         self
     }
 
@@ -166,30 +164,11 @@ impl<I: Item> SelfCorrection<I> {
         self
     }
 
-    /// Runs all conversations.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for an invalid protocol; [`Error::TextLength`] where a conversation outgrows the
-    /// model's context; [`Error::Mismatch`] for a folder of checkpoints of another run; what the model, the template
-    /// and the readout refuse.
-    pub fn run(&self, model: &Model, readout: &Readout) -> Result<Study<I>> {
-        self.run_with(model, readout, &())
-    }
-
-    /// [`SelfCorrection::run`] with progress, counted in answers.
-    ///
-    /// # Errors
-    /// As [`SelfCorrection::run`].
-    pub fn run_with(&self, model: &Model, readout: &Readout, progress: &dyn Progress) -> Result<Study<I>> {
-        self.check(readout)?;
-        Run::new(self, model, readout)?.finish(progress)
-    }
-
     /// Checks the protocol without a model; [`SelfCorrection::run`] does so too.
     ///
     /// # Errors
     /// [`Error::Setting`] with the setting that is invalid.
-    pub fn check(&self, readout: &Readout) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let bad = |name, value: String, expected: &str| Err(Error::setting(name, value, expected));
         if self.task.items().is_empty() {
             return bad("items", "0".into(), "at least one item");
@@ -207,13 +186,12 @@ impl<I: Item> SelfCorrection<I> {
                 return bad("thinking.request", "\"\"".into(), "some words that ask to think");
             }
         }
-        if readout.pool() != Pool::Last {
-            return bad(
-                "pool",
-                readout.pool().name().into(),
-                "rounds are read at the prompt's last token: use Pool::Last",
-            );
-        }
+        self.check_names()
+    }
+
+    /// Refuses instructions that cannot be told apart, or that lack what they ask for.
+    fn check_names(&self) -> Result<()> {
+        let bad = |name, value: String, expected: &str| Err(Error::setting(name, value, expected));
         let mut names: Vec<&str> = Vec::new();
         for given in [&self.re_elicit, &self.instructions] {
             names = given.iter().map(|instruction| instruction.name.as_str()).collect();
@@ -221,7 +199,7 @@ impl<I: Item> SelfCorrection<I> {
             if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
                 return bad("instruction", pair[0].to_owned(), "each name once");
             }
-            if let Some(name) = names.iter().find(|name| re_elicited(name).is_some()) {
+            if let Some(name) = names.iter().find(|name| Condition::is_ambiguous(name)) {
                 return bad(
                     "instruction",
                     (*name).to_owned(),
@@ -251,40 +229,75 @@ impl<I: Item> SelfCorrection<I> {
         instruction.and_then(|instruction| instruction.reasoning.as_ref()).or(self.thinking.as_ref())
     }
 
+    /// The conditions of the study in the order in which they are run, each with what it is compared with: the nearest
+    /// neutral instruction of those that are asked ([`PromptCell::neutral`]), in the same round.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for instructions of one name.
+    pub fn design(&self) -> Result<Design> {
+        let own = |instruction: &Instruction| {
+            let rounds = (1..=self.rounds).map(|round| Condition::new(&instruction.name, round));
+            let again = self.re_elicit.iter().filter(|_| self.rounds > 0);
+            let again = again.map(|then| Condition::new(&instruction.name, self.rounds + 1).then(&then.name));
+            rounds.chain(again).collect::<Vec<_>>()
+        };
+        let instructed = self.instructions.iter().flat_map(own);
+        let design = Design::new([Condition::plain()].into_iter().chain(instructed))?;
+        Ok(design.with_controls(PromptCell::neutral).with_opposites(PromptCell::opposites))
+    }
+
+    /// What a methods section says of this protocol.
+    pub(super) fn record(&self) -> ProtocolRecord {
+        let named = |own: fn(&Instruction) -> bool| {
+            self.instructions.iter().filter(|entry| own(entry)).map(|entry| entry.name.clone()).collect::<Vec<_>>()
+        };
+        let thinking_instructions = named(|entry| entry.reasoning.is_some());
+        let self_feedback_instructions = named(|entry| entry.asks_itself().is_some());
+        let reasons =
+            self.thinking.is_some() || !thinking_instructions.is_empty() || !self_feedback_instructions.is_empty();
+        ProtocolRecord {
+            rounds: self.rounds,
+            round_kind: self.kind,
+            thinking: self.thinking.clone(),
+            thinking_instructions,
+            feedback: self.feedback.as_ref().map(Judge::describe),
+            self_feedback_instructions,
+            re_elicitation: self.re_elicit.iter().map(|instruction| instruction.name.clone()).collect(),
+            overflow: self.overflow,
+            decoding: self.decoding.describe(),
+            reasoning: reasons.then(|| self.reasoning.describe()),
+            option_score: format!("softmax of log-probability, {}", self.score_rule.name()),
+        }
+    }
+
     pub(super) fn provenance(&self, model: &Model) -> Provenance {
+        let record = self.record();
         let mut provenance = model.provenance().clone();
-        let instructions = serde_json::to_string(&self.instructions).unwrap_or_default();
+        let sha256 = |words: &[Instruction]| file::sha256(serde_json::to_string(words).unwrap_or_default());
         provenance.extend([
             ("task".to_owned(), self.task.name().to_owned()),
             ("task_sha256".to_owned(), self.task.sha256().to_owned()),
             ("items".to_owned(), self.task.items().len().to_string()),
             ("rounds".to_owned(), self.rounds.to_string()),
-            ("instructions_sha256".to_owned(), file::sha256(instructions)),
-            ("round_kind".to_owned(), self.kind.name().to_owned()),
-            ("decoding".to_owned(), self.decoding.describe()),
-            ("option_score".to_owned(), format!("softmax of log-probability, {}", self.score_rule.name())),
-            ("overflow".to_owned(), self.overflow.name().to_owned()),
+            ("instructions_sha256".to_owned(), sha256(&self.instructions)),
+            ("round_kind".to_owned(), record.round_kind.to_string()),
+            ("decoding".to_owned(), record.decoding),
+            ("option_score".to_owned(), record.option_score),
+            ("overflow".to_owned(), record.overflow.to_string()),
         ]);
         if !self.re_elicit.is_empty() {
-            let names: Vec<&str> = self.re_elicit.iter().map(|instruction| instruction.name.as_str()).collect();
-            let words = serde_json::to_string(&self.re_elicit).unwrap_or_default();
-            provenance.insert("re_elicit".to_owned(), names.join(", "));
-            provenance.insert("re_elicit_sha256".to_owned(), file::sha256(words));
+            provenance.insert("re_elicit".to_owned(), record.re_elicitation.join(", "));
+            provenance.insert("re_elicit_sha256".to_owned(), sha256(&self.re_elicit));
         }
         if let Some(thinking) = &self.thinking {
             let conclude = thinking.conclude.as_deref().unwrap_or_default();
             provenance.insert("thinking".to_owned(), format!("{:?}, then {conclude:?}", thinking.request));
         }
-        let own = |entry: &Instruction| entry.reasoning.is_some() || entry.asks_itself().is_some();
-        if self.thinking.is_some() || self.instructions.iter().any(own) {
-            provenance.insert("reasoning".to_owned(), self.reasoning.describe());
-        }
+        provenance.extend(record.reasoning.map(|reasoning| ("reasoning".to_owned(), reasoning)));
         if self.reads_answers {
             provenance.insert("answers".to_owned(), "read as they were generated".to_owned());
         }
-        if let Some(judge) = &self.feedback {
-            provenance.insert("feedback".to_owned(), judge.0.describe());
-        }
+        provenance.extend(record.feedback.map(|judge| ("feedback".to_owned(), judge)));
         provenance
     }
 }

@@ -1,15 +1,17 @@
 //! How many conversations fit into a budget of memory.
 
 use super::asking::opening;
-use super::{Instruction, SelfCorrection, Transcript};
+use super::instruction::Instruction;
+use super::self_correction::SelfCorrection;
+use super::transcript::Transcript;
 use crate::hook::Address;
 use crate::task::Item;
 use crate::text::Role;
 use crate::{Model, Result};
 
-/// Tokens that a chat template puts around a question and its answer, at most, and what the form of an answer takes: a guess
-/// on the high side.
-const AROUND: usize = 64;
+/// Room in tokens for what a chat template puts around a question and its answer, and for the form of an answer. It is a
+/// guess; most templates need less.
+const TEMPLATE_TOKENS: usize = 64;
 
 /// The number of conversations to run side by side: as many as the protocol allows, fewer where their keys and values, and
 /// the states of answers that are read, would not fit into its budget, and at least one.
@@ -39,7 +41,7 @@ pub(super) fn side_by_side<I: Item>(
 fn longest<I: Item>(protocol: &SelfCorrection<I>, model: &Model) -> Result<usize> {
     let length = |text: &str| -> Result<usize> { Ok(model.tokenizer().encode_rendered(text)?.len()) };
     let all = || protocol.instructions.iter().chain(&protocol.re_elicit);
-    let mut of_turn = protocol.decoding.max_tokens() + AROUND;
+    let mut of_turn = protocol.decoding.max_tokens() + TEMPLATE_TOKENS;
     let (mut first, mut review, mut thinks) = (0, 0, protocol.thinking.is_some());
     for instruction in all() {
         first = first.max(length(&instruction.first)?);
@@ -47,7 +49,7 @@ fn longest<I: Item>(protocol: &SelfCorrection<I>, model: &Model) -> Result<usize
         thinks |= instruction.reasoning.is_some() || instruction.asks_itself().is_some() || instruction.wants_judge();
     }
     if thinks {
-        of_turn += 2 * protocol.reasoning.max_tokens() + AROUND;
+        of_turn += 2 * protocol.reasoning.max_tokens() + TEMPLATE_TOKENS;
     }
     // The longest by its letters is the longest, or nearly so, by its tokens.
     let items = protocol.task.items();

@@ -4,41 +4,42 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ReadStates, Transcript};
+use super::protocol::ProtocolRecord;
+use super::read_states::ReadStates;
+use super::transcript::Transcript;
 use crate::capture::Activations;
+use crate::condition::{Condition, Design};
 use crate::task::{Answer, AnsweredRound, ChoiceItem, Item};
 use crate::{file, Provenance, Result};
 
-/// Name of the condition of round 0, in which no instruction is given.
-pub const NO_INSTRUCTION: &str = "none";
-
-/// The answers and hidden states of one instruction and round, for all items.
+/// The answers and hidden states of one condition, for all items.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Round<A = Answer> {
-    /// Name of the instruction; [`NO_INSTRUCTION`] in round 0.
-    pub instruction: String,
-    /// The round.
-    pub round: usize,
+    /// Instruction and round.
+    pub condition: Condition,
     /// States at the last token of the round's prompt, where the answer begins; rows are the items.
     pub activations: Activations,
     /// The answers, `[n]`.
     pub answers: Vec<A>,
 }
 
-impl Round<Answer> {
-    /// The answers with their instruction and round.
-    pub fn answered(&self) -> AnsweredRound<'_> {
-        AnsweredRound { instruction: &self.instruction, round: self.round, answers: &self.answers }
+impl<A> Round<A> {
+    /// The answers with their condition, as metrics of behaviour take them.
+    pub fn answered(&self) -> AnsweredRound<'_, A> {
+        AnsweredRound { condition: &self.condition, answers: &self.answers }
     }
 }
 
 /// One finished conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Conversation {
     /// The item's id.
     pub item: String,
-    /// Name of the instruction; [`NO_INSTRUCTION`] for round 0 alone.
-    pub instruction: String,
+    /// The instruction, in the conversation's last round.
+    #[serde(flatten)]
+    pub condition: Condition,
     /// The turns.
     #[serde(flatten)]
     pub transcript: Transcript,
@@ -46,32 +47,37 @@ pub struct Conversation {
 
 /// What a run of [`SelfCorrection`](super::SelfCorrection) gives.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Study<I: Item = ChoiceItem> {
     /// The items, `[n]`.
     pub items: Vec<I>,
-    /// Round 0, then rounds 1 to r of each instruction.
+    /// The conditions, and what each is compared with, as the protocol planned them.
+    pub design: Design,
+    /// Round 0, then rounds 1 to r of each instruction, in the order of the design.
     pub rounds: Vec<Round<I::Answer>>,
     /// Every conversation, by item.
     pub conversations: Vec<Conversation>,
     /// The mean states over the answers of each round, where the run was to read them
     /// ([`SelfCorrection::read_answers`](super::SelfCorrection::read_answers)).
     pub answer_states: Vec<ReadStates>,
-    /// Model, data and protocol.
+    /// How the rounds were run.
+    pub protocol: ProtocolRecord,
+    /// Model, data and protocol, with their hashes.
     pub provenance: Provenance,
 }
 
 #[derive(Serialize)]
 struct AnswerLine<'a, A> {
-    instruction: &'a str,
-    round: usize,
+    #[serde(flatten)]
+    condition: &'a Condition,
     #[serde(flatten)]
     answer: &'a A,
 }
 
 impl<I: Item> Study<I> {
-    /// The round of this instruction and number, if it was run.
-    pub fn round(&self, instruction: &str, round: usize) -> Option<&Round<I::Answer>> {
-        self.rounds.iter().find(|entry| entry.instruction == instruction && entry.round == round)
+    /// The round of this condition, if it was run.
+    pub fn round(&self, condition: &Condition) -> Option<&Round<I::Answer>> {
+        self.rounds.iter().find(|round| round.condition == *condition)
     }
 
     /// Writes the conversations as JSON lines.
@@ -87,9 +93,10 @@ impl<I: Item> Study<I> {
     /// # Errors
     /// [`crate::Error::Io`]; the file appears whole or not at all.
     pub fn write_answers(&self, path: impl AsRef<Path>) -> Result<()> {
-        let lines = self.rounds.iter().flat_map(|Round { instruction, round, answers, .. }| {
-            answers.iter().map(|answer| AnswerLine { instruction, round: *round, answer })
-        });
+        let lines = self
+            .rounds
+            .iter()
+            .flat_map(|Round { condition, answers, .. }| answers.iter().map(|answer| AnswerLine { condition, answer }));
         file::write_json_lines(path.as_ref(), lines)
     }
 }

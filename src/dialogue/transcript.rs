@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{layout, Part, Passage};
+use super::layout;
+use super::part::{Part, Passage};
 use crate::text::{Message, Role, Span, Text};
 use crate::{Model, Result};
 

@@ -4,15 +4,17 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::comparison::{pairs, Against, Pair};
+use super::levels::Levels;
 use super::mean_level::{mean_levels, LevelRow};
+use super::metric::Metric;
 use super::null_places::{NullPlace, Nulls, PermutedProbes};
-use super::pair::{check_null_draws, pairs, Pair};
-use super::{Against, Condition, Levels, Metric};
+use crate::condition::Condition;
 use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::stats::{
-    check_level, minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans,
-    Equivalence, FalseDiscovery, Interval, SignFlips,
+    minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans, Equivalence,
+    FalseDiscovery, Interval, Resampler, Settings, SignFlips,
 };
 use crate::{Error, Result};
 
@@ -27,7 +29,7 @@ pub enum Family {
     Instruction,
 }
 
-/// Tests the changes of every condition against round 0 and against the neutral instruction, over all addresses at once.
+/// Tests the changes of every condition against round 0 and against its control, over all addresses at once.
 ///
 /// Everything is paired by item and clustered by item group. Bands are a studentised bootstrap of the maximum
 /// ([`Studentised::bands`](crate::stats::Studentised::bands)), p-values sign flips with max-T ([`SignFlips`]), equivalence
@@ -37,7 +39,8 @@ pub enum Family {
 /// # use ndarray::Array2;
 /// # use probity::capture::Activations;
 /// # use probity::hook::Site;
-/// # use probity::level::{Inference, Levels, Metric, RoundStates};
+/// # use probity::level::{Inference, Levels, Metric};
+/// # use probity::{Condition, Design};
 /// # use probity::probe::{Labels, MeanDifferenceProbe};
 /// # let states = |shift: f32| -> probity::Result<Activations> {
 /// #     let mut activations = Activations::new((0..80).map(|i| i.to_string()));
@@ -48,58 +51,31 @@ pub enum Family {
 /// # let labels = Labels::ungrouped((0..80).map(|i| i % 2 == 1).collect());
 /// # let bank = MeanDifferenceProbe::default().fit_all(&states(0.0)?, &labels)?;
 /// # let (plain, asked) = (states(0.0)?, states(0.2)?);
-/// # let rounds = [
-/// #     RoundStates { instruction: "none", round: 0, activations: &plain },
-/// #     RoundStates { instruction: "L1", round: 1, activations: &asked },
-/// # ];
-/// let levels = Levels::score(&rounds, &bank)?;
+/// let design = Design::new([Condition::plain(), Condition::new("L1", 1)])?;
+/// let levels = Levels::score(&design, &[&plain, &asked], &bank)?;
 /// let tests = Inference::default().run(&levels)?;
 /// let row = tests.rows.iter().find(|row| row.metric == Metric::Standardised).unwrap();
 /// assert!(row.band.high < 0.0 && row.p_max_t < 0.01 && row.equivalence.unwrap().p > 0.05);
 /// # Ok::<(), probity::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
+#[must_use]
 pub struct Inference {
-    draws: usize,
-    flips: usize,
-    null_draws: usize,
-    level: f64,
-    margin: f64,
-    power: f64,
-    seed: u64,
-    neutral: Option<String>,
+    settings: Settings,
     family: Family,
     false_discovery: FalseDiscovery,
     permuted: Option<PermutedProbes>,
 }
 
-impl Default for Inference {
-    fn default() -> Self {
-        Inference {
-            draws: 2_000,
-            flips: 2_000,
-            null_draws: 1_000,
-            level: 0.95,
-            margin: 0.2,
-            power: 0.8,
-            seed: 0,
-            neutral: None,
-            family: Family::Round,
-            false_discovery: FalseDiscovery::BenjaminiHochberg,
-            permuted: None,
-        }
-    }
-}
-
 /// One change, with what may be said of it. Below 0 = less immoral.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChangeTest {
-    /// Instruction.
-    pub instruction: String,
-    /// Round.
-    pub round: usize,
+    /// Instruction and round.
+    #[serde(flatten)]
+    pub condition: Condition,
     /// Which tokens the states stand for.
-    pub span: Reading,
+    pub reading: Reading,
     /// Address.
     pub address: Address,
     /// Metric.
@@ -123,7 +99,7 @@ pub struct ChangeTest {
     /// The smallest change that a run like this finds, at this address alone, with the power asked for: what "no change
     /// found" does not rule out. `None` where no change would be found.
     pub detectable: Option<f64>,
-    /// The same by the family's max-T.
+    /// The smallest change that a run like this finds by the family's max-T.
     pub detectable_in_family: Option<f64>,
     /// 1/sqrt(d), the standard deviation of a single state's cosine with a random direction; for cosines.
     pub random_sd: Option<f64>,
@@ -133,6 +109,7 @@ pub struct ChangeTest {
 
 /// What [`Inference::run`] found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChangeTests {
     /// Mean levels, by address, then condition, then metric.
     pub levels: Vec<LevelRow>,
@@ -144,68 +121,22 @@ pub struct ChangeTests {
     pub items: usize,
     /// Item groups, the unit of resampling. Below some 10 little can be said, below 5 hardly a band is bounded.
     pub groups: usize,
-    /// Bootstrap resamples.
-    pub draws: usize,
-    /// Sign flips: as asked, or all patterns where these are fewer.
-    pub flips: usize,
-    /// Level of the bands; 1 - level is that of the tests.
-    pub level: f64,
-    /// Margin of equivalence, in standard deviations of the training projections.
-    pub margin: f64,
-    /// Power of the detectable changes.
-    pub power: f64,
-    /// Seed.
-    pub seed: u64,
+    /// The settings, with the sign flips that there were: as asked, or all patterns where these are fewer.
+    pub settings: Settings,
+}
+
+/// What is drawn once for all families.
+struct Drawn<'a> {
+    settings: &'a Settings,
+    resamples: &'a ClusterBootstrap,
+    flips: &'a SignFlips,
+    nulls: &'a Nulls,
 }
 
 impl Inference {
-    /// Sets the bootstrap resamples, default 2,000.
-    pub fn draws(mut self, draws: usize) -> Self {
-        self.draws = draws;
-        self
-    }
-
-    /// Sets the sign flips, default 2,000.
-    pub fn flips(mut self, flips: usize) -> Self {
-        self.flips = flips;
-        self
-    }
-
-    /// Sets the directions of each null, at least and by default 1,000.
-    pub fn null_draws(mut self, draws: usize) -> Self {
-        self.null_draws = draws;
-        self
-    }
-
-    /// Sets the level of the bands, default 0.95.
-    pub fn level(mut self, level: f64) -> Self {
-        self.level = level;
-        self
-    }
-
-    /// Sets the margin of equivalence in standard deviations of the training projections, default 0.2. Set it before
-    /// looking.
-    pub fn margin(mut self, margin: f64) -> Self {
-        self.margin = margin;
-        self
-    }
-
-    /// Sets the power of the detectable changes, default 0.8.
-    pub fn power(mut self, power: f64) -> Self {
-        self.power = power;
-        self
-    }
-
-    /// Sets the seed, default 0.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Sets the name of the neutral instruction, one for all. Default: for each the nearest, [`Levels::neutral_of`].
-    pub fn neutral(mut self, instruction: impl Into<String>) -> Self {
-        self.neutral = Some(instruction.into());
-        self
+    /// Tests by these settings.
+    pub fn new(settings: Settings) -> Self {
+        Inference { settings, ..Inference::default() }
     }
 
     /// Sets what shares one joint statement, default [`Family::Round`].
@@ -231,76 +162,39 @@ impl Inference {
     /// # Errors
     /// [`Error::Setting`] for settings out of range; [`Error::Mismatch`] for permuted probes of another width.
     pub fn run(&self, levels: &Levels) -> Result<ChangeTests> {
-        self.validate()?;
-        let resamples = self.resamples(levels)?;
-        let flips = SignFlips::new(resamples.clusters(), self.flips, self.seed)?;
-        let pairs = self.pairs(levels);
-        let nulls = Nulls::new(levels, &pairs, self.permuted.as_ref(), self.null_draws, self.seed)?;
+        self.run_with(levels, &Resampler::new(self.settings)?)
+    }
+
+    /// [`Inference::run`] with the resamples of a whole analysis.
+    pub(crate) fn run_with(&self, levels: &Levels, resampler: &Resampler) -> Result<ChangeTests> {
+        let settings = resampler.settings();
+        let resamples = resampler.of(levels.groups())?;
+        let flips = resampler.flips(resamples.clusters())?;
+        let pairs = pairs(levels);
+        let nulls = Nulls::new(levels, &pairs, self.permuted.as_ref(), settings.null_draws, settings.seed)?;
+        let drawn = Drawn { settings, resamples: &resamples, flips: &flips, nulls: &nulls };
         let mut rows = Vec::new();
         for family in self.families(levels, &pairs) {
             for &metric in levels.metrics() {
-                self.test_family(levels, &family, metric, (&resamples, &flips, &nulls), &mut rows)?;
+                self.test_family(levels, &family, metric, &drawn, &mut rows)?;
             }
         }
         Ok(ChangeTests {
-            levels: mean_levels(levels, &resamples, self.level)?,
+            levels: mean_levels(levels, &resamples)?,
             rows,
             family: self.family,
             items: levels.items().len(),
             groups: resamples.clusters(),
-            draws: self.draws,
-            flips: flips.draws(),
-            level: self.level,
-            margin: self.margin,
-            power: self.power,
-            seed: self.seed,
+            settings: settings.flips(flips.draws()),
         })
-    }
-
-    pub(super) fn validate(&self) -> Result<()> {
-        check_null_draws(self.null_draws)?;
-        check_level(self.level)?;
-        if !(self.margin > 0.0 && self.margin.is_finite()) {
-            return Err(Error::setting("margin", self.margin, "above 0, in standard deviations"));
-        }
-        if !(self.power > 0.0 && self.power < 1.0) {
-            return Err(Error::setting("power", self.power, "above 0 and below 1, such as 0.8"));
-        }
-        Ok(())
-    }
-
-    pub(super) fn resamples(&self, levels: &Levels) -> Result<ClusterBootstrap> {
-        ClusterBootstrap::new(levels.groups(), self.draws, self.seed)
-    }
-
-    /// Flips for the clusters of these resamples.
-    pub(super) fn sign_flips(&self, clusters: usize) -> Result<SignFlips> {
-        SignFlips::new(clusters, self.flips, self.seed)
-    }
-
-    pub(super) fn pairs(&self, levels: &Levels) -> Vec<Pair> {
-        pairs(levels, self.neutral.as_deref())
-    }
-
-    pub(super) fn band_level(&self) -> f64 {
-        self.level
-    }
-
-    pub(super) fn equivalence_margin(&self) -> f64 {
-        self.margin
-    }
-
-    /// The smallest change, in standard errors, found beyond this critical value.
-    pub(super) fn detectable(&self, clusters: usize, critical: f64) -> f64 {
-        minimum_detectable(clusters as f64 - 1.0, critical, self.power)
     }
 
     /// Pairs by what shares a statement, in order.
     fn families(&self, levels: &Levels, pairs: &[Pair]) -> Vec<Vec<(usize, Pair)>> {
         let key = |pair: &Pair| {
-            let condition = levels.conditions().get(pair.condition);
+            let condition = levels.design().arms().get(pair.condition).map(|arm| &arm.condition);
             let round = condition.filter(|_| self.family == Family::Round).map(|condition| condition.round);
-            (condition.map(|condition| condition.instruction.as_str()), round, pair.against)
+            (condition.map(|condition| (&condition.instruction, &condition.then)), round, pair.against)
         };
         let mut families: Vec<Vec<(usize, Pair)>> = Vec::new();
         for (index, pair) in pairs.iter().enumerate() {
@@ -317,7 +211,7 @@ impl Inference {
         levels: &Levels,
         family: &[(usize, Pair)],
         metric: Metric,
-        (resamples, flips, nulls): (&ClusterBootstrap, &SignFlips, &Nulls),
+        drawn: &Drawn<'_>,
         rows: &mut Vec<ChangeTest>,
     ) -> Result<()> {
         let places: Vec<(usize, Pair, usize)> = family
@@ -325,22 +219,23 @@ impl Inference {
             .flat_map(|&(index, pair)| (0..levels.addresses().len()).map(move |address| (index, pair, address)))
             .collect();
         let columns: Vec<(Pair, usize)> = places.iter().map(|&(_, pair, address)| (pair, address)).collect();
+        let Settings { level, margin, power, .. } = *drawn.settings;
         let means = ClusteredMeans::new(changes(levels, &columns, metric)?.t(), levels.groups())?;
         let all: Vec<usize> = (0..columns.len()).collect();
-        let bands = resamples.studentised(&means)?.bands(&all, self.level)?;
-        let test = flips.test(&means)?;
+        let bands = drawn.resamples.studentised(&means)?.bands(&all, level)?;
+        let test = drawn.flips.test(&means)?;
         let q = self.false_discovery.adjust(&test.p);
-        let alpha = 1.0 - self.level;
-        let alone = self.detectable(means.clusters(), student_upper_quantile(0.5 * alpha, means.degrees()));
-        let in_family = self.detectable(means.clusters(), test.critical(alpha));
+        let alpha = 1.0 - level;
+        let found_beyond = |critical: f64| minimum_detectable(means.clusters() as f64 - 1.0, critical, power);
+        let alone = found_beyond(student_upper_quantile(0.5 * alpha, means.degrees()));
+        let in_family = found_beyond(test.critical(alpha));
         for (column, (index, pair, address)) in places.into_iter().enumerate() {
             let Some((condition, name)) = labels(levels, pair.condition, address) else { continue };
             let error = Some(means.standard_errors()[column]).filter(|error| error.is_finite());
             let detectable = |errors: f64| error.map(|error| errors * error).filter(|change| change.is_finite());
             rows.push(ChangeTest {
-                instruction: condition.instruction.clone(),
-                round: condition.round,
-                span: levels.span(),
+                condition: condition.clone(),
+                reading: levels.reading(),
                 address: name,
                 metric,
                 against: pair.against,
@@ -350,11 +245,11 @@ impl Inference {
                 p_max_t: test.single_step[column],
                 p_step_down: test.step_down[column],
                 q: q[column],
-                equivalence: (metric == Metric::Standardised).then(|| means.equivalence(column, self.margin)).flatten(),
+                equivalence: (metric == Metric::Standardised).then(|| means.equivalence(column, margin)).flatten(),
                 detectable: detectable(alone),
                 detectable_in_family: detectable(in_family),
                 random_sd: levels.width(address).filter(|_| metric == Metric::Cosine).map(random_cosine_sd),
-                nulls: nulls.of(index, address, metric),
+                nulls: drawn.nulls.of(index, address, metric),
             });
         }
         Ok(())
@@ -362,7 +257,8 @@ impl Inference {
 }
 
 fn labels(levels: &Levels, condition: usize, address: usize) -> Option<(&Condition, Address)> {
-    levels.conditions().get(condition).zip(levels.addresses().get(address).copied())
+    let condition = levels.design().arms().get(condition).map(|arm| &arm.condition);
+    condition.zip(levels.addresses().get(address).copied())
 }
 
 /// Differences of the items' levels, a row for each of `columns`, `[columns, n]`.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::checks::mean;
-use super::{Levels, Metric};
+use super::levels::Levels;
+use super::metric::Metric;
+use crate::condition::Condition;
 use crate::hook::Address;
-use crate::stats::{ClusterBootstrap, Interval};
+use crate::stats::{mean, ClusterBootstrap, Interval};
 use crate::{Error, Result};
 
 /// The share of a change that is gone where the states cannot hold the instruction's own tokens.
@@ -17,6 +18,7 @@ use crate::{Error, Result};
 /// or over the response's tokens only. The share is 1 - D(masked) / D(whole), with a percentile interval from resamples of
 /// item groups that are the same for both.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LeakScore {
     /// Share of the change that is gone: 1 where nothing is left, 0 where all is, below 0 where masking shows more, above 1
     /// where what is left goes the other way.
@@ -29,20 +31,20 @@ pub struct LeakScore {
 }
 
 impl LeakScore {
-    /// Of the change of each item, `[n]`, on the states as they are and without the instruction's tokens, resampled
+    /// Scores the change of each item, `[n]`, on the states as they are and without the instruction's tokens, resampled
     /// together.
     ///
     /// # Errors
     /// [`Error::RowCount`] and [`Error::NotFinite`].
-    pub fn of(whole: &[f64], masked: &[f64], resamples: &ClusterBootstrap) -> Result<LeakScore> {
+    pub fn measure(whole: &[f64], masked: &[f64], resamples: &ClusterBootstrap) -> Result<LeakScore> {
         let (whole_draws, masked_draws) = (resamples.means(whole)?, resamples.means(masked)?);
         let (d_whole, d_masked) = (mean(whole), mean(masked));
-        let interval = |estimate, draws: &[f64]| resamples.percentiles(estimate, &mut draws.to_vec(), 0.95);
+        let interval = |estimate, draws: &[f64]| resamples.percentiles(estimate, &mut draws.to_vec(), resamples.level());
         let sure = interval(d_whole, &whole_draws);
         let share = (sure.high < 0.0 || sure.low > 0.0).then(|| {
             let mut shares: Vec<f64> =
                 whole_draws.iter().zip(&masked_draws).map(|(whole, masked)| 1.0 - masked / whole).collect();
-            resamples.percentiles(1.0 - d_masked / d_whole, &mut shares, 0.95)
+            resamples.percentiles(1.0 - d_masked / d_whole, &mut shares, resamples.level())
         });
         Ok(LeakScore { share, whole: sure, masked: interval(d_masked, &masked_draws) })
     }
@@ -58,12 +60,12 @@ impl LeakScore {
 pub(super) fn item_changes(
     levels: &Levels,
     addresses: &[Address],
-    after: (&str, usize),
-    before: (&str, usize),
+    after: &Condition,
+    before: &Condition,
 ) -> Option<Vec<f64>> {
     let mut changes = vec![0.0; levels.items().len()];
     for &address in addresses {
-        let series = |(name, round)| levels.series(name, round, address, Metric::Standardised);
+        let series = |condition| levels.series(condition, address, Metric::Standardised);
         for ((change, after), before) in changes.iter_mut().zip(series(after)?).zip(series(before)?) {
             *change += (after - before) / addresses.len() as f64;
         }
@@ -99,12 +101,12 @@ mod tests {
         let resamples = ClusterBootstrap::new(&groups, 500, 0).unwrap();
         let whole: Vec<f64> = (0..40).map(|row| -1.0 - 0.2 * f64::from(row % 3)).collect();
         let quarter: Vec<f64> = whole.iter().map(|value| 0.25 * value).collect();
-        let found = LeakScore::of(&whole, &quarter, &resamples).unwrap();
+        let found = LeakScore::measure(&whole, &quarter, &resamples).unwrap();
         let share = found.share.unwrap();
         assert!((share.estimate - 0.75).abs() < 1e-12 && (share.low - 0.75).abs() < 1e-12 && found.is_leak());
-        assert!(!LeakScore::of(&whole, &whole, &resamples).unwrap().is_leak());
+        assert!(!LeakScore::measure(&whole, &whole, &resamples).unwrap().is_leak());
         let unsure: Vec<f64> = (0..40).map(|row| f64::from(row % 2) - 0.5).collect();
-        let found = LeakScore::of(&unsure, &quarter, &resamples).unwrap();
+        let found = LeakScore::measure(&unsure, &quarter, &resamples).unwrap();
         assert!(found.share.is_none() && !found.is_leak());
     }
 }

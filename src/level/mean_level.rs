@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Levels, Metric};
+use super::levels::Levels;
+use super::metric::Metric;
+use crate::condition::Condition;
 use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::stats::{random_cosine_sd, ClusterBootstrap, Interval};
@@ -11,13 +13,13 @@ use crate::Result;
 
 /// The mean level of one condition at one address.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LevelRow {
-    /// Instruction.
-    pub instruction: String,
-    /// Round.
-    pub round: usize,
+    /// Instruction and round.
+    #[serde(flatten)]
+    pub condition: Condition,
     /// Which tokens the states stand for.
-    pub span: Reading,
+    pub reading: Reading,
     /// Address.
     pub address: Address,
     /// Metric.
@@ -30,20 +32,19 @@ pub struct LevelRow {
 }
 
 /// The mean of every series, by address, then condition, then metric.
-pub(super) fn mean_levels(levels: &Levels, resamples: &ClusterBootstrap, level: f64) -> Result<Vec<LevelRow>> {
+pub(super) fn mean_levels(levels: &Levels, resamples: &ClusterBootstrap) -> Result<Vec<LevelRow>> {
     let at_address = |(index, &address): (usize, &Address)| {
-        let mut rows = Vec::with_capacity(levels.conditions().len() * levels.metrics().len());
-        for (number, condition) in levels.conditions().iter().enumerate() {
+        let mut rows = Vec::with_capacity(levels.design().arms().len() * levels.metrics().len());
+        for (number, condition) in levels.design().conditions().enumerate() {
             for &metric in levels.metrics() {
                 let Some(series) = levels.at(number, index, metric) else { continue };
                 let estimate = series.iter().sum::<f64>() / series.len() as f64;
                 rows.push(LevelRow {
-                    instruction: condition.instruction.clone(),
-                    round: condition.round,
-                    span: levels.span(),
+                    condition: condition.clone(),
+                    reading: levels.reading(),
                     address,
                     metric,
-                    interval: resamples.percentiles(estimate, &mut resamples.means(series)?, level),
+                    interval: resamples.percentiles(estimate, &mut resamples.means(series)?, resamples.level()),
                     random_sd: levels.width(index).filter(|_| metric == Metric::Cosine).map(random_cosine_sd),
                 });
             }

@@ -6,8 +6,9 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::pair::Pair;
-use super::{Levels, Metric};
+use super::comparison::Pair;
+use super::levels::{LevelStates, Levels};
+use super::metric::Metric;
 use crate::capture::Activations;
 use crate::hook::Address;
 use crate::probe::{check_width, Direction, Estimator, Labels, Training};
@@ -34,6 +35,7 @@ pub enum NullKind {
 
 /// A change's place among the changes along other unit directions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NullPlace {
     /// What the directions are.
     pub kind: NullKind,
@@ -70,7 +72,8 @@ pub struct PermutedProbes {
 }
 
 impl PermutedProbes {
-    /// Fits `draws` probes at every address, each on all texts with its own permutation, the same at every address.
+    /// Fits `draws` probes at every address, each on all texts with its own permutation; draw k permutes alike at every
+    /// address.
     ///
     /// # Errors
     /// [`Error::Setting`] without draws; [`Error::RowCount`]; [`Error::OneClass`] where a permutation over unequal groups
@@ -123,9 +126,7 @@ impl Nulls {
         draws: usize,
         seed: u64,
     ) -> Result<Nulls> {
-        if levels.means.is_empty() {
-            return Ok(Nulls { places: Vec::new() });
-        }
+        let Some(states) = &levels.states else { return Ok(Nulls { places: Vec::new() }) };
         let widths = (0..levels.addresses().len()).filter_map(|address| levels.width(address));
         let uniform: BTreeMap<usize, Array2<f64>> = widths
             .map(|d| (d, ()))
@@ -138,8 +139,8 @@ impl Nulls {
                 || Error::Mismatch { what: "levels".into(), problem: "an axis is shorter than its labels".into() };
             let name = *levels.addresses().get(address).ok_or_else(missing)?;
             let d = levels.width(address).ok_or_else(missing)?;
-            let changes = mean_changes(levels, pairs, address, d).ok_or_else(missing)?;
-            let sample = levels.samples.get(address).ok_or_else(missing)?;
+            let changes = mean_changes(states, pairs, address, d).ok_or_else(missing)?;
+            let sample = states.samples.get(address).ok_or_else(missing)?;
             let direction = levels.directions.get(address).ok_or_else(missing)?;
             let observed = changes.t().dot(direction);
             let mut places = vec![[Vec::new(), Vec::new()]; pairs.len()];
@@ -162,7 +163,7 @@ impl Nulls {
         Ok(Nulls { places })
     }
 
-    /// Of one pair, by index, at one address.
+    /// The places of the change of one pair, by index, at one address.
     pub fn of(&self, pair: usize, address: usize, metric: Metric) -> Vec<NullPlace> {
         let which = match metric {
             Metric::Cosine => 0,
@@ -175,10 +176,10 @@ impl Nulls {
 }
 
 /// Mean changes of the states, `[d, 2 pairs]`: of the states divided by their lengths, then as they are.
-fn mean_changes(levels: &Levels, pairs: &[Pair], address: usize, d: usize) -> Option<Array2<f64>> {
+fn mean_changes(states: &LevelStates, pairs: &[Pair], address: usize, d: usize) -> Option<Array2<f64>> {
     let mut changes = Array2::zeros((d, 2 * pairs.len()));
     for (index, pair) in pairs.iter().enumerate() {
-        let mean = |condition: usize| levels.means.get(condition)?.get(address);
+        let mean = |condition: usize| states.means.get(condition)?.get(address);
         let (after, before) = (mean(pair.condition)?, mean(pair.base)?);
         changes.column_mut(2 * index).assign(&(&after.unit - &before.unit));
         changes.column_mut(2 * index + 1).assign(&(&after.raw - &before.raw));

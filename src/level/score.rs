@@ -5,47 +5,34 @@ use std::collections::HashSet;
 use ndarray::{Array1, Array2, Array4, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use super::checks::probe_valid;
-use super::levels::MeanState;
-use super::{Condition, Levels, Metric};
+use super::levels::{LevelStates, Levels, MeanState};
+use super::metric::Metric;
+use super::probe_validity::ProbeValidity;
 use crate::capture::Activations;
+use crate::condition::{Condition, Design};
 use crate::dialogue::{ReadStates, Reading, Study};
 use crate::probe::{check_width, dot, Probe, ProbeBank};
 use crate::stats::sum_of_products;
 use crate::task::Item;
 use crate::{Error, Result};
 
-/// The states of all items under one instruction in one round.
-#[derive(Debug, Clone, Copy)]
-pub struct RoundStates<'a> {
-    /// Name of the instruction, such as "L1", "neutral", or "none" for the plain question.
-    pub instruction: &'a str,
-    /// Round; 0 is the plain question.
-    pub round: usize,
-    /// One row per item, the same items in the same order in every round.
-    pub activations: &'a Activations,
-}
-
 impl Levels {
     /// Scores every round of a study at the prompt's last token.
     ///
     /// # Errors
     /// As [`Levels::score`].
-    pub fn of<I: Item>(study: &Study<I>, bank: &ProbeBank) -> Result<Levels> {
-        let states = study.rounds.iter().map(|round| RoundStates {
-            instruction: &round.instruction,
-            round: round.round,
-            activations: &round.activations,
-        });
-        Levels::score(&states.collect::<Vec<_>>(), bank)
+    pub fn from_study<I: Item>(study: &Study<I>, bank: &ProbeBank) -> Result<Levels> {
+        let states: Vec<&Activations> = study.rounds.iter().map(|round| &round.activations).collect();
+        Levels::score(&study.design, &states, bank)
     }
 
-    /// Scores what [`Study::read`] read of one reading. Where an item lacks the part in some round (an empty answer has no
-    /// tokens), it is left out of all, so that every comparison is of the same items.
+    /// Scores what [`Study::read`] read of one reading, of the conditions of this design that have it. Where an item lacks the
+    /// part in some round (an empty answer has no tokens), it is left out of all, so that every comparison is of the same
+    /// items.
     ///
     /// # Errors
     /// As [`Levels::score`]; [`Error::Setting`] where nothing was read so, or no item has the part in every round.
-    pub fn of_reading(states: &[ReadStates], reading: Reading, bank: &ProbeBank) -> Result<Levels> {
+    pub fn from_reading(design: &Design, states: &[ReadStates], reading: Reading, bank: &ProbeBank) -> Result<Levels> {
         let here: Vec<&ReadStates> = states.iter().filter(|states| states.reading == reading).collect();
         let Some((first, rest)) = here.split_first() else {
             return Err(Error::setting("reading", reading, "one of those that were read"));
@@ -53,119 +40,105 @@ impl Levels {
         let held: Vec<HashSet<&str>> =
             rest.iter().map(|states| states.activations.ids().iter().map(String::as_str).collect()).collect();
         let everywhere = |id: &&String| held.iter().all(|ids| ids.contains(id.as_str()));
-        let items: Vec<&str> = first.activations.ids().iter().filter(everywhere).map(String::as_str).collect();
+        let items: Vec<&str> = first.ids().iter().filter(everywhere).map(String::as_str).collect();
         if items.is_empty() {
             return Err(Error::setting("reading", reading, "a part that some item has in every round"));
         }
         let chosen: Vec<Activations> =
             here.iter().map(|states| states.activations.of_items(&items)).collect::<Result<_>>()?;
-        let rounds = here.iter().zip(&chosen).map(|(states, activations)| RoundStates {
-            instruction: &states.instruction,
-            round: states.round,
-            activations,
-        });
-        let levels = Levels::score(&rounds.collect::<Vec<_>>(), bank)?;
-        Ok(Levels { span: reading, ..levels })
+        let design = design.only(here.iter().map(|states| states.condition.clone()))?;
+        let levels = Levels::score(&design, &chosen.iter().collect::<Vec<_>>(), bank)?;
+        Ok(Levels { reading, ..levels })
     }
 
-    /// Scores n items in every condition at every address of the bank (addresses without a probe have no
-    /// level). Conditions and addresses run in parallel; the result does not depend on the number of threads.
+    /// Scores the states of n items under every condition of a design, given in its order, at every address of the bank
+    /// (addresses without a probe have no level). Conditions and addresses run in parallel; the result does not depend on the
+    /// number of threads.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if ids or groups differ between conditions, an id or a condition occurs twice, round
-    /// 0 occurs twice, the probes are not of these states' kind ([`ProbeBank::check_matches`]), or the states have one
+    /// [`Error::RowCount`] unless there are states for each condition; [`Error::Mismatch`] if ids or groups differ between
+    /// conditions, an id occurs twice, the probes are not of these states' kind ([`ProbeBank::check_matches`]), or the states have one
     /// row per token; [`Error::UnknownAddress`] for states that lack an address of the bank; [`Error::NotFinite`];
     /// [`Error::Setting`] without conditions, items or probes.
-    pub fn score(rounds: &[RoundStates<'_>], bank: &ProbeBank) -> Result<Levels> {
-        let Some(first) = rounds.first() else {
-            return Err(Error::setting("rounds", "none", "give the states of at least one condition"));
+    pub fn score(design: &Design, states: &[&Activations], bank: &ProbeBank) -> Result<Levels> {
+        let Some(&first) = states.first() else {
+            return Err(Error::setting("states", "none", "give those of at least one condition"));
         };
-        let n = first.activations.ids().len();
+        let expected = design.arms().len();
+        if states.len() != expected {
+            return Err(Error::RowCount { what: "states by condition".into(), expected, found: states.len() });
+        }
+        let n = first.ids().len();
         if n == 0 || bank.is_empty() {
             return Err(Error::setting("items and probes", "none", "at least one of each"));
         }
-        check_conditions(rounds)?;
-        for round in rounds {
-            check_states(round, first, bank)?;
+        for (condition, states) in design.conditions().zip(states) {
+            check_states(condition, states, first, bank)?;
         }
-        let probes: Vec<&Probe> = bank.iter().collect();
-        let calibrated = probes.iter().all(|probe| probe.evaluation.probabilities.is_some());
-        let of_calibrated = |metric: &Metric| calibrated || !matches!(metric, Metric::Logit | Metric::Probability);
-        let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(of_calibrated).collect();
-        let jobs: Vec<(&RoundStates<'_>, &Probe)> =
-            rounds.iter().flat_map(|round| probes.iter().map(move |&probe| (round, probe))).collect();
-        let scored: Vec<Result<(Vec<f64>, MeanState)>> = jobs
-            .par_iter()
-            .map(|(round, probe)| score_one(round.activations.at(probe.address())?, probe, &metrics))
-            .collect();
-        let (mut values, mut means) = (Vec::with_capacity(jobs.len() * metrics.len() * n), Vec::new());
-        for scored in scored {
-            let (levels, mean) = scored?;
-            values.extend(levels);
-            means.push(mean);
-        }
-        let shape = (rounds.len(), probes.len(), metrics.len(), n);
-        let values = Array4::from_shape_vec(shape, values)
-            .map_err(|error| Error::Mismatch { what: "levels".into(), problem: error.to_string() })?;
-        let mut means = means.into_iter();
-        let means = rounds.iter().map(|_| means.by_ref().take(probes.len()).collect()).collect();
-        let mut provenance = first.activations.provenance().clone();
+        let (metrics, values, means) = score_all(states, bank)?;
+        let mut provenance = first.provenance().clone();
         let of_probes = bank.provenance().iter().filter(|(key, _)| key.starts_with("probe_"));
         provenance.extend(of_probes.map(|(key, value)| (key.clone(), value.clone())));
-        let items = first.activations.ids().to_vec();
+        let items = first.ids().to_vec();
+        let samples = bank.iter().map(|probe| Ok(sample(first.at(probe.address())?))).collect::<Result<_>>()?;
         Ok(Levels {
-            span: Reading::PROMPT,
-            groups: first.activations.groups().map_or_else(|| items.clone(), <[String]>::to_vec),
+            reading: Reading::PROMPT,
+            groups: first.groups().map_or_else(|| items.clone(), <[String]>::to_vec),
             items,
-            conditions: rounds
-                .iter()
-                .map(|round| Condition { instruction: round.instruction.to_owned(), round: round.round })
-                .collect(),
-            addresses: probes.iter().map(|probe| probe.address()).collect(),
+            design: design.clone(),
+            addresses: bank.iter().map(Probe::address).collect(),
             metrics,
             values,
-            means,
-            samples: probes
-                .iter()
-                .map(|probe| sample(first.activations.at(probe.address())?))
-                .collect::<Result<_>>()?,
-            valid: probe_valid(bank).1.into_iter().map(Probe::address).collect(),
-            directions: probes.iter().map(|probe| probe.direction.unit().to_owned()).collect(),
+            states: Some(LevelStates { means, samples }),
+            validity: ProbeValidity::of(bank),
+            directions: bank.iter().map(|probe| probe.direction.unit().to_owned()).collect(),
             provenance,
         })
     }
 }
 
-fn check_conditions(rounds: &[RoundStates<'_>]) -> Result<()> {
-    let bad = |problem: String| Err(Error::Mismatch { what: "rounds".into(), problem });
-    let mut seen = HashSet::new();
-    for round in rounds {
-        if !seen.insert((round.instruction, round.round)) {
-            return bad(format!("instruction {:?} has round {} twice", round.instruction, round.round));
-        }
+/// Metrics, values by condition, address, metric and item, and mean states by condition and address.
+type Scored = (Vec<Metric>, Array4<f64>, Vec<Vec<MeanState>>);
+
+fn score_all(states: &[&Activations], bank: &ProbeBank) -> Result<Scored> {
+    let probes: Vec<&Probe> = bank.iter().collect();
+    let calibrated = probes.iter().all(|probe| probe.evaluation.probabilities.is_some());
+    let of_calibrated = |metric: &Metric| calibrated || !matches!(metric, Metric::Logit | Metric::Probability);
+    let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(of_calibrated).collect();
+    let jobs: Vec<(&Activations, &Probe)> =
+        states.iter().flat_map(|&states| probes.iter().map(move |&probe| (states, probe))).collect();
+    let scored: Vec<Result<(Vec<f64>, MeanState)>> =
+        jobs.par_iter().map(|(states, probe)| score_one(states.at(probe.address())?, probe, &metrics)).collect();
+    let n = states.first().map_or(0, |states| states.ids().len());
+    let (mut values, mut means) = (Vec::with_capacity(jobs.len() * metrics.len() * n), Vec::new());
+    for scored in scored {
+        let (levels, mean) = scored?;
+        values.extend(levels);
+        means.push(mean);
     }
-    match rounds.iter().filter(|round| round.round == 0).count() {
-        0 | 1 => Ok(()),
-        _ => bad("round 0, the plain question, occurs twice; give it once".to_owned()),
-    }
+    let values = Array4::from_shape_vec((states.len(), probes.len(), metrics.len(), n), values)
+        .map_err(|error| Error::Mismatch { what: "levels".into(), problem: error.to_string() })?;
+    let mut means = means.into_iter();
+    let means = states.iter().map(|_| means.by_ref().take(probes.len()).collect()).collect();
+    Ok((metrics, values, means))
 }
 
-fn check_states(round: &RoundStates<'_>, first: &RoundStates<'_>, bank: &ProbeBank) -> Result<()> {
-    let states = round.activations;
+fn check_states(condition: &Condition, states: &Activations, first: &Activations, bank: &ProbeBank) -> Result<()> {
     let bad = |problem: String| {
-        Err(Error::Mismatch { what: format!("instruction {:?}, round {}", round.instruction, round.round), problem })
+        let what = format!("instruction {:?}, round {}", condition.name(), condition.round);
+        Err(Error::Mismatch { what, problem })
     };
     if states.token_rows().is_some() {
         return bad("it has one row per token, levels need one per item: capture with a pool".to_owned());
     }
-    let (ids, expected) = (states.ids(), first.activations.ids());
+    let (ids, expected) = (states.ids(), first.ids());
     if ids.len() != expected.len() {
         return bad(format!("it has {} items, the first condition has {}", ids.len(), expected.len()));
     }
     if let Some((row, (found, expected))) = ids.iter().zip(expected).enumerate().find(|(_, (a, b))| a != b) {
         return bad(format!("row {row} is item {found:?}, the first condition has {expected:?} there"));
     }
-    if states.groups() != first.activations.groups() {
+    if states.groups() != first.groups() {
         return bad("its groups differ from those of the first condition".to_owned());
     }
     let mut seen = HashSet::new();
@@ -176,15 +149,15 @@ fn check_states(round: &RoundStates<'_>, first: &RoundStates<'_>, bank: &ProbeBa
     states.check_finite()
 }
 
-/// Evenly spaced rows, no more than [`SAMPLE`].
-fn sample(states: ArrayView2<'_, f32>) -> Result<Array2<f32>> {
+/// Evenly spaced rows, no more than [`SAMPLE_ROWS`].
+fn sample(states: ArrayView2<'_, f32>) -> Array2<f32> {
     let n = states.nrows();
-    let rows: Vec<usize> = (0..n.min(SAMPLE)).map(|row| row * n / n.min(SAMPLE)).collect();
-    Ok(states.select(Axis(0), &rows))
+    let rows: Vec<usize> = (0..n.min(SAMPLE_ROWS)).map(|row| row * n / n.min(SAMPLE_ROWS)).collect();
+    states.select(Axis(0), &rows)
 }
 
 /// Enough states to know the directions along which they vary most, few enough to keep.
-const SAMPLE: usize = 256;
+const SAMPLE_ROWS: usize = 256;
 
 /// The levels of all items by metric, `[metrics, n]` row after row, and the mean states.
 fn score_one(states: ArrayView2<'_, f32>, probe: &Probe, metrics: &[Metric]) -> Result<(Vec<f64>, MeanState)> {

@@ -6,22 +6,24 @@ use ndarray::ArrayView1;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::comparison::{pairs, Against, Pair};
 use super::inference::changes;
-use super::pair::Pair;
-use super::{Against, Inference, Levels, Metric};
+use super::levels::Levels;
+use super::metric::Metric;
+use crate::condition::Condition;
 use crate::hook::{Address, Site};
-use crate::stats::{first_run, line_break, step_break, ClusterBootstrap, ClusteredMeans};
+use crate::stats::{first_run, line_break, step_break, ClusterBootstrap, ClusteredMeans, Resampler, Settings};
 use crate::{Error, Result};
 
 /// Where over the layers of one site one instruction's change begins, by three rules.
 ///
 /// A fitted break is always somewhere, also where nothing changes: read the fits only where the run was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Transition {
-    /// Instruction.
-    pub instruction: String,
-    /// Round.
-    pub round: usize,
+    /// Instruction and round.
+    #[serde(flatten)]
+    pub condition: Condition,
     /// The condition that was subtracted.
     pub against: Against,
     /// Metric.
@@ -38,6 +40,7 @@ pub struct Transition {
 
 /// A layer with its bootstrap distribution over item groups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Onset {
     /// By the data as they are; `None` where no layer qualifies.
     pub address: Option<Address>,
@@ -55,15 +58,16 @@ pub struct Onset {
 /// own means and standard errors and the band's critical value, and the fits are fitted anew.
 ///
 /// ```
-/// use probity::level::{Inference, Metric, Transitions};
+/// use probity::{level::{Metric, Transitions}, stats::Settings};
 /// # fn run(levels: &probity::level::Levels) -> probity::Result<()> {
-/// for found in Transitions::default().consecutive(3).find(levels, &Inference::default(), Metric::Standardised)? {
-///     println!("{} round {}: {:?}", found.instruction, found.round, found.run.address);
+/// for found in Transitions::default().consecutive(3).find(levels, Settings::default(), Metric::Standardised)? {
+///     println!("{}: {:?}", found.condition, found.run.address);
 /// }
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
 pub struct Transitions {
     consecutive: usize,
 }
@@ -90,20 +94,24 @@ impl Transitions {
     ///
     /// # Errors
     /// [`Error::Setting`], also for a run of 0 layers; [`Error::Mismatch`] for a metric that the levels do not have.
-    pub fn find(&self, levels: &Levels, inference: &Inference, metric: Metric) -> Result<Vec<Transition>> {
+    pub fn find(&self, levels: &Levels, settings: Settings, metric: Metric) -> Result<Vec<Transition>> {
+        self.find_with(levels, &Resampler::new(settings)?, metric)
+    }
+
+    /// [`Transitions::find`] with the resamples of a whole analysis.
+    pub(crate) fn find_with(&self, levels: &Levels, resampler: &Resampler, metric: Metric) -> Result<Vec<Transition>> {
         if self.consecutive == 0 {
             return Err(Error::setting("consecutive", 0, "at least 1 layer"));
         }
-        inference.validate()?;
-        let resamples = inference.resamples(levels)?;
+        let resamples = resampler.of(levels.groups())?;
         let mut sites: BTreeMap<(Site, Option<usize>), Vec<usize>> = BTreeMap::new();
         for (index, address) in levels.addresses().iter().enumerate().filter(|(_, address)| address.layer().is_some()) {
             sites.entry((address.site(), address.head_index())).or_default().push(index);
         }
         let mut found = Vec::new();
-        for pair in inference.pairs(levels) {
+        for pair in pairs(levels) {
             for addresses in sites.values().filter(|addresses| addresses.len() >= self.consecutive.max(2)) {
-                found.extend(self.at_site(levels, inference, &resamples, pair, addresses, metric)?);
+                found.extend(self.at_site(levels, &resamples, pair, addresses, metric)?);
             }
         }
         Ok(found)
@@ -112,7 +120,6 @@ impl Transitions {
     fn at_site(
         &self,
         levels: &Levels,
-        inference: &Inference,
         resamples: &ClusterBootstrap,
         pair: Pair,
         indices: &[usize],
@@ -122,7 +129,7 @@ impl Transitions {
         let means = ClusteredMeans::new(changes(levels, &columns, metric)?.t(), levels.groups())?;
         let studentised = resamples.studentised(&means)?;
         let all: Vec<usize> = (0..columns.len()).collect();
-        let critical = studentised.bands(&all, inference.band_level())?.critical;
+        let critical = studentised.bands(&all, resamples.level())?.critical;
         let weights: Vec<f64> = means.standard_errors().iter().map(|error| 1.0 / (error * error)).collect();
         let look = |values: ArrayView1<'_, f64>, errors: ArrayView1<'_, f64>| {
             let signs = values.iter().zip(errors).map(|(&value, &error)| match value.abs() > critical * error {
@@ -144,10 +151,9 @@ impl Transitions {
         let addresses: Vec<Address> =
             indices.iter().filter_map(|&index| levels.addresses().get(index).copied()).collect();
         let onset = |rule: usize| Onset::new(&addresses, observed[rule], drawn.iter().map(|found| found[rule]));
-        let condition = levels.conditions().get(pair.condition);
-        Ok(condition.map(|condition| Transition {
-            instruction: condition.instruction.clone(),
-            round: condition.round,
+        let arm = levels.design().arms().get(pair.condition);
+        Ok(arm.map(|arm| Transition {
+            condition: arm.condition.clone(),
             against: pair.against,
             metric,
             run: onset(0),

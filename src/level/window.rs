@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use super::comparison::{pairs, Against, Pair};
 use super::inference::{changes, mean_row};
-use super::pair::Pair;
-use super::{Against, Inference, Levels, Metric};
+use super::levels::Levels;
+use super::metric::Metric;
+use crate::condition::Condition;
 use crate::hook::{Address, Site};
-use crate::stats::{rng, student_upper_quantile, ClusteredMeans, Equivalence, Interval};
+use crate::stats::{
+    minimum_detectable, rng, student_upper_quantile, ClusteredMeans, Equivalence, Interval, Resampler, Settings,
+};
 use crate::{Error, Result};
 
 /// Layers of one site, first and last included.
@@ -26,10 +30,8 @@ pub struct Window {
 /// Which change of the levels is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contrast {
-    /// Instruction.
-    pub instruction: String,
-    /// Round, 1 or later.
-    pub round: usize,
+    /// Instruction and round, 1 or later.
+    pub condition: Condition,
     /// The condition that is subtracted.
     pub against: Against,
     /// Metric.
@@ -38,6 +40,7 @@ pub struct Contrast {
 
 /// The mean change over a window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WindowTest {
     /// First and last address of the window.
     pub addresses: [Address; 2],
@@ -62,21 +65,21 @@ pub struct WindowTest {
 /// Levels in two halves of the item groups: one to look at, one to test on.
 ///
 /// The half to test on cannot be seen: [`Halves::find`] gives the search the other half only and consumes the halves, and
-/// the [`Found`] that comes of it can do nothing but test, once.
+/// the [`FoundWindow`] that comes of it can do nothing but test, once.
 ///
 /// ```
 /// use probity::hook::Site;
-/// use probity::level::{Against, Contrast, Halves, Inference, Levels, Metric, Window};
+/// use probity::level::{Against, Contrast, Halves, Levels, Metric, Window};
+/// use probity::{stats::Settings, Condition};
 /// # fn run(levels: &Levels) -> probity::Result<()> {
 /// let contrast = Contrast {
-///     instruction: "L2".into(),
-///     round: 1,
-///     against: Against::Neutral,
+///     condition: Condition::new("L2", 1),
+///     against: Against::Control,
 ///     metric: Metric::Standardised,
 /// };
 /// let found = Halves::of(levels, 7)?.find(|half| Window::strongest(half, Site::ResidPost, &contrast))?;
 /// println!("{:?}", found.window());
-/// let test = found.test(&Inference::default(), &contrast)?;
+/// let test = found.test(Settings::default(), &contrast)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -88,7 +91,7 @@ pub struct Halves {
 
 /// A window that was found on one half of the item groups, with the other half to test it on.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundWindow {
     window: Window,
     confirm: Levels,
 }
@@ -121,12 +124,12 @@ impl Halves {
     ///
     /// # Errors
     /// Those of `search`.
-    pub fn find(self, search: impl FnOnce(&Levels) -> Result<Window>) -> Result<Found> {
-        Ok(Found { window: search(&self.explore)?, confirm: self.confirm })
+    pub fn find(self, search: impl FnOnce(&Levels) -> Result<Window>) -> Result<FoundWindow> {
+        Ok(FoundWindow { window: search(&self.explore)?, confirm: self.confirm })
     }
 }
 
-impl Found {
+impl FoundWindow {
     /// The window.
     pub fn window(&self) -> Window {
         self.window
@@ -136,8 +139,8 @@ impl Found {
     ///
     /// # Errors
     /// As [`Window::test_declared`].
-    pub fn test(self, inference: &Inference, contrast: &Contrast) -> Result<WindowTest> {
-        test(self.window, false, &self.confirm, inference, contrast)
+    pub fn test(self, settings: Settings, contrast: &Contrast) -> Result<WindowTest> {
+        test(self.window, false, &self.confirm, settings, contrast)
     }
 }
 
@@ -146,9 +149,9 @@ impl Window {
     /// belongs into [`Halves`]: tested on the items that suggested it, chance looks like a finding.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a window or a contrast that the levels do not have, and as [`Inference::run`].
-    pub fn test_declared(self, levels: &Levels, inference: &Inference, contrast: &Contrast) -> Result<WindowTest> {
-        test(self, true, levels, inference, contrast)
+    /// [`Error::Setting`] for a window or a contrast that the levels do not have, and for settings out of range.
+    pub fn test_declared(self, levels: &Levels, settings: Settings, contrast: &Contrast) -> Result<WindowTest> {
+        test(self, true, levels, settings, contrast)
     }
 
     /// The run of neighbouring read layers whose mean change is most standard errors from 0.
@@ -156,7 +159,7 @@ impl Window {
     /// # Errors
     /// [`Error::Setting`] for a contrast or a site that the levels do not have.
     pub fn strongest(levels: &Levels, site: Site, contrast: &Contrast) -> Result<Window> {
-        let pair = contrast.pair(levels, &Inference::default())?;
+        let pair = contrast.pair(levels)?;
         let indices = layers(levels, Window { site, first: 0, last: usize::MAX })?;
         let columns: Vec<(Pair, usize)> = indices.iter().map(|&(_, index)| (pair, index)).collect();
         let values = changes(levels, &columns, contrast.metric)?;
@@ -180,14 +183,13 @@ impl Window {
 
 impl Contrast {
     /// The indices of both sides.
-    fn pair(&self, levels: &Levels, inference: &Inference) -> Result<Pair> {
+    fn pair(&self, levels: &Levels) -> Result<Pair> {
         let is_meant = |pair: &Pair| {
-            let condition = levels.conditions().get(pair.condition);
-            pair.against == self.against
-                && condition.is_some_and(|c| c.round == self.round && c.instruction == self.instruction)
+            let arm = levels.design().arms().get(pair.condition);
+            pair.against == self.against && arm.is_some_and(|arm| arm.condition == self.condition)
         };
-        inference.pairs(levels).into_iter().find(is_meant).ok_or_else(|| {
-            let value = format!("{} in round {} against {:?}", self.instruction, self.round, self.against);
+        pairs(levels).into_iter().find(is_meant).ok_or_else(|| {
+            let value = format!("{} against {:?}", self.condition, self.against);
             Error::setting("contrast", value, "a condition and what it is compared with, both among the levels")
         })
     }
@@ -211,19 +213,19 @@ fn test(
     window: Window,
     declared: bool,
     levels: &Levels,
-    inference: &Inference,
+    settings: Settings,
     contrast: &Contrast,
 ) -> Result<WindowTest> {
-    inference.validate()?;
-    let pair = contrast.pair(levels, inference)?;
+    let resampler = Resampler::new(settings)?;
+    let pair = contrast.pair(levels)?;
     let indices = layers(levels, window)?;
     let columns: Vec<(Pair, usize)> = indices.iter().map(|&(_, index)| (pair, index)).collect();
     let mean = mean_row(&changes(levels, &columns, contrast.metric)?);
     let shape = |error: ndarray::ShapeError| Error::Mismatch { what: "levels".into(), problem: error.to_string() };
     let column = ndarray::ArrayView2::from_shape((mean.len(), 1), &mean).map_err(shape)?;
     let means = ClusteredMeans::new(column, levels.groups())?;
-    let flipped = inference.sign_flips(means.clusters())?.test(&means)?;
-    let critical = student_upper_quantile(0.5 * (1.0 - inference.band_level()), means.degrees());
+    let flipped = resampler.flips(means.clusters())?.test(&means)?;
+    let critical = student_upper_quantile(0.5 * (1.0 - settings.level), means.degrees());
     let missing = || Error::setting("groups", means.clusters(), "at least 2 groups of items");
     let ends = indices.first().zip(indices.last());
     let address = |index: usize| levels.addresses().get(index).copied();
@@ -232,14 +234,14 @@ fn test(
     Ok(WindowTest {
         addresses: addresses.ok_or_else(missing)?,
         declared,
-        interval: means.interval(0, inference.band_level()).ok_or_else(missing)?,
+        interval: means.interval(0, settings.level).ok_or_else(missing)?,
         standard_error,
         p: flipped.p.first().copied().ok_or_else(missing)?,
         equivalence: match contrast.metric {
-            Metric::Standardised => means.equivalence(0, inference.equivalence_margin()),
+            Metric::Standardised => means.equivalence(0, settings.margin),
             _ => None,
         },
-        detectable: inference.detectable(means.clusters(), critical) * standard_error,
+        detectable: minimum_detectable(means.clusters() as f64 - 1.0, critical, settings.power) * standard_error,
         items: levels.items().len(),
         groups: means.clusters(),
     })

@@ -48,6 +48,11 @@ pub use settings::Settings;
 pub use sign_flip::{SignFlipTest, SignFlips};
 pub use simultaneous::{Bands, Studentised};
 
+/// Mean of values; 0 without any.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
 /// Sum of a_i b_i in f64, over the shorter length. Eight sums run side by side, which lets the compiler use
 /// vector instructions; the order of addition is fixed, so the result is too.
 pub(crate) fn sum_of_products<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {

@@ -1,10 +1,15 @@
 //! One batch of conversations that run side by side.
 
 use super::asking::{after_thinking, letters, opening, review, Remark};
-use super::re_elicitation::re_elicitation;
-use super::{Conversation, Instruction, Overflow, Part, SelfCorrection, Transcript, NO_INSTRUCTION};
+use super::instruction::Instruction;
+use super::part::Part;
+use super::protocol::Overflow;
+use super::self_correction::SelfCorrection;
+use super::study::Conversation;
+use super::transcript::Transcript;
 use crate::capture::{Collector, Tail};
 use crate::generate::{Continuation, Decoding, OptionScores, Session};
+use crate::condition::Condition;
 use crate::hook::Hooks;
 use crate::task::{Item, OptionScore, Said};
 use crate::text::{Role, TokenBatch};
@@ -12,16 +17,16 @@ use crate::{Error, Model, Result};
 
 /// Conversations about some of the items, around one session: what a turn shares with what the session has
 /// read is not run again.
-pub(super) struct Table<'m, I: Item> {
-    pub(super) model: &'m Model,
+pub(super) struct ConversationBatch<'m, I: Item> {
+    model: &'m Model,
     protocol: &'m SelfCorrection<I>,
-    pub(super) session: Session<'m>,
+    session: Session<'m>,
     /// Numbers of the items.
-    pub(super) rows: &'m [usize],
+    rows: &'m [usize],
     items: Vec<&'m I>,
 }
 
-/// What the conversations of a table are about to answer: an instruction's round, or round 0 without one.
+/// What the conversations of a batch are about to answer: an instruction's round, or round 0 without one.
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
     pub instruction: Option<&'a Instruction>,
@@ -31,19 +36,22 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Name of the condition.
-    pub fn name(&self) -> String {
-        let first = self.instruction.map_or(NO_INSTRUCTION, |instruction| &instruction.name);
-        self.then.map_or_else(|| first.to_owned(), |then| re_elicitation(first, &then.name))
+    /// The condition that it stands for.
+    pub fn condition(&self) -> Condition {
+        let own = self.instruction.map_or_else(Condition::plain, |own| Condition::new(&own.name, self.round));
+        match self.then {
+            Some(then) => own.then(&then.name),
+            None => own,
+        }
     }
 }
 
-impl<'m, I: Item> Table<'m, I> {
-    /// A table for the items whose numbers are `rows`.
+impl<'m, I: Item> ConversationBatch<'m, I> {
+    /// A batch for the items whose numbers are `rows`.
     pub fn new(model: &'m Model, protocol: &'m SelfCorrection<I>, rows: &'m [usize]) -> Self {
         let items = rows.iter().filter_map(|&row| protocol.task.items().get(row)).collect();
         let session = Session::new(model).cache_limit(protocol.cache_budget);
-        Table { model, protocol, session, rows, items }
+        ConversationBatch { model, protocol, session, rows, items }
     }
 
     /// Most bytes that keys and values took so far.
@@ -147,6 +155,49 @@ impl<'m, I: Item> Table<'m, I> {
         Ok(answers)
     }
 
+    /// Puts the mean states over the tokens of the answers that `shown`, the conversations as the model saw them, end with;
+    /// an empty answer has none. `texts` are the tokens that were run, `tail` holds their states from the prompts' ends on.
+    ///
+    /// What counts are the tokens that later rounds see. They are those that were generated, unless spaces around them were
+    /// left out or the tokeniser cuts the same text otherwise: then they are run here, where the next round finds them.
+    fn read_answers(
+        &mut self,
+        shown: &[Transcript],
+        mut texts: Vec<Vec<u32>>,
+        mut tail: Tail,
+        collector: &mut Collector,
+    ) -> Result<()> {
+        let (mut spans, mut others, mut before) = (Vec::with_capacity(texts.len()), false, false);
+        for (place, (talk, text)) in shown.iter().zip(&mut texts).enumerate() {
+            let prompt = talk.closed(self.model)?;
+            let Some(answer) = prompt.passages.last().filter(|last| last.part == Part::Answer) else { continue };
+            let tokens = answer.tokens.clone();
+            let ids = prompt.ids.get(..tokens.end).unwrap_or_default();
+            if !text.starts_with(ids) {
+                *text = ids.to_vec();
+                others = true;
+            }
+            before |= !tail.holds_from(place, tokens.start);
+            spans.push((place, tokens));
+        }
+        if before {
+            // A template that ends an open conversation otherwise than a closed one.
+            self.session.forget();
+            let mut first: Vec<usize> = texts.iter().map(Vec::len).collect();
+            spans.iter().for_each(|(place, tokens)| first[*place] = tokens.start);
+            tail = Tail::new(collector.addresses(), first, 0);
+        }
+        if others || before {
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            self.session.read(&texts, |batch| tail.hooks(batch))?;
+        }
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<usize> = spans.iter().map(|&(place, _)| self.rows[place]).collect();
+        collector.put(&rows, &tail.means(&spans)?)
+    }
+
     /// Generates the rationales and asks for the answers after them.
     fn think(&mut self, talks: &mut [Transcript], turn: Turn<'_>) -> Result<Option<Vec<String>>> {
         let Some(thinking) = self.protocol.thinks(turn.instruction) else { return Ok(None) };
@@ -193,7 +244,9 @@ impl<'m, I: Item> Table<'m, I> {
 
     /// What each row's draws follow from, whatever stands beside it.
     fn keys(&self, turn: Turn<'_>, what: &str) -> Vec<String> {
-        let key = |item: &&I| format!("{} {} {} {what}", item.id(), turn.name(), turn.round);
+        let Condition { round, .. } = turn.condition();
+        let name = turn.condition().name();
+        let key = |item: &&I| format!("{} {name} {round} {what}", item.id());
         self.items.iter().map(key).collect()
     }
 
@@ -234,12 +287,12 @@ impl<'m, I: Item> Table<'m, I> {
 
     /// The finished conversations.
     pub fn close(&self, talks: Vec<Transcript>, turn: Turn<'_>) -> Vec<Conversation> {
-        let instruction = turn.name();
+        let condition = turn.condition();
         let talks = self.items.iter().zip(talks);
         talks
             .map(|(item, transcript)| Conversation {
                 item: item.id().to_owned(),
-                instruction: instruction.clone(),
+                condition: condition.clone(),
                 transcript,
             })
             .collect()

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::checks::mean;
-use super::{Levels, Metric};
-use crate::dialogue::{PromptCell, NO_INSTRUCTION};
-use crate::stats::{kendall_tau, rng, ClusterBootstrap, Interval, Spearman, MAX_DRAWS};
-use crate::task::metric::Outcome;
+use super::levels::Levels;
+use super::metric::Metric;
+use crate::condition::{Condition, Role};
+use crate::stats::{kendall_tau, mean, rng, Interval, Resampler, Settings, Spearman};
+use crate::task::Outcome;
 use crate::{Error, Result};
 
 /// Ranks candidate instructions by the level of immorality on some of the items and compares that with what they gain on
@@ -21,27 +21,28 @@ use crate::{Error, Result};
 ///
 /// ```
 /// use probity::level::{InstructionSelection, Levels};
-/// # fn run(levels: &Levels, outcome: &probity::task::metric::Outcome) -> probity::Result<()> {
+/// # fn run(levels: &Levels, outcome: &probity::task::Outcome) -> probity::Result<()> {
 /// let found = InstructionSelection::default().items(20).run(levels, outcome, 1)?;
 /// println!("picked {}, regret {:.3} (at random {:.3})", found.picked, found.regret, found.regret_at_random);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use]
 pub struct InstructionSelection {
     items: usize,
-    draws: usize,
-    seed: u64,
+    settings: Settings,
 }
 
 impl Default for InstructionSelection {
     fn default() -> Self {
-        InstructionSelection { items: 20, draws: 2_000, seed: 0 }
+        InstructionSelection { items: 20, settings: Settings::default() }
     }
 }
 
 /// A candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Candidate {
     /// Name of the instruction.
     pub instruction: String,
@@ -53,7 +54,8 @@ pub struct Candidate {
 
 /// How well the level chooses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Selected {
+#[non_exhaustive]
+pub struct InstructionRanking {
     /// The candidates, by rising level.
     pub candidates: Vec<Candidate>,
     /// The round.
@@ -64,7 +66,7 @@ pub struct Selected {
     pub items_to_gain: usize,
     /// Spearman's correlation over candidates of minus level with gain; `None` where one side does not vary.
     pub spearman: Option<f64>,
-    /// Kendall's tau-b of the same.
+    /// Kendall's tau-b over candidates of minus level with gain.
     pub kendall: Option<f64>,
     /// Two-sided p-value of Spearman's correlation by permuting the candidates, (1 + as far) / (1 + permutations).
     pub p: Option<f64>,
@@ -90,27 +92,29 @@ impl InstructionSelection {
         self
     }
 
-    /// Sets the resamples and the permutations, default 2,000.
-    pub fn draws(mut self, draws: usize) -> Self {
-        self.draws = draws;
+    /// Sets draws and seed. Default: [`Settings::default`].
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
         self
     }
 
-    /// Sets the seed, default 0.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Ranks all instructions but neutral ones that have this round.
+    /// Ranks all studied instructions that have this round.
     ///
     /// # Errors
     /// [`Error::Setting`] for fewer than 3 candidates, levels without a valid probe, too few items for both parts, and
     /// draws out of range; [`Error::Mismatch`] where levels and outcome are of other items.
-    pub fn run(&self, levels: &Levels, outcome: &Outcome, round: usize) -> Result<Selected> {
-        if !(1..=MAX_DRAWS).contains(&self.draws) {
-            return Err(Error::setting("draws", self.draws, format!("1 to {MAX_DRAWS}")));
-        }
+    pub fn run(&self, levels: &Levels, outcome: &Outcome, round: usize) -> Result<InstructionRanking> {
+        self.run_with(levels, outcome, round, &Resampler::new(self.settings)?)
+    }
+
+    /// [`InstructionSelection::run`] with the resamples of a whole analysis.
+    pub(crate) fn run_with(
+        &self,
+        levels: &Levels,
+        outcome: &Outcome,
+        round: usize,
+        resampler: &Resampler,
+    ) -> Result<InstructionRanking> {
         if outcome.items != levels.items() {
             let problem = "it is of other items than the levels".to_owned();
             return Err(Error::Mismatch { what: "outcome".into(), problem });
@@ -120,32 +124,30 @@ impl InstructionSelection {
         }
         let (choose, gain) = self.parts(levels)?;
         let groups: Vec<&str> = gain.iter().filter_map(|&row| levels.groups().get(row).map(String::as_str)).collect();
-        let resamples = ClusterBootstrap::new(&groups, self.draws, self.seed)?;
-        let plain = outcome.series(NO_INSTRUCTION, 0);
-        let plain = plain.ok_or_else(|| Error::setting("outcome", NO_INSTRUCTION, "measured in round 0 too"))?;
+        let resamples = resampler.of(&groups)?;
+        let plain = outcome.series(&Condition::plain());
+        let plain = plain.ok_or_else(|| Error::setting("outcome", "without round 0", "measured in round 0 too"))?;
         let mut candidates = Vec::new();
-        for condition in levels.conditions().iter().filter(|condition| condition.round == round && round > 0) {
-            let name = &condition.instruction;
-            let Some(after) = outcome.series(name, round).filter(|_| PromptCell::neutral(name).is_some()) else {
-                continue;
-            };
+        let studied = levels.design().arms().iter().filter(|arm| arm.role == Role::Studied);
+        for condition in studied.map(|arm| &arm.condition).filter(|condition| condition.round == round) {
+            let Some(after) = outcome.series(condition) else { continue };
             let gains: Vec<f64> = gain.iter().map(|&row| after[row] - plain[row]).collect();
-            let level = level_of(levels, name, round, &choose);
-            candidates.push(Candidate { instruction: name.clone(), level, gain: resamples.mean(&gains)? });
+            let level = level_of(levels, condition, &choose);
+            candidates.push(Candidate { instruction: condition.name(), level, gain: resamples.mean(&gains)? });
         }
         if candidates.len() < 3 {
             let expected = "at least 3 instructions that are not neutral: of fewer there is nothing to rank";
             return Err(Error::setting("instructions", candidates.len(), expected));
         }
         candidates.sort_by(|a, b| a.level.total_cmp(&b.level));
-        Ok(self.selected(candidates, round, choose.len(), gain.len()))
+        Ok(self.ranked(candidates, round, choose.len(), gain.len()))
     }
 
     /// Rows of the two parts, whole groups each.
     fn parts(&self, levels: &Levels) -> Result<(Vec<usize>, Vec<usize>)> {
         let mut groups: Vec<&str> =
             levels.groups().iter().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect();
-        groups.shuffle(&mut rng(self.seed, "instruction selection"));
+        groups.shuffle(&mut rng(self.settings.seed, "instruction selection"));
         let (mut choose, mut chosen) = (Vec::new(), BTreeSet::new());
         for group in groups {
             if choose.len() >= self.items {
@@ -163,21 +165,21 @@ impl InstructionSelection {
         Ok((choose, rest))
     }
 
-    fn selected(
+    fn ranked(
         &self,
         candidates: Vec<Candidate>,
         round: usize,
         items_to_choose: usize,
         items_to_gain: usize,
-    ) -> Selected {
+    ) -> InstructionRanking {
         let promise: Vec<f64> = candidates.iter().map(|candidate| -candidate.level).collect();
         let gains: Vec<f64> = candidates.iter().map(|candidate| candidate.gain.estimate).collect();
         let spearman = |x: &[f64], y: &[f64]| Spearman::new(x, y).and_then(|ranks| ranks.correlation());
         let observed = spearman(&promise, &gains);
         let mut drawn = Vec::new();
         if observed.is_some() {
-            let (mut shuffled, mut rng) = (gains.clone(), rng(self.seed, "instruction selection permutations"));
-            drawn.extend((0..self.draws).filter_map(|_| {
+            let (mut shuffled, mut rng) = (gains.clone(), rng(self.settings.seed, "instruction selection permutations"));
+            drawn.extend((0..self.settings.draws).filter_map(|_| {
                 shuffled.shuffle(&mut rng);
                 spearman(&promise, &shuffled).map(f64::abs)
             }));
@@ -186,7 +188,7 @@ impl InstructionSelection {
         // Rounding must not make a tie fall short.
         let p_of = |correlation: f64| {
             let as_far = drawn.len() - drawn.partition_point(|&drawn| drawn < correlation.abs() - 1e-12);
-            (1 + as_far) as f64 / (1 + self.draws) as f64
+            (1 + as_far) as f64 / (1 + self.settings.draws) as f64
         };
         let p = observed.map(p_of);
         // The least correlation seen whose own p-value is small enough; where there is none, more than perfect.
@@ -204,7 +206,7 @@ impl InstructionSelection {
         };
         let best = gains.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let regrets: Vec<f64> = (0..gains.len()).map(|out| regret(&without(&gains, out))).collect();
-        Selected {
+        InstructionRanking {
             round,
             items_to_choose,
             items_to_gain,
@@ -222,9 +224,9 @@ impl InstructionSelection {
     }
 }
 
-fn level_of(levels: &Levels, instruction: &str, round: usize, rows: &[usize]) -> f64 {
+fn level_of(levels: &Levels, condition: &Condition, rows: &[usize]) -> f64 {
     let of_address = |&address: &_| {
-        let series = levels.series(instruction, round, address, Metric::Standardised).unwrap_or_default();
+        let series = levels.series(condition, address, Metric::Standardised).unwrap_or_default();
         mean(&rows.iter().filter_map(|&row| series.get(row).copied()).collect::<Vec<f64>>())
     };
     mean(&levels.valid().iter().map(of_address).collect::<Vec<f64>>())
