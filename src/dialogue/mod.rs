@@ -24,7 +24,7 @@ pub use grid::{FeedbackSource, PromptCell, PromptGrid, Specificity, Stance};
 pub use instruction::{FeedbackWords, Instruction};
 pub use part::{Part, Passage};
 pub use protocol::{Overflow, RoundKind, Thinking};
-pub(crate) use re_elicitation::re_elicited;
+pub(crate) use re_elicitation::{condition_of, re_elicited};
 pub use read_states::ReadStates;
 pub use reading::Reading;
 pub use self_correction::SelfCorrection;

@@ -11,3 +11,11 @@ pub(crate) fn re_elicitation(instruction: &str, then: &str) -> String {
 pub(crate) fn re_elicited(name: &str) -> Option<(&str, &str)> {
     name.split_once(THEN)
 }
+
+/// The condition of that name in this round.
+pub(crate) fn condition_of(name: &str, round: usize) -> crate::Condition {
+    match re_elicited(name) {
+        Some((first, then)) => crate::Condition::new(first, round).then(then),
+        None => crate::Condition::new(name, round),
+    }
+}

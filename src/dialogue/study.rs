@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ReadStates, Transcript};
 use crate::capture::Activations;
-use crate::task::{Answer, AnsweredRound, ChoiceItem, Item};
+use crate::task::{Answer, ChoiceItem, Item};
 use crate::{file, Provenance, Result};
 
 /// Name of the condition of round 0, in which no instruction is given.
@@ -23,13 +23,6 @@ pub struct Round<A = Answer> {
     pub activations: Activations,
     /// The answers, `[n]`.
     pub answers: Vec<A>,
-}
-
-impl Round<Answer> {
-    /// The answers with their instruction and round.
-    pub fn answered(&self) -> AnsweredRound<'_> {
-        AnsweredRound { instruction: &self.instruction, round: self.round, answers: &self.answers }
-    }
 }
 
 /// One finished conversation.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::mean;
 use super::{Levels, Metric};
-use crate::dialogue::{PromptCell, NO_INSTRUCTION};
+use crate::dialogue::{condition_of, PromptCell, NO_INSTRUCTION};
 use crate::stats::{kendall_tau, rng, ClusterBootstrap, Interval, Spearman, MAX_DRAWS};
-use crate::task::metric::Outcome;
+use crate::task::Outcome;
 use crate::{Error, Result};
 
 /// Ranks candidate instructions by the level of immorality on some of the items and compares that with what they gain on
@@ -21,7 +21,7 @@ use crate::{Error, Result};
 ///
 /// ```
 /// use probity::level::{InstructionSelection, Levels};
-/// # fn run(levels: &Levels, outcome: &probity::task::metric::Outcome) -> probity::Result<()> {
+/// # fn run(levels: &Levels, outcome: &probity::task::Outcome) -> probity::Result<()> {
 /// let found = InstructionSelection::default().items(20).run(levels, outcome, 1)?;
 /// println!("picked {}, regret {:.3} (at random {:.3})", found.picked, found.regret, found.regret_at_random);
 /// # Ok(())
@@ -121,12 +121,14 @@ impl InstructionSelection {
         let (choose, gain) = self.parts(levels)?;
         let groups: Vec<&str> = gain.iter().filter_map(|&row| levels.groups().get(row).map(String::as_str)).collect();
         let resamples = ClusterBootstrap::new(&groups, self.draws, self.seed)?;
-        let plain = outcome.series(NO_INSTRUCTION, 0);
+        let plain = outcome.series(&crate::Condition::plain());
         let plain = plain.ok_or_else(|| Error::setting("outcome", NO_INSTRUCTION, "measured in round 0 too"))?;
         let mut candidates = Vec::new();
         for condition in levels.conditions().iter().filter(|condition| condition.round == round && round > 0) {
             let name = &condition.instruction;
-            let Some(after) = outcome.series(name, round).filter(|_| PromptCell::neutral(name).is_some()) else {
+            let Some(after) =
+                outcome.series(&condition_of(name, round)).filter(|_| PromptCell::neutral(name).is_some())
+            else {
                 continue;
             };
             let gains: Vec<f64> = gain.iter().map(|&row| after[row] - plain[row]).collect();
