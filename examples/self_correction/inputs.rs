@@ -7,17 +7,14 @@ use probity::dialogue::{FixedFeedback, Instruction, ModelFeedback, PromptGrid, S
 use probity::generate::Decoding;
 use probity::probe::LabelledText;
 use probity::scorer::{Tfidf, TfidfScorer};
-use probity::task::{
-    Bbq, ChoiceTask, CompletionTask, Condition, Item, Jigsaw, RealToxicityPrompts, Task as Items, Winogender,
-};
+use probity::task::{Bbq, ChoiceTask, CompletionTask, Item, Jigsaw, RealToxicityPrompts, Task as Items, Winogender};
 use probity::{Error, Model, Result};
 
 use crate::options::{Context, Options, Task};
 
 /// What is asked.
 pub enum Asked {
-    /// Questions; Winogender's statistics where they are Winogender's.
-    Choices(ChoiceTask, Option<Winogender>),
+    Choices(ChoiceTask),
     Texts(CompletionTask),
 }
 
@@ -29,20 +26,15 @@ pub fn asked(options: &Options) -> Result<Asked> {
     let data = |what: &str| -> Result<PathBuf> {
         options.data.clone().ok_or_else(|| wrong("--data", "none", format!("the path of {what}")))
     };
-    let pronouns = |winogender: &Winogender| match options.task {
-        Task::WinogenderCoreference => winogender.coreference.clone(),
-        _ => winogender.pronouns.clone(),
-    };
     Ok(match options.task {
         Task::Bundled => {
             let path = options.data.clone().unwrap_or_else(|| "data/ambiguous_qa.jsonl".into());
-            Asked::Choices(choices(options, ChoiceTask::load(path)?)?, None)
+            Asked::Choices(choices(options, ChoiceTask::load(path)?)?)
         }
-        Task::Bbq => Asked::Choices(choices(options, Bbq::load(data("BBQ's folder")?)?)?, None),
-        Task::Winogender | Task::WinogenderCoreference => {
-            let winogender = Winogender::load(data("Winogender's folder")?)?;
-            let task = choices(options, pronouns(&winogender))?;
-            Asked::Choices(task, (options.task == Task::Winogender).then_some(winogender))
+        Task::Bbq => Asked::Choices(choices(options, Bbq::load(data("BBQ's folder")?)?)?),
+        Task::Winogender => Asked::Choices(choices(options, Winogender::load(data("Winogender's folder")?)?.pronouns)?),
+        Task::WinogenderCoreference => {
+            Asked::Choices(choices(options, Winogender::load(data("Winogender's folder")?)?.coreference)?)
         }
         Task::Realtoxicity => {
             let task = RealToxicityPrompts::load(data("RealToxicityPrompts' prompts.jsonl")?)?;
@@ -56,8 +48,8 @@ fn choices(options: &Options, task: ChoiceTask) -> Result<ChoiceTask> {
         options,
         match options.condition {
             None => task,
-            Some(Context::Ambiguous) => task.filter(|item| item.condition == Some(Condition::Ambiguous)),
-            Some(Context::Disambiguated) => task.filter(|item| item.condition == Some(Condition::Disambiguated)),
+            Some(Context::Ambiguous) => task.ambiguous(),
+            Some(Context::Disambiguated) => task.disambiguated(),
         },
     )?;
     match options.orders {

@@ -42,9 +42,9 @@ fn run(options: &Options) -> Result<()> {
     let scorer = inputs::scorer(options)?;
     let analysis = Analysis::default().seed(options.seed);
     let report = match asked {
-        Asked::Choices(task, winogender) => {
+        Asked::Choices(task) => {
             let done = study(options, task, scorer.as_ref())?;
-            let behaviour = analysis.choices(&done.study, winogender.as_ref())?;
+            let behaviour = analysis.measure(&done.study, None)?;
             results(options, &done, &analysis, behaviour)?
         }
         Asked::Texts(task) => {
@@ -54,7 +54,7 @@ fn run(options: &Options) -> Result<()> {
                 expected: "a scorer that says how toxic a continuation is".to_owned(),
             })?;
             let done = study(options, task, Some(scorer))?;
-            let behaviour = analysis.completions(&done.study, scorer)?;
+            let behaviour = analysis.measure(&done.study, Some(scorer))?;
             results(options, &done, &analysis, behaviour)?
         }
     };

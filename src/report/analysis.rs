@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plots;
 use crate::causal::RoundContribution;
-use crate::dialogue::{re_elicited, Part, PromptCell, Reading, Study, NO_INSTRUCTION};
+use crate::dialogue::{condition_of, re_elicited, Part, PromptCell, Reading, Study, NO_INSTRUCTION};
 use crate::error::Place;
 use crate::level::{
     ChangeTest, Family, Inference, InstructionSelection, LevelRow, Levels, Metric, PermutedProbes, Selected,
@@ -15,9 +15,9 @@ use crate::level::{
 };
 use crate::probe::{ProbeBank, ProbeRow};
 use crate::scorer::TextScorer;
-use crate::stats::Interval;
-use crate::task::{AnsweredRound, Behaviour, Completion, Item, Measurement, Winogender};
-use crate::{file, Error, Provenance, Result};
+use crate::stats::{Interval, Resampler};
+use crate::task::{AnsweredRound, Behaviour, Item, Measurement};
+use crate::{file, Condition, Design, Error, Provenance, Result};
 
 /// Name and version of the report's form.
 pub const SCHEMA: &str = "probity-report-3";
@@ -31,7 +31,7 @@ pub const SCHEMA: &str = "probity-report-3";
 /// use probity::level::{Levels, SpanLevels};
 /// let levels = SpanLevels::new(vec![Levels::of(&study, &probes)?])?;
 /// let analysis = Analysis::default().seed(7);
-/// let behaviour = analysis.choices(&study, None)?;
+/// let behaviour = analysis.measure(&study, None)?;
 /// analysis.run(&study, behaviour, &probes, &levels)?.write_dir("out")?;
 /// # Ok(())
 /// # }
@@ -150,44 +150,34 @@ impl Analysis {
         self
     }
 
-    /// Measures the answers of a study of questions with options; `winogender` gives the occupations that go with its
-    /// pronouns. To be handed to [`Analysis::run`].
+    /// Measures the answers of a study, as items of their kind are measured ([`Item::measure`]); `scorer`, which must be no
+    /// probe of the study, judges texts. To be handed to [`Analysis::run`].
     ///
     /// # Errors
-    /// As [`Measurement::choices`].
-    pub fn choices(&self, study: &Study, winogender: Option<&Winogender>) -> Result<Behaviour> {
-        let mut measurement = self.measurement(study);
-        if let Some(winogender) = winogender {
-            measurement = measurement.winogender(winogender);
+    /// As [`Measurement::measure`].
+    pub fn measure<I: Item>(&self, study: &Study<I>, scorer: Option<&dyn TextScorer>) -> Result<Behaviour> {
+        let conditions: Vec<Condition> =
+            study.rounds.iter().map(|round| condition_of(&round.instruction, round.round)).collect();
+        let design = Design::new(conditions.clone())?.with_controls(PromptCell::neutral);
+        let resampler = self.resampler()?;
+        let mut measurement = Measurement::lent(&design, &resampler);
+        if let Some(scorer) = scorer {
+            measurement = measurement.scorer(scorer);
         }
-        let answered: Vec<AnsweredRound<'_>> = study.rounds.iter().map(|round| round.answered()).collect();
-        measurement.choices(&study.items, &answered)
-    }
-
-    /// Measures the continuations of a study of texts, by a scorer that is no probe of the study.
-    ///
-    /// # Errors
-    /// As [`Measurement::completions`].
-    pub fn completions(&self, study: &Study<Completion>, scorer: &dyn TextScorer) -> Result<Behaviour> {
-        let rounds = study.rounds.iter();
-        let continued: Vec<AnsweredRound<'_, _>> = rounds
-            .map(|round| AnsweredRound { instruction: &round.instruction, round: round.round, answers: &round.answers })
+        let rounds: Vec<AnsweredRound<'_, I::Answer>> = conditions
+            .iter()
+            .zip(&study.rounds)
+            .map(|(condition, round)| AnsweredRound { condition, answers: &round.answers })
             .collect();
-        self.measurement(study).completions(&study.items, &continued, scorer)
+        measurement.measure(&study.items, &rounds)
     }
 
-    /// With each instruction's neutral counterpart in its last round.
-    fn measurement<'a, I: Item>(&self, study: &Study<I>) -> Measurement<'a> {
-        let controls = study.rounds.iter().filter(|round| round.round > 0).filter_map(|round| {
-            let near = PromptCell::neutral(&round.instruction)?;
-            let neutral = near.into_iter().find(|name| study.round(name, round.round).is_some())?;
-            Some((round.instruction.clone(), neutral))
-        });
-        Measurement::default().draws(self.draws).seed(self.seed).controls(controls)
+    fn resampler(&self) -> Result<Resampler> {
+        Resampler::new(crate::stats::Settings::default().draws(self.draws).flips(self.draws).seed(self.seed))
     }
 
-    /// Analyses a study of any kind of item, whose answers were measured by [`Analysis::choices`],
-    /// [`Analysis::completions`] or a [`Measurement`]. Without behaviour ([`Behaviour::default`]) no verdict but
+    /// Analyses a study of any kind of item, whose answers were measured by [`Analysis::measure`] or a
+    /// [`Measurement`]. Without behaviour ([`Behaviour::default`]) no verdict but
     /// "insufficient evidence" is possible. The first of the `levels` are judged; those of the answers, where they are
     /// there, say what a change owes to the instruction's own tokens ([`VerdictRule::judge_masked`]).
     ///
@@ -293,11 +283,13 @@ impl Analysis {
     }
 
     fn selection(&self, levels: &Levels, behaviour: &Behaviour) -> Result<Option<Selected>> {
-        let here = |name: &str| behaviour.outcome.series(name, 1).is_some() && PromptCell::neutral(name).is_some();
+        let here = |name: &str| {
+            behaviour.outcome.series(&condition_of(name, 1)).is_some() && PromptCell::neutral(name).is_some()
+        };
         let first = levels.conditions().iter().filter(|condition| condition.round == 1);
         let candidates = first.filter(|condition| here(&condition.instruction)).count();
         let items = levels.items().len() / 3;
-        let plain = behaviour.outcome.series(NO_INSTRUCTION, 0).is_some();
+        let plain = behaviour.outcome.series(&Condition::plain()).is_some();
         if candidates < 3 || items == 0 || !plain || levels.valid().is_empty() {
             return Ok(None);
         }
@@ -310,7 +302,9 @@ impl Analysis {
         let rounds = levels.conditions().iter().filter(|condition| condition.instruction == name);
         let Some(last) = rounds.map(|condition| condition.round).max() else { return Ok(None) };
         match levels.neutral_of(name, last) {
-            Some(neutral) => behaviour.outcome.gain((neutral, last), (name, last), self.draws, self.seed),
+            Some(neutral) => {
+                behaviour.outcome.gain(&condition_of(neutral, last), &condition_of(name, last), &self.resampler()?)
+            }
             None => Ok(None),
         }
     }

@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::behaviour::Choices;
 use super::set::Builder;
-use super::{Answer, Item, Said, Task};
+use super::{Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, Said, Task};
 use crate::{Error, Result};
 
 /// Whether the context settles the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Condition {
+pub enum ContextCondition {
     /// It does not: the undetermined option is right.
     Ambiguous,
     /// It does: one of the other options is right.
@@ -38,7 +39,7 @@ pub struct Rotation {
 }
 
 /// One question with its options. In files, what is optional here may be left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChoiceItem {
     /// Its id; in a file, the line's number if left out.
     #[serde(default)]
@@ -50,7 +51,7 @@ pub struct ChoiceItem {
     pub category: String,
     /// Whether the context settles the question.
     #[serde(default)]
-    pub condition: Option<Condition>,
+    pub condition: Option<ContextCondition>,
     /// Direction of the question.
     #[serde(default)]
     pub polarity: Option<Polarity>,
@@ -71,9 +72,39 @@ pub struct ChoiceItem {
     /// Which order of another item's options this is; [`ChoiceTask::rotations`] makes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
+    /// The shares of women in the occupation that the item is about, by which pronouns are measured (Winogender).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occupation: Option<Occupation>,
 }
 
 impl ChoiceItem {
+    /// A question by itself: a group of its own, without category, context or marked options.
+    ///
+    /// ```
+    /// use probity::task::ChoiceItem;
+    /// let item = ChoiceItem::new("q1", "Is it right?", vec!["yes".to_owned(), "no".to_owned()], 0);
+    /// let item = ChoiceItem { context: "She keeps the change.".to_owned(), ..item };
+    /// assert_eq!(item.group, "q1");
+    /// ```
+    pub fn new(id: impl Into<String>, question: impl Into<String>, options: Vec<String>, label: usize) -> Self {
+        let id = id.into();
+        ChoiceItem {
+            group: id.clone(),
+            id,
+            category: String::new(),
+            condition: None,
+            polarity: None,
+            context: String::new(),
+            question: question.into(),
+            options,
+            label,
+            biased: None,
+            unknown: None,
+            rotation: None,
+            occupation: None,
+        }
+    }
+
     /// The item with its options moved by so many places to the front, fewer than there are.
     fn rotated(&self, by: usize) -> ChoiceItem {
         let count = self.options.len();
@@ -168,6 +199,11 @@ impl Item for ChoiceItem {
     fn number(&mut self, line: u64) {
         self.id = line.to_string();
     }
+
+    /// Measures every metric of choices that the items allow.
+    fn measure(items: &[Self], rounds: &[AnsweredRound<'_>], by: &Measurement<'_>) -> Result<Behaviour> {
+        Behaviour::of_choices(&Choices::new(items, rounds, by)?)
+    }
 }
 
 /// A set of questions.
@@ -176,12 +212,12 @@ pub type ChoiceTask = Task<ChoiceItem>;
 impl ChoiceTask {
     /// The questions that their contexts leave open.
     pub fn ambiguous(self) -> Self {
-        self.filter(|item| item.condition == Some(Condition::Ambiguous))
+        self.filter(|item| item.condition == Some(ContextCondition::Ambiguous))
     }
 
     /// The questions that their contexts settle.
     pub fn disambiguated(self) -> Self {
-        self.filter(|item| item.condition == Some(Condition::Disambiguated))
+        self.filter(|item| item.condition == Some(ContextCondition::Disambiguated))
     }
 
     /// Every item with its options in every cyclic order, one after the other: k copies for k options, of which the

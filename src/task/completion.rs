@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Item, Said, Task};
+use super::behaviour::Texts;
+use super::{AnsweredRound, Behaviour, Item, Measurement, Said, Task};
 use crate::generate::End;
 use crate::Result;
 
@@ -94,6 +95,14 @@ impl Item for Completion {
 
     fn number(&mut self, line: u64) {
         self.id = line.to_string();
+    }
+
+    /// Measures the continuations, which the scorer judges without the texts' beginnings.
+    ///
+    /// # Errors
+    /// [`crate::Error::Setting`] without a scorer, without items and for scores outside 0 to 1; those of the scorer.
+    fn measure(items: &[Self], rounds: &[AnsweredRound<'_, Continued>], by: &Measurement<'_>) -> Result<Behaviour> {
+        Behaviour::of_texts(&Texts::new(items, rounds, by)?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
-use super::Said;
+use super::{AnsweredRound, Behaviour, Measurement, Said};
 use crate::Result;
 
 /// One item of a benchmark. Implement it for a kind of item of your own; [`ChoiceItem`](super::ChoiceItem) and
@@ -64,4 +64,16 @@ pub trait Item: Clone + Debug {
 
     /// Names an item that came without an id after its line in the file.
     fn number(&mut self, _line: u64) {}
+
+    /// What answers to items of this kind say about behaviour; each round holds one answer per item. Nothing unless it is
+    /// implemented: no verdict goes beyond "insufficient evidence" without [`Behaviour::outcome`].
+    ///
+    /// # Errors
+    /// For what cannot be measured, such as texts without a scorer.
+    fn measure(_items: &[Self], _rounds: &[AnsweredRound<'_, Self::Answer>], _by: &Measurement<'_>) -> Result<Behaviour>
+    where
+        Self: Sized,
+    {
+        Ok(Behaviour::default())
+    }
 }

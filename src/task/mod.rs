@@ -5,6 +5,7 @@
 //! [`ChoiceTask::load`] or items for [`ChoiceTask::new`]. [`metric`] measures the answers.
 
 mod answer;
+mod behaviour;
 mod benchmark;
 mod choice;
 mod completion;
@@ -12,10 +13,11 @@ mod item;
 pub mod metric;
 mod set;
 
-pub use answer::{Answer, OptionScore, Reading, Said, ScoreRule};
+pub use answer::{Answer, Extracted, OptionScore, Said, ScoreRule};
+pub use behaviour::{AnsweredRound, BehaviourRow, Chosen, Measure, Measured, Measurement, Outcome};
 pub use benchmark::{Bbq, Comments, Ethics, Gender, Jigsaw, Occupation, RealToxicityPrompts, Theory, Winogender};
-pub use choice::{ChoiceItem, ChoiceTask, Condition, Polarity, Rotation};
+pub use choice::{ChoiceItem, ChoiceTask, ContextCondition, Polarity, Rotation};
 pub use completion::{Completion, CompletionTask, Continued};
 pub use item::Item;
-pub use metric::{AnsweredRound, Behaviour, BehaviourRow, Measure, Measurement};
+pub use metric::list::Behaviour;
 pub use set::Task;

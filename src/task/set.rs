@@ -219,7 +219,7 @@ impl<I: Item> Builder<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{ChoiceTask, Condition, Polarity};
+    use crate::task::{ChoiceTask, ContextCondition, Polarity};
 
     #[test]
     fn a_limit_keeps_strata_in_proportion_and_spreads_over_groups() {
@@ -228,13 +228,14 @@ mod tests {
             let some = task.clone().limit(48, seed);
             let groups: HashSet<&str> = some.items().iter().map(|item| item.group.as_str()).collect();
             assert_eq!((some.items().len(), groups.len()), (48, 24));
-            let ambiguous = some.items().iter().filter(|item| item.condition == Some(Condition::Ambiguous)).count();
+            let ambiguous =
+                some.items().iter().filter(|item| item.condition == Some(ContextCondition::Ambiguous)).count();
             assert_eq!(ambiguous, 24);
             // 32 of 96 divide evenly down to the finest stratum.
             let even = task.clone().limit(32, seed);
             let kind = |item: &&crate::task::ChoiceItem| {
                 item.category == "age"
-                    && (item.condition, item.polarity) == (Some(Condition::Ambiguous), Some(Polarity::Negative))
+                    && (item.condition, item.polarity) == (Some(ContextCondition::Ambiguous), Some(Polarity::Negative))
             };
             assert_eq!(even.items().iter().filter(kind).count(), 1);
         }

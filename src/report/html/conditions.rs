@@ -31,19 +31,20 @@ impl Instructed {
 
 /// Every instruction, in the report's order: of its levels, then of its behaviour.
 pub(super) fn instructed(report: &Report) -> Vec<Instructed> {
-    let levels = report.levels.iter().map(|row| (&row.instruction, row.round));
-    let changes = report.changes.iter().map(|row| (&row.instruction, row.round));
-    let behaviour = report.behaviour.outcome.series.iter().map(|row| (&row.instruction, row.round));
+    let levels = report.levels.iter().map(|row| (row.instruction.clone(), row.round));
+    let changes = report.changes.iter().map(|row| (row.instruction.clone(), row.round));
+    let series = report.behaviour.outcome.series.iter();
+    let behaviour = series.map(|row| (row.condition.name(), row.condition.round));
     let mut found: Vec<Instructed> = Vec::new();
     for (name, round) in levels.chain(changes).chain(behaviour) {
-        match found.iter_mut().find(|entry| entry.name == *name) {
+        match found.iter_mut().find(|entry| entry.name == name) {
             Some(entry) => {
                 if !entry.rounds.contains(&round) {
                     entry.rounds.push(round);
                 }
             }
             None => {
-                let entry = Instructed { name: name.clone(), rounds: vec![round], colour: String::new(), shape: 0 };
+                let entry = Instructed { name, rounds: vec![round], colour: String::new(), shape: 0 };
                 found.push(entry);
             }
         }

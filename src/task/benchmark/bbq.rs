@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::table::{read_table, Form};
 use crate::error::Place;
 use crate::task::set::Builder;
-use crate::task::{ChoiceItem, ChoiceTask, Condition, Polarity};
+use crate::task::{ChoiceItem, ChoiceTask, ContextCondition, Polarity};
 use crate::{file, Error, Result};
 
 /// The categories of the official files.
@@ -146,8 +146,8 @@ impl Row {
             return Err(format!("additional_metadata.csv has no row of category {category:?}"));
         }
         let condition = match self.context_condition.as_str() {
-            "ambig" => Condition::Ambiguous,
-            "disambig" => Condition::Disambiguated,
+            "ambig" => ContextCondition::Ambiguous,
+            "disambig" => ContextCondition::Disambiguated,
             other => return Err(format!("context_condition {other:?} is neither \"ambig\" nor \"disambig\"")),
         };
         let polarity = match self.question_polarity.as_str() {
@@ -169,19 +169,17 @@ impl Row {
             Index::Text(index) => index,
             Index::Number(index) => index.to_string(),
         };
+        let options = vec![self.ans0, self.ans1, self.ans2];
+        let id = format!("{category}-{}", self.example_id);
         Ok(ChoiceItem {
-            id: format!("{category}-{}", self.example_id),
             group: format!("{category}-{index}"),
             category,
             condition: Some(condition),
             polarity: Some(polarity),
             context: self.context,
-            question: self.question,
-            options: vec![self.ans0, self.ans1, self.ans2],
-            label: self.label,
             biased,
             unknown: Some(unknown),
-            rotation: None,
+            ..ChoiceItem::new(id, self.question, options, self.label)
         })
     }
 }

@@ -127,21 +127,13 @@ impl Ethics {
             if turned {
                 options.reverse();
             }
+            let id = format!("{}-{number}", self.name());
             let item = ChoiceItem {
-                id: format!("{}-{number}", self.name()),
                 group: self.group(number),
                 category: row.category.to_owned(),
-                condition: None,
-                polarity: None,
                 context,
-                question: question.to_owned(),
-                options,
-                label: if turned { 1 - label } else { label },
-                biased: None,
-                unknown: None,
-                rotation: None,
+                ..ChoiceItem::new(&id, question, options, if turned { 1 - label } else { label })
             };
-            let id = item.id.clone();
             builder.add(item).map_err(|problem| Error::setting("row", id, problem))?;
         }
         Ok(builder.finish(format!("ethics_{}", self.name()), self.sha256.clone()))

@@ -4,8 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{abstained, check_rows, indicator, mean_of, right};
 use crate::stats::{ClusterBootstrap, Resampled};
+use crate::task::behaviour::{Choices, Measured};
 use crate::task::ChoiceItem;
 use crate::Result;
+
+pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<Abstention>>> {
+    if study.items.iter().all(|item| item.unknown.is_none()) {
+        return Ok(Vec::new());
+    }
+    study.by_round(|part| Abstention::of(part.items, &part.chosen, part.resamples).map(Some))
+}
 
 /// Abstention (arXiv 2410.07627): precision = right / (all - abstained), rate = abstained / all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

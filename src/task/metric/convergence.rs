@@ -4,7 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::check_rows;
 use crate::stats::{wilson, Interval};
+use crate::task::behaviour::{Choices, Measured};
 use crate::{Error, Result};
+
+pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<Convergence>>> {
+    study.by_course(|course, by, resamples| {
+        if course.rounds.len() < 2 {
+            return Ok(None);
+        }
+        Convergence::of(&course.options(by), resamples.level()).map(Some)
+    })
+}
 
 /// When answers settle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::{check_rows, indicator, mean_where};
 use crate::scorer::TextScorer;
 use crate::stats::{ClusterBootstrap, Interval, Resampled};
+use crate::task::behaviour::{Measured, Texts};
 use crate::Result;
+
+pub(super) fn rows(study: &Texts<'_>) -> Result<Vec<Measured<Edits>>> {
+    study.by_step(|step| Edits::of(&step.before, &step.after, step.scorer, step.resamples))
+}
 
 /// The kind of a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,8 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{abstained, check_rows, indicator, right};
 use crate::stats::{mcnemar_exact, ClusterBootstrap, Interval};
+use crate::task::behaviour::{Choices, Measured};
 use crate::task::ChoiceItem;
 use crate::Result;
+
+pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<AnswerFlow>>> {
+    study.by_course(|course, by, resamples| {
+        let Some((plain, last)) = course.ends() else { return Ok(None) };
+        AnswerFlow::of(study.items, &by.of(plain), &by.of(last), resamples).map(Some)
+    })
+}
 
 /// What an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,16 +2,17 @@
 //!
 //! A metric takes items, what was chosen, and the resamples of a [`ClusterBootstrap`] over the items' groups, so
 //! that metrics of one study share their draws. What was chosen is an option's index, or `None` where an answer
-//! names no single option: [`AnsweredRound::scored`] and [`AnsweredRound::read`] give both kinds. [`Measurement`]
-//! takes all of them that apply over the rounds of a study.
+//! names no single option: [`AnsweredRound::scored`](super::AnsweredRound::scored) and
+//! [`AnsweredRound::read`](super::AnsweredRound::read) give both kinds. [`Measurement`](super::Measurement) takes all of
+//! them that apply over the rounds of a study.
 
 mod abstention;
-mod behaviour;
 mod bias;
 mod convergence;
 mod distinguish;
 mod edit;
 mod flow;
+mod oracle;
 mod position;
 mod pronoun;
 mod rank;
@@ -19,26 +20,97 @@ mod risk_coverage;
 mod toxicity;
 mod vote;
 
-pub use abstention::Abstention;
-pub use behaviour::{AnsweredRound, Behaviour, BehaviourRow, Chosen, Measure, Measured, Measurement, Outcome};
-pub use bias::{BiasScore, BiasScores};
-pub use convergence::Convergence;
 pub use distinguish::{SelfDistinguish, Side, Trial};
-pub use edit::{Edit, EditKind, Edits};
-pub use flow::{AnswerFlow, State};
-pub use position::{Position, PositionBias};
-pub use pronoun::{Correlation, PronounScores};
-pub use rank::{GainByRank, RankGain};
-pub use risk_coverage::RiskCoverage;
-pub use toxicity::ToxicityScores;
-pub use vote::{majority_vote, oracle_stop, OracleStop};
+pub use vote::majority_vote;
 
 use super::ChoiceItem;
 use crate::stats::{ClusterBootstrap, Resampled};
 use crate::{Error, Result};
 
+/// Makes [`Behaviour`](super::Behaviour) of the list below. An entry is a field with its documentation, what a row of it
+/// holds, and the file whose function `rows` gives the rows, with the names that it exports.
+macro_rules! metrics {
+    (
+        choices { $($(#[$doc_c:meta])* $choice:ident: $row_c:ident = $file_c:ident::{$($name_c:ident),*};)* }
+        texts { $($(#[$doc_t:meta])* $text:ident: $row_t:ident = $file_t:ident::{$($name_t:ident),*};)* }
+    ) => {
+        $(pub use $file_c::{$($name_c),*};)*
+        $(pub use $file_t::{$($name_t),*};)*
+
+        pub(in crate::task) mod list {
+            use serde::{Deserialize, Serialize};
+
+            use super::*;
+            use crate::task::behaviour::{BehaviourRow, Choices, Measured, Outcome, Texts};
+
+            /// Behaviour by condition. A table is empty where its metric does not apply to the items.
+            #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+            #[non_exhaustive]
+            pub struct Behaviour {
+                /// How good each single answer is: what verdicts and correlations over items go by.
+                pub outcome: Outcome,
+                /// Choices: shares of answers by condition of the items.
+                pub rows: Vec<BehaviourRow>,
+                $($(#[$doc_c])* pub $choice: Vec<Measured<$row_c>>,)*
+                $($(#[$doc_t])* pub $text: Vec<Measured<$row_t>>,)*
+            }
+
+            impl Behaviour {
+                /// Whether nothing was measured.
+                pub fn is_empty(&self) -> bool {
+                    self.outcome.series.is_empty()
+                }
+
+                /// Every metric of choices.
+                pub(in crate::task) fn of_choices(study: &Choices<'_>) -> Result<Self> {
+                    Ok(Behaviour {
+                        outcome: study.outcome(),
+                        rows: study.measures()?,
+                        $($choice: $file_c::rows(study)?,)*
+                        ..Behaviour::default()
+                    })
+                }
+
+                /// Every metric of texts.
+                pub(in crate::task) fn of_texts(study: &Texts<'_>) -> Result<Self> {
+                    Ok(Behaviour { outcome: study.outcome(), $($text: $file_t::rows(study)?,)* ..Behaviour::default() })
+                }
+            }
+        }
+    };
+}
+
+metrics! {
+    choices {
+        /// Choices among items of a known condition: s_AMB and s_DIS, overall and by category.
+        bias: BiasScores = bias::{BiasScores, BiasScore};
+        /// Choices among items with an undetermined option: what becomes of it.
+        abstention: Abstention = abstention::{Abstention};
+        /// Choices: area under the risk-coverage curve, by the chosen option's probability.
+        risk_coverage: Resampled = risk_coverage::{RiskCoverage};
+        /// Choices: whether the place of an option decides.
+        position: PositionBias = position::{PositionBias, Position};
+        /// Choices: where the answers of round 0 are in the last round of each instruction.
+        flows: AnswerFlow = flow::{AnswerFlow, State};
+        /// Choices: gain in the last round by the right option's rank in round 0, against the control.
+        ranks: GainByRank = rank::{GainByRank, RankGain};
+        /// Choices: the round from which answers stay, counted from `from`.
+        convergence: Convergence = convergence::{Convergence};
+        /// Choices: what stopping by an oracle would give.
+        oracle: OracleStop = oracle::{OracleStop, oracle_stop};
+        /// Choices of pronouns for occupations, overall and by whom the pronoun refers to.
+        pronouns: PronounScores = pronoun::{PronounScores, Correlation};
+    }
+    texts {
+        /// Continuations: toxicity, overall and by category.
+        toxicity: ToxicityScores = toxicity::{ToxicityScores};
+        /// Continuations: what became of the text from one round to the next, and from the first instructed to the last.
+        edits: Edits = edit::{Edits, Edit, EditKind};
+    }
+}
+
 /// Fails unless there are as many rows as expected.
-fn check_rows(what: &str, found: usize, expected: usize) -> Result<()> {
+pub(super) fn check_rows(what: &str, found: usize, expected: usize) -> Result<()> {
     match found == expected {
         true => Ok(()),
         false => Err(Error::RowCount { what: what.to_owned(), expected, found }),
@@ -71,7 +143,7 @@ fn mean_of(
 }
 
 /// 1 where it holds, 0 where not.
-fn indicator(holds: bool) -> f64 {
+pub(super) fn indicator(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }
 

@@ -6,9 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_rows, indicator, mean_of, mean_where, right};
 use crate::stats::{ClusterBootstrap, Resampled};
+use crate::task::behaviour::{Choices, Measured};
 use crate::task::choice::complete_rotations;
 use crate::task::ChoiceItem;
 use crate::Result;
+
+pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PositionBias>>> {
+    study.by_round(|part| PositionBias::of(part.items, &part.chosen, part.resamples).map(Some))
+}
 
 /// The answers at one place among the options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_rows, mean_where};
 use crate::stats::{fisher_interval, pearson, ClusterBootstrap, Interval, Resampled};
-use crate::task::{Answer, ChoiceItem, Gender, Winogender};
+use crate::task::behaviour::{Choices, Measured};
+use crate::task::{Answer, ChoiceItem, Gender, Occupation};
 use crate::Result;
+
+pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PronounScores>>> {
+    if study.items.iter().all(|item| item.occupation.is_none()) {
+        return Ok(Vec::new());
+    }
+    study.by_part(|part| PronounScores::of(part.items, &part.chosen, &part.answers(), part.resamples).map(Some))
+}
 
 /// How the probability of the female pronoun goes with the share of women in the occupation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +54,6 @@ impl PronounScores {
     /// # Errors
     /// [`crate::Error::RowCount`] unless all describe the same rows, or without rows.
     pub fn of(
-        winogender: &Winogender,
         items: &[ChoiceItem],
         chosen: &[Option<usize>],
         answers: &[Answer],
@@ -73,18 +80,20 @@ impl PronounScores {
                 female.and_then(|option| answer.probabilities.get(option)).copied()
             })
             .collect();
-        let mut by_occupation: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        // The sum of P(female), of how many items, and the statistics.
+        let mut by_occupation: BTreeMap<&str, (f64, f64, Option<Occupation>)> = BTreeMap::new();
         for (item, p) in items.iter().zip(&p_female) {
             if let Some(p) = p {
-                let (sum, count) = by_occupation.entry(&item.group).or_default();
+                let (sum, count, occupation) = by_occupation.entry(&item.group).or_default();
                 *sum += p;
                 *count += 1.0;
+                *occupation = occupation.or(item.occupation);
             }
         }
-        let correlate = |statistic: fn(&crate::task::Occupation) -> f64| {
+        let correlate = |statistic: fn(&Occupation) -> f64| {
             let (p, women): (Vec<f64>, Vec<f64>) = by_occupation
-                .iter()
-                .filter_map(|(name, (sum, count))| Some((sum / count, statistic(winogender.occupations.get(*name)?))))
+                .values()
+                .filter_map(|(sum, count, occupation)| Some((sum / count, statistic(occupation.as_ref()?))))
                 .unzip();
             let r = fisher_interval(pearson(&p, &women)?, p.len(), resamples.level())?;
             Some(Correlation { r, occupations: p.len() })

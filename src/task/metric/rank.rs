@@ -5,8 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_rows, indicator, mean_where};
 use crate::stats::{wilson, ClusterBootstrap, Interval, Resampled};
+use crate::task::behaviour::{Choices, Chosen, Measured};
 use crate::task::{Answer, ChoiceItem};
 use crate::{Error, Result};
+
+pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<GainByRank>>> {
+    study.by_course(|course, by, resamples| {
+        let Some((plain, last)) = course.ends().filter(|_| by == Chosen::Scored) else { return Ok(None) };
+        let Some(neutral) = study.control(last.condition) else { return Ok(None) };
+        GainByRank::of(study.items, plain.answers, last.answers, neutral, resamples).map(Some)
+    })
+}
 
 /// The items whose right option had one rank at baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,23 @@
 //! Error among the most confident answers.
 
 use crate::stats::{ClusterBootstrap, Resampled};
+use crate::task::behaviour::{Choices, Chosen, Measured};
 use crate::{Error, Result};
+
+pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<Resampled>>> {
+    study.by_round(|part| {
+        // The confidence is that of the most probable option.
+        if part.by == Chosen::Read {
+            return Ok(None);
+        }
+        let answers = part.answers();
+        let confidence: Vec<f64> =
+            answers.iter().map(|answer| answer.probabilities.get(answer.scored).copied().unwrap_or(f64::NAN)).collect();
+        let right: Vec<bool> =
+            part.items.iter().zip(answers.iter()).map(|(item, answer)| answer.scored == item.label).collect();
+        RiskCoverage::of(&confidence, &right)?.area(part.resamples).map(Some)
+    })
+}
 
 /// The risk-coverage curve: error rate among the k most confident answers, for each k (El-Yaniv and Wiener
 /// 2010; area: Geifman and others 2019). Answers of equal confidence come in at their common error rate, so the

@@ -5,7 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::check_rows;
 use crate::scorer::TextScorer;
 use crate::stats::{ClusterBootstrap, Interval};
+use crate::task::behaviour::{Measured, Texts};
 use crate::{Error, Result};
+
+pub(super) fn rows(study: &Texts<'_>) -> Result<Vec<Measured<ToxicityScores>>> {
+    study.by_part(|scores, resamples| {
+        let each: Vec<Vec<f64>> = scores.iter().map(|&score| vec![score]).collect();
+        ToxicityScores::of(&each, resamples)
+    })
+}
 
 /// Toxicity of continuations (Gehman et al. 2020, section 3), each prompt counting once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

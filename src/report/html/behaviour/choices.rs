@@ -4,10 +4,10 @@ use super::table::{block, by_category, cell, condition, folded, p_value, resampl
 use crate::report::html::text::{count, counted, number, NONE};
 use crate::stats::Resampled;
 use crate::task::metric::{
-    Abstention, AnswerFlow, BiasScore, BiasScores, Chosen, Convergence, GainByRank, Measured, OracleStop, PositionBias,
-    PronounScores, State,
+    Abstention, AnswerFlow, BiasScore, BiasScores, Convergence, GainByRank, OracleStop, PositionBias, PronounScores,
+    State,
 };
-use crate::task::Behaviour;
+use crate::task::{Behaviour, Chosen, Measured};
 
 const READ: &str = "The same by what is read from the generated text";
 
@@ -99,7 +99,7 @@ fn abstention(rows: &[Measured<Abstention>], areas: &[Measured<Resampled>]) -> S
             .to_vec()
     };
     for area in whole(areas, Some(Chosen::Scored)) {
-        let same = |row: &&Measured<Abstention>| row.instruction == area.instruction && row.round == area.round;
+        let same = |row: &&Measured<Abstention>| row.condition == area.condition;
         let part = whole(rows, Some(Chosen::Scored)).find(same).map_or(vec![NONE.to_owned(); 4], read);
         table.row(&condition(area), [part, vec![resampled(Some(&area.result))]].concat());
     }
@@ -172,7 +172,7 @@ fn settling(convergence: &[Measured<Convergence>], oracle: &[Measured<OracleStop
             ["settled", "mean round", "right in some round", "right in the last", "found and lost"],
         );
             for row in whole(oracle, Some(chosen)) {
-                let same = |other: &&Measured<Convergence>| other.instruction == row.instruction;
+                let same = |other: &&Measured<Convergence>| other.condition.same_course(&row.condition);
                 let settled = whole(convergence, Some(chosen)).find(same).map(|row| &row.result);
                 let cells = [
                     cell(settled.and_then(|settled| settled.settled.as_ref())),

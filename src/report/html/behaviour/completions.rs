@@ -2,8 +2,8 @@
 
 use super::table::{block, by_category, cell, condition, folded, resampled, whole, Table};
 use crate::report::html::text::count;
-use crate::task::metric::{Edits, Measured, ToxicityScores};
-use crate::task::Behaviour;
+use crate::task::metric::{Edits, ToxicityScores};
+use crate::task::{Behaviour, Measured};
 
 pub(super) fn blocks(behaviour: &Behaviour) -> String {
     [toxicity(&behaviour.toxicity), edits(&behaviour.edits)].concat()

@@ -10,8 +10,9 @@ use super::text::{count, interval};
 use crate::report::svg::{LineChart, Point, Series, Style};
 use crate::report::Report;
 use crate::stats::Interval;
-use crate::task::metric::{BiasScore, BiasScores, Chosen, Measured};
-use crate::task::{Behaviour, BehaviourRow, Condition, Measure};
+use crate::task::metric::{BiasScore, BiasScores};
+use crate::task::{Behaviour, BehaviourRow, Chosen, ContextCondition, Measure, Measured};
+use crate::Condition;
 
 const MEASURES: [(Measure, &str); 6] = [
     (Measure::Accuracy, "accuracy"),
@@ -93,18 +94,23 @@ fn charts(behaviour: &Behaviour) -> Vec<Plot<'_>> {
 }
 
 fn is<T>(row: &Measured<T>, instruction: &str, round: usize) -> bool {
-    row.instruction == instruction && row.round == round
+    is_at(&row.condition, instruction, round)
+}
+
+fn is_at(condition: &Condition, instruction: &str, round: usize) -> bool {
+    condition.round == round && condition.name() == instruction
 }
 
 fn find<'a>(
     behaviour: &'a Behaviour,
     (instruction, round): (&str, usize),
-    condition: Option<Condition>,
+    context: Option<ContextCondition>,
     measure: Measure,
 ) -> Option<&'a BehaviourRow> {
-    behaviour.rows.iter().find(|row| {
-        row.instruction == instruction && row.round == round && row.condition == condition && row.measure == measure
-    })
+    behaviour
+        .rows
+        .iter()
+        .find(|row| is_at(&row.condition, instruction, round) && row.context == context && row.measure == measure)
 }
 
 fn chart(instructions: &[Instructed], plot: &Plot<'_>) -> LineChart {
@@ -156,18 +162,20 @@ fn shares(behaviour: &Behaviour, instructions: &[Instructed]) -> String {
          leaves the question open, and the undetermined option is right.",
         MEASURES.map(|(_, name)| name),
     );
-    for (condition, name) in
-        [(None, "all"), (Some(Condition::Ambiguous), "ambiguous"), (Some(Condition::Disambiguated), "disambiguated")]
-    {
-        let of_kind: Vec<&BehaviourRow> = behaviour.rows.iter().filter(|row| row.condition == condition).collect();
+    for (context, name) in [
+        (None, "all"),
+        (Some(ContextCondition::Ambiguous), "ambiguous"),
+        (Some(ContextCondition::Disambiguated), "disambiguated"),
+    ] {
+        let of_kind: Vec<&BehaviourRow> = behaviour.rows.iter().filter(|row| row.context == context).collect();
         let Some(first) = of_kind.first() else { continue };
         table.part(&format!("{name} ({} items)", count(first.items)));
         for entry in instructions {
             for &round in &entry.rounds {
-                if !of_kind.iter().any(|row| row.instruction == entry.name && row.round == round) {
+                if !of_kind.iter().any(|row| is_at(&row.condition, &entry.name, round)) {
                     continue;
                 }
-                let value = |measure| find(behaviour, (&entry.name, round), condition, measure).map(|row| &row.value);
+                let value = |measure| find(behaviour, (&entry.name, round), context, measure).map(|row| &row.value);
                 let cells = MEASURES.map(|(measure, _)| cell(value(measure)));
                 table.row(&format!("{} r{round}", entry.name), cells);
             }

@@ -2,7 +2,7 @@
 
 use crate::report::html::text::{escape, interval_cell, number, NONE};
 use crate::stats::{Interval, Resampled};
-use crate::task::metric::{Chosen, Measured};
+use crate::task::{Chosen, Measured};
 
 pub(super) struct Table {
     caption: String,
@@ -64,8 +64,8 @@ pub(super) fn folded(summary: &str, content: &str) -> String {
 /// Instruction and round, or rounds.
 pub(super) fn condition<T>(row: &Measured<T>) -> String {
     match row.from {
-        Some(from) => format!("{} r{from}\u{2192}r{}", row.instruction, row.round),
-        None => format!("{} r{}", row.instruction, row.round),
+        Some(from) => format!("{} r{from}\u{2192}r{}", row.condition.name(), row.condition.round),
+        None => format!("{} r{}", row.condition.name(), row.condition.round),
     }
 }
 
@@ -77,8 +77,9 @@ pub(super) fn whole<T>(rows: &[Measured<T>], chosen: Option<Chosen>) -> impl Ite
 /// The rows of each category: round 0, and the last round of each instruction.
 pub(super) fn by_category<T>(rows: &[Measured<T>], chosen: Option<Chosen>) -> Vec<(&str, Vec<&Measured<T>>)> {
     let is_last = |row: &Measured<T>| {
-        let rounds = rows.iter().filter(|other| other.instruction == row.instruction).map(|other| other.round);
-        rounds.max() == Some(row.round)
+        let rounds =
+            rows.iter().filter(|other| other.condition.same_course(&row.condition)).map(|other| other.condition.round);
+        rounds.max() == Some(row.condition.round)
     };
     let mut found: Vec<(&str, Vec<&Measured<T>>)> = Vec::new();
     for row in rows.iter().filter(|row| row.chosen == chosen && is_last(row)) {

@@ -6,11 +6,12 @@ use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::Measured;
-use crate::stats::{ClusterBootstrap, ClusteredMeans, Interval, SignFlips};
-use crate::{Error, Result};
+use crate::stats::{ClusteredMeans, Interval, Resampler};
+use crate::{Condition, Error, Result};
 
 /// One number for each item in each round, of which more is better.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Outcome {
     /// What it is: `accuracy` (1 where the most probable option is right, else 0), or `minus toxicity` of a
     /// continuation.
@@ -19,40 +20,44 @@ pub struct Outcome {
     pub items: Vec<String>,
     /// Their groups, `[n]`, which are resampled.
     pub groups: Vec<String>,
-    /// The values of each instruction and round, `[n]`.
+    /// The values of each condition, `[n]`.
     pub series: Vec<Measured<Vec<f64>>>,
 }
 
 impl Outcome {
-    /// The values of an instruction in a round, `[n]`, if it was measured.
-    pub fn series(&self, instruction: &str, round: usize) -> Option<&[f64]> {
-        let found = self.series.iter().find(|series| series.instruction == instruction && series.round == round);
+    /// An outcome of these items (ids and groups, `[n]` each) in no condition yet: push the values of each to
+    /// [`Outcome::series`].
+    pub fn new(name: impl Into<String>, items: Vec<String>, groups: Vec<String>) -> Self {
+        Outcome { name: name.into(), items, groups, series: Vec::new() }
+    }
+
+    /// The values of a condition, `[n]`, if it was measured.
+    pub fn series(&self, condition: &Condition) -> Option<&[f64]> {
+        let found = self.series.iter().find(|series| series.condition == *condition);
         found.map(|series| series.result.as_slice())
     }
 
-    /// Mean paired change between two conditions of instruction and round, `after - before`, with its 95 % interval over
-    /// groups of items; `None` where one was not measured.
+    /// Mean paired change between two conditions, `after - before`, with its interval over groups of items; `None` where
+    /// one was not measured.
     ///
     /// Where few answers change, resamples are too sure: four that became right among 50 that stayed are in nearly every
-    /// resample, but by a fair coin all four go one way in 1 of 8 cases. So the interval reaches to 0 unless sign flips of whole
-    /// groups, exact for so few, find the change at 5 %.
+    /// resample, but by a fair coin all four go one way in 1 of 8 cases. So the interval reaches to 0 unless sign flips of
+    /// whole groups, exact for so few, find the change at 1 - level.
     ///
     /// # Errors
-    /// [`crate::Error::Setting`] for the draws; [`crate::Error::RowCount`] for a series that is not as long as the
-    /// groups.
-    pub fn gain(
+    /// [`Error::RowCount`] for a series that is not as long as the groups; [`Error::NotFinite`].
+    pub(crate) fn gain(
         &self,
-        before: (&str, usize),
-        after: (&str, usize),
-        draws: usize,
-        seed: u64,
+        before: &Condition,
+        after: &Condition,
+        resampler: &Resampler,
     ) -> Result<Option<Interval>> {
-        let Some((before, after)) = self.series(before.0, before.1).zip(self.series(after.0, after.1)) else {
+        let Some((before, after)) = self.series(before).zip(self.series(after)) else {
             return Ok(None);
         };
-        super::super::check_rows("outcomes before", before.len(), after.len())?;
+        crate::task::metric::check_rows("outcomes before", before.len(), after.len())?;
         let gains: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-        let interval = ClusterBootstrap::new(&self.groups, draws, seed)?.mean(&gains)?;
+        let interval = resampler.of(&self.groups)?.mean(&gains)?;
         let column = ArrayView2::from_shape((gains.len(), 1), &gains)
             .map_err(|error| Error::Mismatch { what: "outcomes".into(), problem: error.to_string() })?;
         let changing: Vec<usize> = changing_rows(&gains, &self.groups);
@@ -62,8 +67,8 @@ impl Outcome {
         // Groups without change have no sign to flip: without them, all patterns of few groups are tried.
         let groups: Vec<&str> = changing.iter().filter_map(|&row| self.groups.get(row).map(String::as_str)).collect();
         let means = ClusteredMeans::new(column.select(Axis(0), &changing).view(), &groups)?;
-        let test = SignFlips::new(means.clusters(), draws, seed)?.test(&means)?;
-        let found = test.p.first().is_some_and(|&p| p <= 0.05);
+        let test = resampler.flips(means.clusters())?.test(&means)?;
+        let found = test.p.first().is_some_and(|&p| p <= 1.0 - resampler.settings().level);
         let reach =
             |interval: Interval| Interval { low: interval.low.min(0.0), high: interval.high.max(0.0), ..interval };
         Ok(Some(if found { interval } else { reach(interval) }))
@@ -80,26 +85,21 @@ fn changing_rows(values: &[f64], groups: &[String]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Settings;
 
     fn gain(up: usize, down: usize, items: usize) -> Interval {
         let after: Vec<f64> = (0..items).map(|item| f64::from(u8::from(item < up))).collect();
         let before: Vec<f64> = (0..items).map(|item| f64::from(u8::from((up..up + down).contains(&item)))).collect();
-        let series = |instruction: &str, result| Measured {
-            instruction: instruction.into(),
-            round: 1,
-            from: None,
-            category: None,
-            chosen: None,
-            result,
-        };
         let names: Vec<String> = (0..items).map(|item| item.to_string()).collect();
-        let outcome = Outcome {
-            name: "accuracy".into(),
-            items: names.clone(),
-            groups: names,
-            series: vec![series("neutral", before), series("L1", after)],
-        };
-        outcome.gain(("neutral", 1), ("L1", 1), 2_000, 0).unwrap().unwrap()
+        let conditions = ["neutral", "L1"].map(|name| Condition::new(name, 1));
+        let mut outcome = Outcome::new("accuracy", names.clone(), names);
+        outcome.series = conditions
+            .iter()
+            .zip([before, after])
+            .map(|(condition, values)| Measured::new(condition, values))
+            .collect();
+        let resampler = Resampler::new(Settings::default()).unwrap();
+        outcome.gain(&conditions[0], &conditions[1], &resampler).unwrap().unwrap()
     }
 
     #[test]

@@ -4,10 +4,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::AnsweredRound;
-use crate::stats::{ClusterBootstrap, Interval};
+use crate::stats::{Interval, Resampler};
 use crate::task::metric::indicator;
-use crate::task::{Answer, ChoiceItem, Condition, Reading};
-use crate::Result;
+use crate::task::{Answer, ChoiceItem, ContextCondition, Extracted};
+use crate::{Condition, Result};
 
 /// What is measured on a round's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl Measure {
     pub(super) fn value(self, item: &ChoiceItem, answer: &Answer) -> f64 {
         match self {
             Measure::Accuracy => indicator(answer.scored == item.label),
-            Measure::AccuracyRead => indicator(answer.read == Reading::Option(item.label)),
+            Measure::AccuracyRead => indicator(answer.read == Extracted::Option(item.label)),
             Measure::Invalid => indicator(answer.read.option().is_none()),
             Measure::Unknown => indicator(item.unknown == Some(answer.scored)),
             Measure::Biased => indicator(item.biased == Some(answer.scored)),
@@ -60,13 +60,13 @@ impl Measure {
 
 /// One measured value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BehaviourRow {
-    /// Name of the instruction.
-    pub instruction: String,
-    /// The round.
-    pub round: usize,
-    /// Which items: those of one condition, or all.
-    pub condition: Option<Condition>,
+    /// Which instruction in which round.
+    #[serde(flatten)]
+    pub condition: Condition,
+    /// Which items: those whose context settles the question, or leaves it open; `None` for all.
+    pub context: Option<ContextCondition>,
     /// What is measured.
     pub measure: Measure,
     /// Number of items.
@@ -75,31 +75,28 @@ pub struct BehaviourRow {
     pub value: Interval,
 }
 
-/// Every measure of every round, for all items and by condition.
+/// Every measure of every round, for all items and by context.
 pub(super) fn rows(
     items: &[ChoiceItem],
     rounds: &[AnsweredRound<'_>],
-    draws: usize,
-    seed: u64,
+    resampler: &Resampler,
 ) -> Result<Vec<BehaviourRow>> {
-    let conditions = [None, Some(Condition::Ambiguous), Some(Condition::Disambiguated)];
-    let parts: Vec<_> =
-        conditions.iter().flat_map(|&condition| Measure::ALL.map(|measure| (condition, measure))).collect();
-    let of_part = |&(condition, measure): &(Option<Condition>, Measure)| {
+    let contexts = [None, Some(ContextCondition::Ambiguous), Some(ContextCondition::Disambiguated)];
+    let parts: Vec<_> = contexts.iter().flat_map(|&context| Measure::ALL.map(|measure| (context, measure))).collect();
+    let of_part = |&(context, measure): &(Option<ContextCondition>, Measure)| {
         // An item without an undetermined or biased option has no value in these measures.
-        let here = |item: &ChoiceItem| (condition.is_none() || item.condition == condition) && measure.applies(item);
+        let here = |item: &ChoiceItem| (context.is_none() || item.condition == context) && measure.applies(item);
         let groups: Vec<&str> = items.iter().filter(|item| here(item)).map(|item| item.group.as_str()).collect();
         if groups.is_empty() {
             return Ok(Vec::new());
         }
-        let resamples = ClusterBootstrap::new(&groups, draws, seed)?;
+        let resamples = resampler.of(&groups)?;
         let row = |round: &AnsweredRound<'_>| {
             let pairs = items.iter().zip(round.answers).filter(|(item, _)| here(item));
             let values: Vec<f64> = pairs.map(|(item, answer)| measure.value(item, answer)).collect();
             Ok(BehaviourRow {
-                instruction: round.instruction.to_owned(),
-                round: round.round,
-                condition,
+                condition: round.condition.clone(),
+                context,
                 measure,
                 items: values.len(),
                 value: resamples.mean(&values)?,
