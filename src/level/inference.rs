@@ -38,7 +38,8 @@ pub enum Family {
 /// # use probity::capture::Activations;
 /// # use probity::hook::Site;
 /// # use probity::level::{Inference, Levels, Metric, RoundStates};
-/// # use probity::probe::{Labels, MeanDifferenceProbe};
+/// # use probity::probe::MeanDifferenceProbe;
+/// # use probity::text::Labels;
 /// # let states = |shift: f32| -> probity::Result<Activations> {
 /// #     let mut activations = Activations::new((0..80).map(|i| i.to_string()));
 /// #     let value = |i, j| if j == 0 { (i % 2) as f32 - shift * (i % 5) as f32 } else { (i * (j + 2) % 7) as f32 };

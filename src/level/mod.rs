@@ -9,7 +9,8 @@
 //! use probity::capture::Activations;
 //! use probity::hook::Site;
 //! use probity::level::{Inference, Levels, Metric, RoundStates, VerdictKind, VerdictRule};
-//! use probity::probe::{Labels, MeanDifferenceProbe};
+//! use probity::probe::MeanDifferenceProbe;
+//! use probity::text::Labels;
 //!
 //! // States of 80 texts: the immoral ones lie further along the first axis.
 //! let states = |shift: f32| -> probity::Result<Activations> {
