@@ -10,7 +10,8 @@ use ndarray::{Array2, Axis};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
 use probity::level::{Inference, Levels, Metric, RoundStates, Transitions};
-use probity::probe::{Labels, LogisticProbe, ProbeBank};
+use probity::probe::{LogisticProbe, ProbeBank};
+use probity::text::Labels;
 use probity::Result;
 
 const ITEMS: usize = 1_000;

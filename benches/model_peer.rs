@@ -13,9 +13,9 @@ use probity::generate::{Decoding, Session};
 use probity::hook::{Hooks, Selection, Site};
 use probity::level::{Levels, Metric};
 use probity::model::{LoadOptions, Precision};
-use probity::probe::{LabelledText, MeanDifferenceProbe, ProbeBank};
+use probity::probe::{MeanDifferenceProbe, ProbeBank};
 use probity::task::Bbq;
-use probity::text::Text;
+use probity::text::{LabelledText, Text};
 use probity::Model;
 use serde::Deserialize;
 use serde_json::{json, Value};
@@ -118,7 +118,7 @@ fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize, probes: PathB
         // What they read does not matter here.
         let mut statements = LabelledText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/data/moral_acts.jsonl"))?;
         statements.truncate(64);
-        let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
+        let (texts, labels) = LabelledText::as_user_turns(statements, model.template()?)?;
         MeanDifferenceProbe::default().fit_all(&readout.capture(model, &texts)?, &labels)?.save(&probes)?;
     }
     let probes = ProbeBank::load(probes)?;

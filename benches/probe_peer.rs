@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use ndarray::Array2;
 use probity::capture::Activations;
-use probity::probe::{Estimator, GroupFolds, Labels, Linear, LogisticProbe, Strengths, Training};
+use probity::probe::{Estimator, GroupFolds, Linear, LogisticProbe, Strengths, Training};
+use probity::text::Labels;
 use safetensors::SafeTensors;
 use serde_json::{json, Value};
 

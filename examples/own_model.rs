@@ -6,8 +6,8 @@ use probity::capture::{Pool, Readout};
 use probity::generate::Session;
 use probity::hook::{Geometry, Hooks, Site};
 use probity::model::{KvCache, LogitsFor, Network};
-use probity::probe::{Labels, MeanDifferenceProbe};
-use probity::text::{Text, TokenBatch, Tokenizer};
+use probity::probe::MeanDifferenceProbe;
+use probity::text::{Labels, Text, TokenBatch, Tokenizer};
 use probity::{Model, Result};
 use tch::{Device, Kind, Tensor};
 

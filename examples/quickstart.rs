@@ -4,7 +4,8 @@
 
 use probity::capture::{Pool, Readout};
 use probity::hook::Site;
-use probity::probe::{LabelledText, LogisticProbe};
+use probity::probe::LogisticProbe;
+use probity::text::LabelledText;
 use probity::{Model, Result};
 
 fn main() -> Result<()> {
@@ -16,7 +17,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let model = Model::load(path)?;
-    let (texts, labels) = LabelledText::bare(LabelledText::load("data/moral_acts.jsonl")?)?;
+    let (texts, labels) = LabelledText::as_texts(LabelledText::bundled()?);
     let states = Readout::new(Site::ResidPost.all_layers(), Pool::Last).capture(&model, &texts)?;
     let probes = LogisticProbe::default().fit_all(&states, &labels)?;
     for row in probes.rows() {

@@ -11,11 +11,9 @@ use clap::Parser;
 use probity::capture::{Activations, Pool, Readout};
 use probity::hook::{Hooks, Selection, Site};
 use probity::model::LogitsFor;
-use probity::probe::{
-    Direction, GroupSplit, LabelledText, LogisticProbe, Outcome, Preset, Validity, ValidityRow, ValidityTable,
-};
+use probity::probe::{Direction, GroupSplit, LogisticProbe, Outcome, Preset, Validity, ValidityRow, ValidityTable};
 use probity::task::Jigsaw;
-use probity::text::{PadSide, Text, TokenBatch, Tokenizer};
+use probity::text::{LabelledText, PadSide, Text, TokenBatch, Tokenizer};
 use probity::{Model, Result};
 use tch::Tensor;
 
@@ -65,7 +63,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let model = Model::load(&options.model)?;
     let rows = comments(options)?;
-    let (mut texts, labels) = LabelledText::bare(rows)?;
+    let (mut texts, labels) = LabelledText::as_texts(rows);
     let mut cut = 0;
     for text in &mut texts {
         cut += usize::from(shorten(text, model.tokenizer(), options.tokens)?);
@@ -170,7 +168,7 @@ fn top_tokens(model: &Model, direction: &Direction, tokens: usize) -> Result<Vec
 }
 
 fn comments(options: &Options) -> Result<Vec<LabelledText>> {
-    let Some(path) = &options.comments else { return LabelledText::load("data/moral_acts.jsonl") };
+    let Some(path) = &options.comments else { return LabelledText::bundled() };
     let comments = Jigsaw::default().balanced(true).limit(options.limit).seed(options.seed).load(path)?;
     println!(
         "{}: {} of {} comments ({} empty and {} copied rows left out, {} repeat another's words)",

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use probity::capture::Activations;
-use probity::probe::{GroupSplit, Labels, LogisticProbe};
+use probity::probe::{GroupSplit, LogisticProbe};
+use probity::text::Labels;
 use probity::{Error, Result};
 
 /// Train a logistic probe for every address of an activation file and evaluate it on held-out groups.

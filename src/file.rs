@@ -41,17 +41,23 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 }
 
 /// A file that is hashed while it is read, without the byte order mark that some editors put before it.
-pub(crate) struct HashedReader {
-    inner: BufReader<File>,
+pub(crate) struct HashedReader<R = BufReader<File>> {
+    inner: R,
     hash: Sha256,
 }
 
 impl HashedReader {
     pub fn open(path: &Path) -> Result<Self> {
-        let mut inner = BufReader::new(File::open(path).map_err(Error::io(path))?);
+        let file = File::open(path).map_err(Error::io(path))?;
+        HashedReader::new(BufReader::new(file)).map_err(Error::io(path))
+    }
+}
+
+impl<R: BufRead> HashedReader<R> {
+    fn new(mut inner: R) -> std::io::Result<Self> {
         let mut hash = Sha256::new();
         const MARK: &[u8] = b"\xef\xbb\xbf";
-        if inner.fill_buf().map_err(Error::io(path))?.starts_with(MARK) {
+        if inner.fill_buf()?.starts_with(MARK) {
             hash.update(MARK);
             inner.consume(MARK.len());
         }
@@ -72,7 +78,7 @@ impl HashedReader {
     }
 }
 
-impl Read for HashedReader {
+impl<R: BufRead> Read for HashedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.hash.update(&buffer[..read]);
@@ -84,9 +90,26 @@ impl Read for HashedReader {
 /// is told with that number. Only one line is held. SHA-256 of the file.
 pub(crate) fn stream_json_lines<T: serde::de::DeserializeOwned>(
     path: &Path,
+    take: impl FnMut(u64, T) -> Result<(), String>,
+) -> Result<String> {
+    json_lines(path, HashedReader::open(path)?, take)
+}
+
+/// [`stream_json_lines`] of a file that is part of this crate; errors name it by `path`.
+pub(crate) fn stream_bundled<T: serde::de::DeserializeOwned>(
+    path: &str,
+    text: &str,
+    take: impl FnMut(u64, T) -> Result<(), String>,
+) -> Result<String> {
+    let path = Path::new(path);
+    json_lines(path, HashedReader::new(text.as_bytes()).map_err(Error::io(path))?, take)
+}
+
+fn json_lines<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    mut reader: HashedReader<impl BufRead>,
     mut take: impl FnMut(u64, T) -> Result<(), String>,
 ) -> Result<String> {
-    let mut reader = HashedReader::open(path)?;
     let (mut line, mut number, mut rows) = (Vec::new(), 0, 0_u64);
     while reader.line(&mut line).map_err(Error::io(path))? {
         number += 1;
@@ -109,6 +132,16 @@ pub(crate) fn stream_json_lines<T: serde::de::DeserializeOwned>(
 pub(crate) fn read_json_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<(u64, T)>> {
     let mut rows = Vec::new();
     stream_json_lines(path, |number, row| {
+        rows.push((number, row));
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// [`read_json_lines`] of a file that is part of this crate; errors name it by `path`.
+pub(crate) fn read_bundled<T: serde::de::DeserializeOwned>(path: &str, text: &str) -> Result<Vec<(u64, T)>> {
+    let mut rows = Vec::new();
+    stream_bundled(path, text, |number, row| {
         rows.push((number, row));
         Ok(())
     })?;

@@ -7,18 +7,18 @@
 //!
 //! ```no_run
 //! use probity::{capture::{Pool, Readout}, dialogue::{Instruction, SelfCorrection}, hook::Site};
-//! use probity::{level::{Levels, SpanLevels}, probe::{LabelledText, LogisticProbe}, report::Analysis, task::ChoiceTask, Model};
+//! use probity::{level::{Levels, SpanLevels}, probe::LogisticProbe, report::Analysis, task::ChoiceTask, text::LabelledText, Model};
 //!
 //! # fn main() -> probity::Result<()> {
 //! let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?; // or a Hugging Face directory
 //! let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
 //!
-//! let statements = LabelledText::load("data/moral_acts.jsonl")?;
-//! let (texts, labels) = LabelledText::turns(statements, model.template()?)?;
+//! let statements = LabelledText::bundled()?;
+//! let (texts, labels) = LabelledText::as_user_turns(statements, model.template()?)?;
 //! let states = readout.capture(&model, &texts)?;
 //! let probes = LogisticProbe::default().fit_all(&states, &labels)?; // one per layer, by linfa
 //!
-//! let study = SelfCorrection::new(ChoiceTask::load("data/ambiguous_qa.jsonl")?)
+//! let study = SelfCorrection::new(ChoiceTask::bundled()?)
 //!     .instructions([Instruction::named("L1")?, Instruction::named("neutral")?])
 //!     .rounds(3)
 //!     .run(&model, &readout)?;

@@ -15,9 +15,9 @@ use probity::generate::Decoding;
 use probity::hook::{Geometry, Hooks, Selection, Site};
 use probity::level::{Levels, SpanLevels};
 use probity::model::{KvCache, LogitsFor, Network};
-use probity::probe::{LabelledText, MeanDifferenceProbe};
+use probity::probe::MeanDifferenceProbe;
 use probity::task::{ChoiceItem, ChoiceTask, Item};
-use probity::text::{ChatTemplate, TokenBatch, Tokenizer};
+use probity::text::{ChatTemplate, LabelledText, TokenBatch, Tokenizer};
 use probity::{Model, Result};
 use tch::Tensor;
 
@@ -236,7 +236,7 @@ fn levels_of_answers_stand_beside_those_of_prompts_after_a_re_elicitation() {
     let study = protocol().re_elicit([named("negated")]).read_answers(true).run(&model, &readout()).unwrap();
     let mut statements = LabelledText::load(common::root().join("data/moral_acts.jsonl")).unwrap();
     statements.truncate(60);
-    let (texts, labels) = LabelledText::turns(statements, model.template().unwrap()).unwrap();
+    let (texts, labels) = LabelledText::as_user_turns(statements, model.template().unwrap()).unwrap();
     let bank = |pool| {
         let states = Readout::new(Site::ResidPost.at(0), pool).capture(&model, &texts).unwrap();
         MeanDifferenceProbe::default().draws(50).fit_all(&states, &labels).unwrap()

@@ -15,9 +15,9 @@ use probity::generate::{Decoding, Session};
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::level::Levels;
 use probity::model::{LoadOptions, LogitsFor};
-use probity::probe::{LabelledText, Labels, LogisticProbe, ProbeBank};
+use probity::probe::{LogisticProbe, ProbeBank};
 use probity::task::ChoiceTask;
-use probity::text::{ChatTemplate, Message, PadSide, Role, Span, Text, TokenBatch, Tokenizer};
+use probity::text::{ChatTemplate, LabelledText, Labels, Message, PadSide, Role, Span, Text, TokenBatch, Tokenizer};
 use probity::{Error, Model, Result};
 use serde_json::json;
 

@@ -5,9 +5,10 @@ use probity::capture::Activations;
 use probity::dialogue::{Part, ReadStates, Reading};
 use probity::hook::{Address, Site};
 use probity::level::{InstructionSelection, Levels, Metric, RoundStates, SpanLevels, Superficiality, VerdictRule};
-use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
+use probity::probe::{MeanDifferenceProbe, ProbeBank};
 use probity::task::metric::{Measured, Outcome};
 use probity::task::Behaviour;
+use probity::text::Labels;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

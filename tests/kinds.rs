@@ -6,9 +6,10 @@ use ndarray::{Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
 use probity::probe::{
-    Calibrated, DiscriminantProbe, Estimator, LabelledText, Labels, LayerEnsemble, LogisticProbe, MassMeanProbe,
-    MeanDifferenceProbe, OneVsRest, Preset, ProbeBank, Protocol, RidgeProbe, Scaling, StatementDirection, Training,
+    Calibrated, DiscriminantProbe, Estimator, LayerEnsemble, LogisticProbe, MassMeanProbe, MeanDifferenceProbe,
+    OneVsRest, Preset, ProbeBank, Protocol, RidgeProbe, Scaling, StatementDirection, Training,
 };
+use probity::text::{LabelledText, Labels};
 use probity::Error;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -301,17 +302,17 @@ fn statements_give_their_mean_as_a_direction() {
 
 #[test]
 fn presets_fix_what_they_say() {
-    let text = |index: usize, label| LabelledText {
+    let text = |index: usize, immoral| LabelledText {
         id: index.to_string(),
         text: "t".to_owned(),
-        label,
+        immoral,
         group: index.to_string(),
     };
-    let rows: Vec<LabelledText> = (0..100).map(|index| text(index, u8::from(index % 10 == 0))).collect();
+    let rows: Vec<LabelledText> = (0..100).map(|index| text(index, index % 10 == 0)).collect();
     assert_eq!(Preset::Lee2024.texts(rows.clone(), 0), rows);
     let drawn = Preset::Liu2024.texts(rows.clone(), 0);
     assert_eq!(drawn.len(), 20);
-    assert_eq!(drawn.iter().filter(|row| row.label == 1).count(), 10);
+    assert_eq!(drawn.iter().filter(|row| row.immoral).count(), 10);
     assert_eq!(drawn, Preset::Liu2024.texts(rows.clone(), 0));
     assert_ne!(drawn, Preset::Liu2024.texts(rows, 1));
     for preset in Preset::ALL {

@@ -7,8 +7,9 @@ use probity::level::{
     Against, Contrast, Family, Halves, Inference, Levels, Metric, NullKind, PermutedProbes, RoundStates, Transitions,
     Window,
 };
-use probity::probe::{Labels, LogisticProbe, MeanDifferenceProbe, ProbeBank};
+use probity::probe::{LogisticProbe, MeanDifferenceProbe, ProbeBank};
 use probity::stats::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions};
+use probity::text::Labels;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;

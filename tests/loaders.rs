@@ -243,10 +243,10 @@ fn the_other_official_files_are_read_whole() {
             }
         }
         let texts = load(Theory::Commonsense, "commonsense/cm_test.csv").texts().unwrap();
-        assert_eq!((texts[0].label, texts[1].label), (0, 1), "label 1 of the file is wrong, so immoral");
+        assert_eq!((texts[0].immoral, texts[1].immoral), (false, true), "label 1 of the file is wrong, so immoral");
         assert_eq!(texts[0].group, texts[1].group);
         let justice = load(Theory::Justice, "justice/justice_test.csv").texts().unwrap();
-        assert_eq!(justice[0].label, 0, "label 1 of the file is reasonable, so not immoral");
+        assert!(!justice[0].immoral, "label 1 of the file is reasonable, so not immoral");
         assert_eq!((&justice[0].group, &justice[4].group), (&justice[3].group, &justice[7].group));
         assert_ne!(justice[3].group, justice[4].group);
     }

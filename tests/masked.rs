@@ -8,9 +8,9 @@ use probity::dialogue::{Instruction, Part, Reading, SelfCorrection};
 use probity::hook::{Selection, Site};
 use probity::level::Levels;
 use probity::model::LoadOptions;
-use probity::probe::{LabelledText, MeanDifferenceProbe};
+use probity::probe::MeanDifferenceProbe;
 use probity::task::ChoiceTask;
-use probity::text::{PadSide, Span, Text, Tokenizer};
+use probity::text::{LabelledText, PadSide, Span, Text, Tokenizer};
 use probity::Model;
 
 /// A fixture without a tokeniser gets one of the words of these texts.
@@ -132,7 +132,7 @@ fn masked_readings_of_a_study_do_not_know_the_instruction() {
     // Levels of a reading want probes that learnt from like states, and keep the items that have it everywhere.
     let mut statements = LabelledText::load(common::root().join("data/moral_acts.jsonl")).unwrap();
     statements.truncate(120);
-    let (texts, labels) = LabelledText::turns(statements, model.template().unwrap()).unwrap();
+    let (texts, labels) = LabelledText::as_user_turns(statements, model.template().unwrap()).unwrap();
     let bank = |pool| {
         let states = Readout::new(at, pool).capture(&model, &texts).unwrap();
         MeanDifferenceProbe::default().draws(100).fit_all(&states, &labels).unwrap()

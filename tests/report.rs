@@ -14,7 +14,7 @@ use probity::level::{
     Against, Candidate, Family, Inference, Leak, LeakScore, Levels, Metric, NullKind, PermutedProbes, RoundStates,
     Selected, SpanLevels, Superficiality, Transitions, VerdictKind, VerdictRule,
 };
-use probity::probe::{Labels, MeanDifferenceProbe, ProbeBank};
+use probity::probe::{MeanDifferenceProbe, ProbeBank};
 use probity::report::{Analysis, ModelSummary, Report, Settings, SCHEMA};
 use probity::scorer::TextScorer;
 use probity::stats::Interval;
@@ -22,6 +22,7 @@ use probity::task::{
     Answer, AnsweredRound, Behaviour, ChoiceItem, ChoiceTask, Completion, Condition, Continued, Item, Measurement,
     Occupation, Polarity, Reading, Winogender,
 };
+use probity::text::Labels;
 use probity::{Error, Provenance, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -5,15 +5,15 @@ mod common;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use probity::probe::LabelledText;
 use probity::scorer::{TextScorer, Tfidf, TfidfScorer};
 use probity::stats::auroc;
 use probity::task::Jigsaw;
+use probity::text::LabelledText;
 use probity::Error;
 
 fn acts() -> (Vec<String>, Vec<bool>) {
     let rows = LabelledText::load(common::root().join("data/moral_acts.jsonl")).unwrap();
-    rows.into_iter().map(|row| (row.text, row.label == 1)).unzip()
+    rows.into_iter().map(|row| (row.text, row.immoral)).unzip()
 }
 
 fn numbers(value: &serde_json::Value) -> Vec<f64> {
@@ -108,7 +108,7 @@ fn on_real_comments_the_auroc_is_scikit_learns() {
     let size = |part: &str| reference[part].as_u64().unwrap() as usize;
     assert_eq!((train.len(), test.len()), (size("train"), size("test")));
     let parts = |rows: &[&LabelledText]| -> (Vec<String>, Vec<bool>) {
-        rows.iter().map(|row| (row.text.clone(), row.label == 1)).unzip()
+        rows.iter().map(|row| (row.text.clone(), row.immoral)).unzip()
     };
     let ((texts, labels), (held_out, truth)) = (parts(&train), parts(&test));
     let scorer = Tfidf::default().train(&texts, &labels).unwrap();
@@ -137,7 +137,7 @@ fn comments_are_drawn_by_seed_and_grouped_by_their_words() {
     let draw = |seed| Jigsaw::default().balanced(true).limit(12).seed(seed).load(&path).unwrap().rows;
     assert_eq!(draw(1), draw(1));
     assert_ne!(draw(1), draw(2));
-    assert_eq!(draw(1).iter().filter(|row| row.label == 1).count(), 6);
+    assert_eq!(draw(1).iter().filter(|row| row.immoral).count(), 6);
     assert_eq!(Jigsaw::default().balanced(true).load(&path).unwrap().rows.len(), 22);
     let ids: HashSet<String> = draw(1).into_iter().map(|row| row.id).collect();
     assert_eq!(ids.len(), 12);

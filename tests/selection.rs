@@ -4,9 +4,10 @@ use ndarray::Array2;
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
 use probity::probe::{
-    Estimator, GroupFolds, GroupSplit, HeldOut, Labels, LogisticProbe, MeanDifferenceProbe, ProbeBank, Protocol,
-    Selection, Strengths, Training,
+    Estimator, GroupFolds, GroupSplit, HeldOut, LogisticProbe, MeanDifferenceProbe, ProbeBank, Protocol, Selection,
+    Strengths, Training,
 };
+use probity::text::Labels;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -4,9 +4,10 @@ use ndarray::Array2;
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
 use probity::probe::{
-    DataSet, Estimator, GroupSplit, Labels, LogisticProbe, MeanDifferenceProbe, Outcome, Transfer, Validity,
-    ValidityRow, ValidityTable,
+    DataSet, Estimator, GroupSplit, LogisticProbe, MeanDifferenceProbe, Outcome, Transfer, Validity, ValidityRow,
+    ValidityTable,
 };
+use probity::text::Labels;
 use probity::Error;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

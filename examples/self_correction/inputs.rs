@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use probity::dialogue::{FixedFeedback, Instruction, ModelFeedback, PromptGrid, ScorerFeedback, SelfCorrection};
 use probity::generate::Decoding;
-use probity::probe::LabelledText;
 use probity::scorer::{Tfidf, TfidfScorer};
 use probity::task::{Bbq, ChoiceTask, CompletionTask, Item, Jigsaw, RealToxicityPrompts, Task as Items, Winogender};
+use probity::text::LabelledText;
 use probity::{Error, Model, Result};
 
 use crate::options::{Context, Options, Task};
@@ -99,7 +99,7 @@ pub fn scorer(options: &Options) -> Result<Option<TfidfScorer>> {
     }
     let comments = Jigsaw::default().balanced(true).seed(options.seed).load(path)?.rows;
     let texts: Vec<&str> = comments.iter().map(|comment| comment.text.as_str()).collect();
-    let labels: Vec<bool> = comments.iter().map(|comment| comment.label == 1).collect();
+    let labels: Vec<bool> = comments.iter().map(|comment| comment.immoral).collect();
     Tfidf::default().train(&texts, &labels).map(Some)
 }
 

@@ -19,11 +19,11 @@ use probity::dialogue::{Part, Reading, SelfCorrection, Study, Thinking};
 use probity::hook::{Selection, Site};
 use probity::level::{Levels, PermutedProbes, SpanLevels};
 use probity::model::LoadOptions;
-use probity::probe::{GroupSplit, LabelledText, Labels, LogisticProbe, ProbeBank};
+use probity::probe::{GroupSplit, LogisticProbe, ProbeBank};
 use probity::report::{Analysis, Report};
 use probity::scorer::TfidfScorer;
 use probity::task::{Behaviour, Item, Task};
-use probity::text::Text;
+use probity::text::{LabelledText, Labels, Text};
 use probity::{Error, Result};
 
 use inputs::Asked;
@@ -108,14 +108,15 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
     };
     let template = model.template()?;
     let (probes, permuted) =
-        probe(LabelledText::turns(statements.clone(), template), &readout, options.permuted_labels)?;
+        probe(LabelledText::as_user_turns(statements.clone(), template), &readout, options.permuted_labels)?;
     let study = study.run_with(&model, &readout, &bars)?;
 
     let mut levels = vec![Levels::of(&study, &probes)?];
     if !options.readings.is_empty() {
         let means = Readout::new(selection.clone(), Pool::Mean);
         let of_parts = options.readings.iter().any(|reading| reading.part().is_some());
-        let of_parts = of_parts.then(|| probe(LabelledText::answers(statements, template), &means, 0)).transpose()?;
+        let of_parts =
+            of_parts.then(|| probe(LabelledText::as_answers(statements, template), &means, 0)).transpose()?;
         let of_parts = of_parts.map(|(probes, _)| probes);
         let read = study.read(&model, selection, &options.readings, &bars)?;
         for &reading in &options.readings {

@@ -41,7 +41,7 @@ pub enum Family {
 /// # use probity::hook::Site;
 /// # use probity::level::{Inference, Levels, Metric};
 /// # use probity::{Condition, Design};
-/// # use probity::probe::{Labels, MeanDifferenceProbe};
+/// # use probity::{probe::MeanDifferenceProbe, text::Labels};
 /// # let states = |shift: f32| -> probity::Result<Activations> {
 /// #     let mut activations = Activations::new((0..80).map(|i| i.to_string()));
 /// #     let value = |i, j| if j == 0 { (i % 2) as f32 - shift * (i % 5) as f32 } else { (i * (j + 2) % 7) as f32 };

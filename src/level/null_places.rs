@@ -11,10 +11,11 @@ use super::levels::{LevelStates, Levels};
 use super::metric::Metric;
 use crate::capture::Activations;
 use crate::hook::Address;
-use crate::probe::{check_width, Direction, Estimator, Labels, Training};
+use crate::probe::{check_width, Direction, Estimator, Training};
 use crate::stats::{
     covariance_matched_directions, monte_carlo_p, permuted_directions, permuted_labels, quantile, random_directions,
 };
+use crate::text::Labels;
 use crate::{Error, Result};
 
 /// What the other directions are.

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::direction::{check_width, dot};
 use super::solve::LARGE;
 use super::{
-    Direction, Estimator, Evaluation, FitReport, GroupFolds, Labels, Linear, Split, Standardiser, StrengthCurve,
-    Training,
+    Direction, Estimator, Evaluation, FitReport, GroupFolds, Linear, Split, Standardiser, StrengthCurve, Training,
 };
 use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
 use crate::stats::ClusterBootstrap;
+use crate::text::Labels;
 use crate::{file, Error, Provenance, Result};
 
 /// A linear rule at one address, with what is known of it.

@@ -1,9 +1,10 @@
 //! The probes of several layers taken together.
 
-use super::{Estimator, Evaluation, Labels, ProbeBank};
+use super::{Estimator, Evaluation, ProbeBank};
 use crate::capture::Activations;
 use crate::hook::Address;
 use crate::stats::ClusterBootstrap;
+use crate::text::Labels;
 use crate::{Error, Result};
 
 /// The mean over addresses of the standardised projections

@@ -1,15 +1,16 @@
 //! Linear probes on hidden states: fit, direction, held-out evaluation.
 //!
-//! [`Labels`] say which texts are immoral; an [`Estimator`] ([`LogisticProbe`], [`MeanDifferenceProbe`],
+//! [`Labels`](crate::text::Labels) say which texts are immoral; an [`Estimator`] ([`LogisticProbe`], [`MeanDifferenceProbe`],
 //! [`MassMeanProbe`], [`DiscriminantProbe`], [`RidgeProbe`], any of them [`Calibrated`], or one of your own) turns the training part into a linear rule at every address; [`ProbeBank`] holds the
-//! rules with their held-out [`Evaluation`]. **Positive = more immoral**, everywhere: [`Labels`] name the
+//! rules with their held-out [`Evaluation`]. **Positive = more immoral**, everywhere: the labels name the
 //! immoral class `true`, and an estimator returns weights that rise towards it, whatever the class balance.
 //!
 //! ```
 //! use ndarray::Array2;
 //! use probity::capture::Activations;
 //! use probity::hook::Site;
-//! use probity::probe::{Labels, LogisticProbe};
+//! use probity::probe::LogisticProbe;
+//! use probity::text::Labels;
 //!
 //! let n = 80;
 //! let mut activations = Activations::new((0..n).map(|i| i.to_string()));
@@ -33,8 +34,6 @@ mod direction;
 mod ensemble;
 mod evaluation;
 mod kind;
-mod labelled_text;
-mod labels;
 mod one_vs_rest;
 mod preset;
 mod select;
@@ -51,8 +50,6 @@ pub use evaluation::{Evaluation, ProbabilityMetrics};
 pub use kind::{Calibrated, DiscriminantProbe, MassMeanProbe, RidgeProbe, Scaling};
 pub use kind::{ClassWeight, LogisticProbe, MeanDifferenceProbe, StrengthCurve, StrengthScore, Strengths};
 pub use kind::{Estimator, FitReport, Linear, Protocol, Training};
-pub use labelled_text::LabelledText;
-pub use labels::Labels;
 pub use one_vs_rest::OneVsRest;
 pub use preset::Preset;
 pub use select::{AddressScore, HeldOut, Nested, NestedFold, Open, Selected, Selection};

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, ArrayView2};
 
-use super::{Estimator, Labels, ProbeBank};
+use super::{Estimator, ProbeBank};
 use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
+use crate::text::Labels;
 use crate::{Error, Result};
 
 /// One bank of probes per class or moral theory, by name.

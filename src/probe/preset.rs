@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use rand::seq::SliceRandom;
 
-use super::{GroupSplit, LabelledText, LogisticProbe};
+use super::{GroupSplit, LogisticProbe};
 use crate::capture::{Pool, Readout};
 use crate::hook::Site;
 use crate::stats::rng;
+use crate::text::LabelledText;
 use crate::{Error, Model, Result};
 
 /// A published recipe: which states, which texts, which split, which estimator.
@@ -103,8 +104,8 @@ impl FromStr for Preset {
 
 /// All texts of the rarer label, and as many of the other, drawn by `seed`, in their order.
 fn balanced(rows: Vec<LabelledText>, seed: u64) -> Vec<LabelledText> {
-    let of = |label: u8| (0..rows.len()).filter(|&row| rows[row].label == label).collect::<Vec<usize>>();
-    let mut classes = [of(0), of(1)];
+    let of = |immoral: bool| (0..rows.len()).filter(|&row| rows[row].immoral == immoral).collect::<Vec<usize>>();
+    let mut classes = [of(false), of(true)];
     let fewest = classes.iter().map(Vec::len).min().unwrap_or_default();
     let mut keep = vec![false; rows.len()];
     for class in &mut classes {

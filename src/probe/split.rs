@@ -6,8 +6,9 @@ use ndarray::Array2;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::{Labels, Training};
+use super::Training;
 use crate::stats::rng;
+use crate::text::Labels;
 use crate::{Error, Result};
 
 /// Splits rows by group, with both labels in both parts in about the given share.

@@ -3,9 +3,10 @@
 use ndarray::Array1;
 
 use super::direction::dot;
-use super::{Direction, Evaluation, FitReport, Labels, Probe, ProbeBank, Protocol, Standardiser};
+use super::{Direction, Evaluation, FitReport, Probe, ProbeBank, Protocol, Standardiser};
 use crate::capture::Activations;
 use crate::stats::ClusterBootstrap;
+use crate::text::Labels;
 use crate::{Error, Result};
 
 /// The mean state of a few statements at one address, as a direction.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::behaviour::Choices;
 use super::set::Builder;
 use super::{Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, Said, Task};
-use crate::{Error, Result};
+use crate::{file, Error, Result};
 
 /// Whether the context settles the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -210,6 +210,17 @@ impl Item for ChoiceItem {
 pub type ChoiceTask = Task<ChoiceItem>;
 
 impl ChoiceTask {
+    /// The questions that come with this crate: `data/ambiguous_qa.jsonl`, made after the pattern of BBQ.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] never in a released crate: the file is read like any other.
+    pub fn bundled() -> Result<Self> {
+        let mut builder = Builder::default();
+        let text = include_str!("../../data/ambiguous_qa.jsonl");
+        let sha256 = file::stream_bundled("data/ambiguous_qa.jsonl", text, |line, item| builder.add_line(line, item))?;
+        Ok(builder.finish("ambiguous_qa", sha256))
+    }
+
     /// The questions that their contexts leave open.
     pub fn ambiguous(self) -> Self {
         self.filter(|item| item.condition == Some(ContextCondition::Ambiguous))
@@ -264,4 +275,15 @@ pub(super) fn complete_rotations(items: &[ChoiceItem]) -> Vec<Vec<usize>> {
         orders.len() == options && rows.len() == options
     });
     copies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_questions_are_the_file() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/ambiguous_qa.jsonl");
+        assert_eq!(ChoiceTask::bundled().unwrap(), ChoiceTask::load(path).unwrap());
+    }
 }

@@ -59,12 +59,7 @@ impl<I: Item> Task<I> {
     {
         let path = path.as_ref();
         let mut builder = Builder::default();
-        let sha256 = file::stream_json_lines(path, |line, mut item: I| {
-            if item.id().is_empty() {
-                item.number(line);
-            }
-            builder.add(item)
-        })?;
+        let sha256 = file::stream_json_lines(path, |line, item| builder.add_line(line, item))?;
         Ok(builder.finish(path.file_stem().unwrap_or_default().to_string_lossy(), sha256))
     }
 
@@ -209,6 +204,14 @@ impl<I: Item> Builder<I> {
         }
         self.items.push(item);
         Ok(())
+    }
+
+    /// Adds the item of a line, numbered by it where it has no id.
+    pub fn add_line(&mut self, line: u64, mut item: I) -> Result<(), String> {
+        if item.id().is_empty() {
+            item.number(line);
+        }
+        self.add(item)
     }
 
     pub fn finish(self, name: impl Into<String>, sha256: String) -> Task<I> {

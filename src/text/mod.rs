@@ -7,6 +7,8 @@ mod branches;
 mod check;
 #[cfg(feature = "gguf")]
 mod gguf;
+mod labelled_text;
+mod labels;
 mod template;
 mod tokenizer;
 
@@ -14,6 +16,8 @@ pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
 pub(crate) use branches::TokenTree;
 #[cfg(feature = "gguf")]
 pub(crate) use gguf::GgufVocabulary;
+pub use labelled_text::LabelledText;
+pub use labels::Labels;
 pub use template::{ChatTemplate, Message, Role};
 pub use tokenizer::{Encoded, Tokenizer};
 

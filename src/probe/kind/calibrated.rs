@@ -2,8 +2,9 @@
 
 use super::{Estimator, FitReport, Linear, Protocol, Training};
 use crate::capture::Activations;
-use crate::probe::{GroupSplit, Labels, ProbeBank};
+use crate::probe::{GroupSplit, ProbeBank};
 use crate::stats::{auroc, Calibration};
+use crate::text::Labels;
 use crate::{Error, Provenance, Result};
 
 /// How decisions become log-odds.
@@ -29,7 +30,7 @@ pub enum Scaling {
 /// # let mut activations = probity::capture::Activations::new((0..n).map(|i| i.to_string()));
 /// # let value = |i, j| ((i % 2) * 3 * (1 - j) + i * (j + 2) % 7) as f32;
 /// # activations.insert(probity::hook::Site::ResidPost.at(0), ndarray::Array2::from_shape_fn((n, 2), |(i, j)| value(i, j)))?;
-/// # let labels = probity::probe::Labels::ungrouped((0..n).map(|i| i % 2 == 1).collect());
+/// # let labels = probity::text::Labels::ungrouped((0..n).map(|i| i % 2 == 1).collect());
 /// let bank = Calibrated::new(MeanDifferenceProbe::default(), Scaling::Platt).fit_all(&activations, &labels)?;
 /// assert!(bank.rows()[0].log_loss.is_some());
 /// # Ok::<(), probity::Error>(())

@@ -103,7 +103,7 @@ macro_rules! with_protocol {
             pub fn fit_all(
                 &self,
                 activations: &crate::capture::Activations,
-                labels: &crate::probe::Labels,
+                labels: &crate::text::Labels,
             ) -> crate::Result<crate::probe::ProbeBank> {
                 crate::probe::ProbeBank::fit(self, activations, labels)
             }

@@ -3,8 +3,9 @@
 use super::Selected;
 use crate::capture::Activations;
 use crate::probe::bank::check_pooled;
-use crate::probe::{GroupSplit, Labels, Probe};
+use crate::probe::{GroupSplit, Probe};
 use crate::stats::ClusterBootstrap;
+use crate::text::Labels;
 use crate::Result;
 
 /// The rows that fitting and choosing may see.

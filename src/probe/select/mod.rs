@@ -10,7 +10,8 @@
 //! use ndarray::Array2;
 //! use probity::capture::Activations;
 //! use probity::hook::Site;
-//! use probity::probe::{GroupSplit, HeldOut, Labels, LogisticProbe, Selection, Strengths};
+//! use probity::probe::{GroupSplit, HeldOut, LogisticProbe, Selection, Strengths};
+//! use probity::text::Labels;
 //!
 //! let n = 120;
 //! let mut activations = Activations::new((0..n).map(|i| i.to_string()));

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{both, pick, Case, Estimator};
 use crate::hook::Address;
-use crate::probe::{dot, GroupSplit, Labels, Linear, Split};
+use crate::probe::{dot, GroupSplit, Linear, Split};
 use crate::stats::auroc;
+use crate::text::Labels;
 use crate::{file, Result};
 
 /// AUROC on the task against AUROC on control tasks (Hewitt and Liang 2019, section 2).

@@ -20,10 +20,11 @@ pub use transfer::{DataSet, Transfer, TransferCell};
 
 use self::baseline::Baselines;
 use self::control::ControlTask;
-use super::{Estimator, Labels, Linear, ProbeBank, Split, Training};
+use super::{Estimator, Linear, ProbeBank, Split, Training};
 use crate::capture::Activations;
 use crate::hook::Address;
 use crate::stats::ClusterBootstrap;
+use crate::text::Labels;
 use crate::{Error, Progress, Result};
 
 /// Whether to believe a probe: controls, baselines and stability, in one call.
@@ -50,7 +51,8 @@ use crate::{Error, Progress, Result};
 /// use ndarray::Array2;
 /// use probity::capture::Activations;
 /// use probity::hook::Site;
-/// use probity::probe::{Labels, LogisticProbe, Outcome, Validity};
+/// use probity::probe::{LogisticProbe, Outcome, Validity};
+/// use probity::text::Labels;
 ///
 /// let n = 160;
 /// let mut activations = Activations::new((0..n).map(|i| i.to_string()));

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{pick, Estimator};
 use crate::capture::Activations;
 use crate::hook::Address;
-use crate::probe::{Labels, ProbeBank, Protocol};
+use crate::probe::{ProbeBank, Protocol};
 use crate::stats::{ClusterBootstrap, Interval, Ranking};
+use crate::text::Labels;
 use crate::{file, Error, Result};
 
 /// A data set to train on and to test on.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::table::{flag, read_table, Form};
-use crate::probe::LabelledText;
 use crate::task::set::Builder;
 use crate::task::{ChoiceItem, ChoiceTask};
+use crate::text::LabelledText;
 use crate::{Error, Result};
 
 /// A theory of ethics, and the table that stands for it.
@@ -85,7 +85,7 @@ impl Ethics {
         self.rows.is_empty()
     }
 
-    /// The rows as texts to train probes on, label 1 = immoral: wrong in commonsense morality, an unreasonable
+    /// The rows as texts to train probes on; immoral is: wrong in commonsense morality, an unreasonable
     /// excuse or reason in deontology and justice, the less pleasant of two scenarios (two texts of one group)
     /// in utilitarianism.
     ///
@@ -95,7 +95,7 @@ impl Ethics {
         let text = |number: usize, part: &str, text: String, immoral: bool| LabelledText {
             id: format!("{}-{number}{part}", self.name()),
             text,
-            label: u8::from(immoral),
+            immoral,
             group: self.group(number),
         };
         let rows = self.rows.iter().enumerate();

@@ -6,8 +6,8 @@ use std::path::Path;
 use rand::seq::SliceRandom;
 
 use crate::error::Place;
-use crate::probe::LabelledText;
 use crate::stats::rng;
+use crate::text::LabelledText;
 use crate::{file, Error, Result};
 
 /// Reads labelled comments from a CSV file with the columns `id`, `comment_text` and a label of 0 or 1: the
@@ -32,7 +32,7 @@ impl Default for Jigsaw {
 /// What [`Jigsaw::load`] read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comments {
-    /// The comments, in the file's order; label 1 = toxic.
+    /// The comments, in the file's order; immoral = toxic.
     pub rows: Vec<LabelledText>,
     /// Rows of the file.
     pub read: usize,
@@ -105,9 +105,9 @@ impl Jigsaw {
             let record = record.map_err(|error| broken(&error))?;
             let line = record.position().map_or(0, csv::Position::line);
             let bad = |problem: String| Err(Error::malformed(path, Place::Line(line), problem));
-            let label = match record.get(label_column).unwrap_or_default().trim() {
-                "0" => 0,
-                "1" => 1,
+            let immoral = match record.get(label_column).unwrap_or_default().trim() {
+                "0" => false,
+                "1" => true,
                 other => return bad(format!("{} = {other:?} is neither 0 nor 1", self.label)),
             };
             let id = record.get(id_column).unwrap_or_default().trim();
@@ -118,7 +118,7 @@ impl Jigsaw {
                 continue;
             }
             if let Some(earlier) = row_of.get(id).and_then(|&row| comments.rows.get(row)) {
-                if earlier.text != text || earlier.label != label {
+                if earlier.text != text || earlier.immoral != immoral {
                     return bad(format!("id {id:?} has another text or label than before"));
                 }
                 comments.copies += 1;
@@ -128,7 +128,12 @@ impl Jigsaw {
                 return bad("the id is empty".to_owned());
             }
             row_of.insert(id.to_owned(), comments.rows.len());
-            comments.rows.push(LabelledText { id: id.to_owned(), text: text.to_owned(), label, group: id.to_owned() });
+            comments.rows.push(LabelledText {
+                id: id.to_owned(),
+                text: text.to_owned(),
+                immoral,
+                group: id.to_owned(),
+            });
         }
         match comments.rows.is_empty() {
             true => Err(Error::malformed(path, Place::File, "holds no comments")),
@@ -141,13 +146,13 @@ impl Jigsaw {
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.shuffle(&mut rng(self.seed, "comments"));
         let mut wanted = self.limit.unwrap_or(rows.len());
-        let label = |row: usize| rows.get(row).map_or(0, |row| row.label);
+        let toxic = |row: usize| rows.get(row).is_some_and(|row| row.immoral);
         if self.balanced {
-            let toxic = rows.iter().filter(|row| row.label == 1).count();
-            let each = toxic.min(rows.len() - toxic).min(wanted / 2);
+            let count = rows.iter().filter(|row| row.immoral).count();
+            let each = count.min(rows.len() - count).min(wanted / 2);
             let mut left = [each; 2];
             order.retain(|&row| {
-                let left = &mut left[usize::from(label(row) == 1)];
+                let left = &mut left[usize::from(toxic(row))];
                 let keep = *left > 0;
                 *left -= usize::from(keep);
                 keep

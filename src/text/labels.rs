@@ -93,8 +93,7 @@ impl Labels {
             let problem = format!("no label for id {first:?}; {} of {} ids have none", missing.len(), ids.len());
             return Err(Error::malformed(path, Place::File, problem));
         }
-        let (labels, groups) = found.into_iter().flatten().map(|(label, group, _)| (label, group)).unzip();
-        Ok(Labels { labels, groups })
+        Ok(found.into_iter().flatten().map(|(label, group, _)| (label, group)).collect())
     }
 
     /// Whether each text is immoral, `[n]`.
@@ -119,7 +118,7 @@ impl Labels {
 
     /// These labels with groups that tear no group of the activations apart: the activations' own where every
     /// text is a group by itself here.
-    pub(super) fn respecting(&self, groups: Option<&[String]>) -> Result<Cow<'_, Labels>> {
+    pub(crate) fn respecting(&self, groups: Option<&[String]>) -> Result<Cow<'_, Labels>> {
         let Some(groups) = groups else { return Ok(Cow::Borrowed(self)) };
         if self.groups.iter().collect::<HashSet<_>>().len() == self.len() {
             return Ok(Cow::Owned(Labels::new(self.labels.clone(), groups.to_vec())?));
@@ -141,6 +140,14 @@ impl Labels {
     pub(crate) fn sha256(&self) -> String {
         let rows = self.labels.iter().zip(&self.groups);
         file::sha256(rows.map(|(&label, group)| format!("{}\t{group}\n", u8::from(label))).collect::<String>())
+    }
+}
+
+/// From the label of each text, `true` = immoral, and its group.
+impl FromIterator<(bool, String)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (bool, String)>>(rows: I) -> Self {
+        let (labels, groups) = rows.into_iter().unzip();
+        Labels { labels, groups }
     }
 }
 
