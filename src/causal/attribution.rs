@@ -147,14 +147,14 @@ impl<'d> Attribution<'d> {
     /// [`Error::Setting`] for a direction that lives elsewhere and for a pooling that does not add up; those of
     /// [`Readout::capture`].
     pub fn run(&self, model: &Model, texts: &[Text]) -> Result<Contributions> {
-        self.run_with(model, texts, &())
+        self.run_with_progress(model, texts, &())
     }
 
     /// [`Attribution::run`] with progress, counted in texts.
     ///
     /// # Errors
     /// As [`Attribution::run`].
-    pub fn run_with(&self, model: &Model, texts: &[Text], progress: &dyn Progress) -> Result<Contributions> {
+    pub fn run_with_progress(&self, model: &Model, texts: &[Text], progress: &dyn Progress) -> Result<Contributions> {
         let target = self.direction.address();
         let behind_norm = target.site() == Site::FinalNorm;
         match self.pool {

@@ -5,23 +5,24 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use serde::{Deserialize, Serialize};
 
 use super::{Attribution, Contributions};
-use crate::dialogue::{Conversation, PromptCell, Study, NO_INSTRUCTION};
+use crate::condition::Condition;
+use crate::dialogue::{Conversation, Study};
 use crate::hook::Address;
 use crate::progress::Progress;
-use crate::stats::{ClusterBootstrap, Interval};
+use crate::stats::{Interval, Resampler, Settings};
 use crate::task::Item;
 use crate::text::Text;
 use crate::{Error, Model, Result};
 
 /// What one part of the model adds to the change of the projection, in one round of one instruction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RoundContribution {
-    /// Instruction.
-    pub instruction: String,
-    /// Round.
-    pub round: usize,
-    /// The condition that was subtracted: the neutral instruction in the same round.
-    pub neutral: String,
+    /// Instruction and round.
+    #[serde(flatten)]
+    pub condition: Condition,
+    /// Name of the control instruction, whose projection in the same round was subtracted.
+    pub control: String,
     /// Where the direction lives.
     pub address: Address,
     /// `embed`, `attention` or `feed_forward`; `other` for biases of a final norm; `total`.
@@ -33,44 +34,47 @@ pub struct RoundContribution {
 }
 
 impl Attribution<'_> {
-    /// Splits the change of the projection at the prompt's last token, instruction minus its neutral counterpart, in every
+    /// Splits the change of the projection at the prompt's last token, condition minus its control, in every
     /// round into what attention and feed-forward parts add (the second question of arXiv 2407.15286): by layer, then over
     /// all layers, which add up to the total.
     ///
     /// # Errors
-    /// As [`Attribution::run`]; [`Error::Setting`] for the draws.
+    /// As [`Attribution::run`]; [`Error::Setting`] for settings out of range.
     pub fn by_round<I: Item>(
         &self,
         model: &Model,
         study: &Study<I>,
-        (draws, seed): (usize, u64),
+        settings: Settings,
+    ) -> Result<Vec<RoundContribution>> {
+        self.by_round_with(model, study, &Resampler::new(settings)?, &())
+    }
+
+    /// [`Attribution::by_round`] with the resamples of a whole analysis, and progress.
+    pub(crate) fn by_round_with<I: Item>(
+        &self,
+        model: &Model,
+        study: &Study<I>,
+        resampler: &Resampler,
         progress: &dyn Progress,
     ) -> Result<Vec<RoundContribution>> {
         let groups: Vec<String> = study.items.iter().map(|item| item.group().to_owned()).collect();
-        let resamples = ClusterBootstrap::new(&groups, draws, seed)?;
-        let talks: BTreeMap<(&str, &str), &Conversation> =
-            study.conversations.iter().map(|talk| ((talk.instruction.as_str(), talk.item.as_str()), talk)).collect();
-        let mut read: BTreeMap<(&str, usize), Contributions> = BTreeMap::new();
+        let resamples = resampler.of(&groups)?;
+        let mut read: BTreeMap<&Condition, Contributions> = BTreeMap::new();
         let mut rows = Vec::new();
-        for round in study.rounds.iter().filter(|round| round.instruction != NO_INSTRUCTION) {
-            let near = PromptCell::neutral(&round.instruction).into_iter().flatten();
-            let neutral = near.filter_map(|name| study.round(&name, round.round)).next();
-            let Some(neutral) = neutral else { continue };
-            for side in [round, neutral] {
-                let key = (side.instruction.as_str(), side.round);
-                if let Entry::Vacant(missing) = read.entry(key) {
-                    let texts = prompts(model, study, &talks, key)?;
-                    missing.insert(self.run_with(model, &texts, progress)?);
+        for condition in study.design.conditions() {
+            let Some(control) = study.design.control(condition) else { continue };
+            for side in [condition, control] {
+                if let Entry::Vacant(missing) = read.entry(side) {
+                    let texts = prompts(model, study, side)?;
+                    missing.insert(self.run_with_progress(model, &texts, progress)?);
                 }
             }
-            let sides = [round, neutral].map(|side| read.get(&(side.instruction.as_str(), side.round)));
-            let [Some(after), Some(before)] = sides else { continue };
+            let [Some(after), Some(before)] = [condition, control].map(|side| read.get(side)) else { continue };
             let change = after.minus(before)?;
             let mut row = |part: &str, layer: Option<usize>, values: &[f64]| {
                 rows.push(RoundContribution {
-                    instruction: round.instruction.clone(),
-                    round: round.round,
-                    neutral: neutral.instruction.clone(),
+                    condition: condition.clone(),
+                    control: control.instruction.clone(),
                     address: change.address(),
                     part: part.to_owned(),
                     layer,
@@ -107,17 +111,14 @@ impl Contributions {
     }
 }
 
-/// The prompts of all items in one round of one instruction.
-fn prompts<I: Item>(
-    model: &Model,
-    study: &Study<I>,
-    talks: &BTreeMap<(&str, &str), &Conversation>,
-    (instruction, round): (&str, usize),
-) -> Result<Vec<Text>> {
+/// The prompts of all items under one condition.
+fn prompts<I: Item>(model: &Model, study: &Study<I>, condition: &Condition) -> Result<Vec<Text>> {
+    let here = study.conversations.iter().filter(|talk| talk.condition.same_course(condition));
+    let talks: BTreeMap<&str, &Conversation> = here.map(|talk| (talk.item.as_str(), talk)).collect();
     let prompt = |item: &I| {
-        let talk = talks.get(&(instruction, item.id()));
-        let before = talk.and_then(|talk| talk.transcript.before_answer(round)).ok_or_else(|| {
-            let problem = format!("item {:?} has no conversation with {instruction:?} to round {round}", item.id());
+        let talk = talks.get(item.id());
+        let before = talk.and_then(|talk| talk.transcript.before_answer(condition.round)).ok_or_else(|| {
+            let problem = format!("item {:?} has no conversation to {condition}", item.id());
             Error::Mismatch { what: "study".into(), problem }
         })?;
         Ok(Text { rendered: true, ..Text::new(item.id(), before.prompt(model)?.text) })

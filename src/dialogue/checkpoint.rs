@@ -108,7 +108,8 @@ impl Checkpoints {
         }
         let finished: Finished<A> = serde_json::from_str(&file::read_text(&said)?)
             .map_err(|error| Error::malformed(&said, Place::Line(error.line() as u64), error))?;
-        let whole = finished.answers.len() == turns && finished.answers.iter().all(|turn| turn.len() == batch.ids.len());
+        let whole =
+            finished.answers.len() == turns && finished.answers.iter().all(|turn| turn.len() == batch.ids.len());
         if !whole {
             return Err(Error::malformed(&said, Place::File, "lacks answers: delete it, and the batch is run again"));
         }

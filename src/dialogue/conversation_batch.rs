@@ -8,8 +8,8 @@ use super::self_correction::SelfCorrection;
 use super::study::Conversation;
 use super::transcript::Transcript;
 use crate::capture::{Collector, Tail};
-use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::condition::Condition;
+use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::hook::Hooks;
 use crate::task::{Item, OptionScore, Said};
 use crate::text::{Role, TokenBatch};
@@ -99,9 +99,9 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         let among_others = self.protocol.instructions.iter().any(Instruction::wants_judge);
         let judge = self.protocol.feedback.as_ref().filter(|_| words.is_some() || !among_others);
         let Some(judge) = judge else { return Ok(talks.iter().map(|_| Remark::Nothing).collect()) };
-        let said = judge.0.feedback(talks)?;
+        let said = judge.feedback(talks)?;
         if said.len() != talks.len() {
-            let what = format!("feedback by {}", judge.0.describe());
+            let what = format!("feedback by {}", judge.describe());
             return Err(Error::RowCount { what, expected: talks.len(), found: said.len() });
         }
         let within = |said: String| match words {

@@ -48,6 +48,19 @@ struct File {
 }
 
 impl Instruction {
+    /// An instruction in one's own words: appended to the question in round 1, a turn of their own in later rounds.
+    ///
+    /// ```
+    /// use probity::dialogue::Instruction;
+    /// let own = Instruction::new("fair", "Please make sure that your answer is fair to everyone.");
+    /// assert_eq!((own.name.as_str(), &own.first), ("fair", &own.review));
+    /// ```
+    pub fn new(name: impl Into<String>, words: impl Into<String>) -> Self {
+        let words = words.into();
+        let (first, review) = (words.clone(), words);
+        Instruction { name: name.into(), meaning: String::new(), first, review, reasoning: None, feedback: None }
+    }
+
     /// The bundled instruction of this name, in the text form of [`super::PromptCell`]: `L0`, `L1`, `L2`, `neutral`,
     /// `negated`, `winogender/L2/cot/p3`.
     ///

@@ -30,6 +30,7 @@ use crate::{file, Error, Model, Provenance, Result};
 pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) task: Task<I>,
     pub(super) instructions: Vec<Instruction>,
+    pub(super) control: Option<String>,
     pub(super) rounds: usize,
     pub(super) re_elicit: Vec<Instruction>,
     pub(super) kind: RoundKind,
@@ -51,6 +52,7 @@ impl<I: Item> SelfCorrection<I> {
         SelfCorrection {
             task,
             instructions: Vec::new(),
+            control: None,
             rounds: 3,
             re_elicit: Vec::new(),
             kind: RoundKind::default(),
@@ -71,6 +73,13 @@ impl<I: Item> SelfCorrection<I> {
     /// change can be told from the effect of being asked again.
     pub fn instructions(mut self, instructions: impl IntoIterator<Item = Instruction>) -> Self {
         self.instructions = instructions.into_iter().collect();
+        self
+    }
+
+    /// Sets the one instruction that all others are compared with, by its name. Default: for each the nearest neutral one of
+    /// those that are asked ([`PromptCell::neutral`]).
+    pub fn control(mut self, instruction: impl Into<String>) -> Self {
+        self.control = Some(instruction.into());
         self
     }
 
@@ -164,6 +173,11 @@ impl<I: Item> SelfCorrection<I> {
         self
     }
 
+    /// The items that it asks.
+    pub fn items(&self) -> &[I] {
+        self.task.items()
+    }
+
     /// Checks the protocol without a model; [`SelfCorrection::run`] does so too.
     ///
     /// # Errors
@@ -233,7 +247,7 @@ impl<I: Item> SelfCorrection<I> {
     /// neutral instruction of those that are asked ([`PromptCell::neutral`]), in the same round.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for instructions of one name.
+    /// [`Error::Mismatch`] for instructions of one name; [`Error::Setting`] for a control that is not asked.
     pub fn design(&self) -> Result<Design> {
         let own = |instruction: &Instruction| {
             let rounds = (1..=self.rounds).map(|round| Condition::new(&instruction.name, round));
@@ -243,7 +257,11 @@ impl<I: Item> SelfCorrection<I> {
         };
         let instructed = self.instructions.iter().flat_map(own);
         let design = Design::new([Condition::plain()].into_iter().chain(instructed))?;
-        Ok(design.with_controls(PromptCell::neutral).with_opposites(PromptCell::opposites))
+        let design = match &self.control {
+            Some(control) => design.with_control(control)?,
+            None => design.with_controls(PromptCell::neutral),
+        };
+        Ok(design.with_opposites(PromptCell::opposites))
     }
 
     /// What a methods section says of this protocol.

@@ -39,7 +39,8 @@ impl LeakScore {
     pub fn measure(whole: &[f64], masked: &[f64], resamples: &ClusterBootstrap) -> Result<LeakScore> {
         let (whole_draws, masked_draws) = (resamples.means(whole)?, resamples.means(masked)?);
         let (d_whole, d_masked) = (mean(whole), mean(masked));
-        let interval = |estimate, draws: &[f64]| resamples.percentiles(estimate, &mut draws.to_vec(), resamples.level());
+        let interval =
+            |estimate, draws: &[f64]| resamples.percentiles(estimate, &mut draws.to_vec(), resamples.level());
         let sure = interval(d_whole, &whole_draws);
         let share = (sure.high < 0.0 || sure.low > 0.0).then(|| {
             let mut shares: Vec<f64> =

@@ -178,7 +178,8 @@ impl InstructionSelection {
         let observed = spearman(&promise, &gains);
         let mut drawn = Vec::new();
         if observed.is_some() {
-            let (mut shuffled, mut rng) = (gains.clone(), rng(self.settings.seed, "instruction selection permutations"));
+            let (mut shuffled, mut rng) =
+                (gains.clone(), rng(self.settings.seed, "instruction selection permutations"));
             drawn.extend((0..self.settings.draws).filter_map(|_| {
                 shuffled.shuffle(&mut rng);
                 spearman(&promise, &shuffled).map(f64::abs)

@@ -40,7 +40,7 @@ impl Levels {
         let held: Vec<HashSet<&str>> =
             rest.iter().map(|states| states.activations.ids().iter().map(String::as_str).collect()).collect();
         let everywhere = |id: &&String| held.iter().all(|ids| ids.contains(id.as_str()));
-        let items: Vec<&str> = first.ids().iter().filter(everywhere).map(String::as_str).collect();
+        let items: Vec<&str> = first.activations.ids().iter().filter(everywhere).map(String::as_str).collect();
         if items.is_empty() {
             return Err(Error::setting("reading", reading, "a part that some item has in every round"));
         }

@@ -1,95 +1,68 @@
-//! The page's plots as files of their own.
+//! The page's drawings as files of their own.
 
-use std::collections::HashMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
+use super::drawing::Drawing;
 use super::html::STYLE;
-use crate::{file, Result};
+use super::svg::escape;
+use crate::{file, Error, Result};
 
 /// Folder of the plots beside the page.
 const FOLDER: &str = "plots";
 
-/// Writes every chart and map of a page as a stand-alone SVG, named by its label, and takes away those of an earlier page.
-pub(super) fn write(page: &str, folder: &Path) -> Result<()> {
+/// File that lists the plots that are this page's, so that those of an earlier one can be told from other files.
+const INDEX: &str = "index.json";
+
+/// The plots of a page: file names with what they show.
+#[derive(Serialize, Deserialize)]
+struct Index {
+    plots: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    file: String,
+    shows: String,
+}
+
+/// Writes every drawing as a stand-alone SVG, with a list of them, and takes away those that an earlier list names.
+pub(super) fn write(drawings: &[Drawing], folder: &Path) -> Result<()> {
     let folder = folder.join(FOLDER);
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| crate::Error::Io { path, source }
-    };
-    if folder.exists() {
-        for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
-            let path = entry.map_err(io(&folder))?.path();
-            if path.extension().is_some_and(|extension| extension == "svg") {
-                std::fs::remove_file(&path).map_err(io(&path))?;
-            }
-        }
+    remove_earlier(&folder)?;
+    let mut plots = Vec::with_capacity(drawings.len());
+    for drawing in drawings {
+        let file = format!("{}.svg", drawing.name);
+        let alone = alone(drawing);
+        file::write_atomic(&folder.join(&file), |out| std::io::Write::write_all(out, alone.as_bytes()))?;
+        plots.push(Entry { file, shows: drawing.label.clone() });
     }
-    for (name, drawing) in drawings(page) {
-        let path = folder.join(format!("{name}.svg"));
-        file::write_atomic(&path, |out| std::io::Write::write_all(out, drawing.as_bytes()))?;
+    file::write_json(&folder.join(INDEX), &Index { plots })
+}
+
+/// Removes what the list in this folder names. Without a list that can be read nothing is removed.
+fn remove_earlier(folder: &Path) -> Result<()> {
+    let Ok(text) = std::fs::read_to_string(folder.join(INDEX)) else { return Ok(()) };
+    let Ok(index) = serde_json::from_str::<Index>(&text) else { return Ok(()) };
+    for Entry { file, .. } in index.plots {
+        // A name alone: a list that points elsewhere is not ours.
+        let path = folder.join(&file);
+        if path.parent() == Some(folder) && path.extension().is_some_and(|ending| ending == "svg") && path.exists() {
+            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
     }
     Ok(())
 }
 
-/// Names and contents of all charts and maps.
-fn drawings(page: &str) -> Vec<(String, String)> {
-    let mut known: HashMap<String, usize> = HashMap::new();
-    let mut found = Vec::new();
-    for (start, _) in page.match_indices("<svg class=\"") {
-        let Some(drawing) = page.get(start..).and_then(|rest| rest.split_inclusive("</svg>").next()) else { continue };
-        if !(drawing.starts_with("<svg class=\"chart\"") || drawing.starts_with("<svg class=\"map\"")) {
-            continue;
-        }
-        let label = drawing.split("aria-label=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
-        let name = slug(label.split(": ").next().unwrap_or(label));
-        let times = known.entry(name.clone()).or_default();
-        *times += 1;
-        let name = if *times > 1 { format!("{name}-{times}") } else { name };
-        let Some(inner) = drawing.strip_prefix("<svg ") else { continue };
-        let (attributes, body) = inner.split_once('>').unwrap_or((inner, ""));
-        let alone = format!(
-            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" {attributes}><title>{label}</title>\
-             <style>{STYLE}svg text{{font-family:system-ui,'Liberation Sans',Arial,sans-serif}}</style>\
-             <rect width=\"100%\" height=\"100%\" fill=\"var(--paper)\"/>{body}\n"
-        );
-        found.push((name, alone));
-    }
-    found
-}
-
-/// A label as a file's name: its letters and digits, with hyphens between.
-fn slug(label: &str) -> String {
-    let mut name = String::new();
-    for letter in label.chars().map(|letter| letter.to_ascii_lowercase()) {
-        if letter.is_ascii_alphanumeric() || letter == '_' {
-            name.push(letter);
-        } else if !name.is_empty() && !name.ends_with('-') {
-            name.push('-');
-        }
-        if name.len() >= 80 {
-            break;
-        }
-    }
-    let name = name.trim_end_matches('-');
-    if name.is_empty() {
-        "plot".to_owned()
-    } else {
-        name.to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn charts_become_files() {
-        let chart = "<svg class=\"chart\" viewBox=\"0 0 1 1\" aria-label=\"Level at resid_post: mean by layer\"><path d=\"M0 0\"/></svg>";
-        let strip = "<svg class=\"strip\" aria-label=\"x\"></svg>";
-        let found = drawings(&format!("<p>{chart}{strip}{chart}</p>"));
-        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["level-at-resid_post", "level-at-resid_post-2"]);
-        assert!(found.iter().all(|(_, drawing)| drawing.contains("xmlns=") && drawing.trim_end().ends_with("</svg>")));
-        assert_eq!(slug("../a b"), "a-b");
-    }
+/// The drawing as a file: with its own style sheet.
+fn alone(Drawing { label, svg, .. }: &Drawing) -> String {
+    let inner = svg.strip_prefix("<svg ").unwrap_or(svg);
+    let (attributes, body) = inner.split_once('>').unwrap_or((inner, ""));
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" {attributes}><title>{}</title>\
+         <style>{STYLE}svg text{{font-family:system-ui,'Liberation Sans',Arial,sans-serif}}</style>\
+         <rect width=\"100%\" height=\"100%\" fill=\"var(--paper)\"/>{body}\n",
+        escape(label)
+    )
 }

@@ -315,3 +315,38 @@ pub trait Estimator: Sync {
         draws.iter().map(|labels| self.fit(training.relabelled(labels.clone())?)).collect()
     }
 }
+
+/// A kind that is chosen at run time.
+impl Estimator for std::sync::Arc<dyn Estimator + Send> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn settings(&self) -> Provenance {
+        (**self).settings()
+    }
+
+    fn protocol(&self) -> &Protocol {
+        (**self).protocol()
+    }
+
+    fn is_calibrated(&self) -> bool {
+        (**self).is_calibrated()
+    }
+
+    fn validate(&self) -> Result<()> {
+        (**self).validate()
+    }
+
+    fn fit(&self, training: Training) -> Result<Linear> {
+        (**self).fit(training)
+    }
+
+    fn fit_selected(&self, training: Training) -> Result<(Linear, Option<StrengthCurve>)> {
+        (**self).fit_selected(training)
+    }
+
+    fn fit_draws(&self, training: &Training, draws: &[Vec<bool>]) -> Result<Vec<Linear>> {
+        (**self).fit_draws(training, draws)
+    }
+}

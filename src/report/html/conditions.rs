@@ -1,6 +1,7 @@
 //! Which instructions and rounds there are, and the colour that each keeps throughout the page.
 
-use crate::dialogue::{Part, PromptCell, Reading, NO_INSTRUCTION};
+use crate::condition::{Condition, Role};
+use crate::dialogue::{Part, Reading};
 use crate::level::Against;
 use crate::report::Report;
 
@@ -13,6 +14,9 @@ pub(super) struct Instructed {
     pub colour: String,
     /// Shape of the markers.
     pub shape: usize,
+    /// The condition of one of the rounds.
+    any: Condition,
+    role: Role,
 }
 
 impl Instructed {
@@ -21,45 +25,56 @@ impl Instructed {
     }
 
     pub fn is_plain(&self) -> bool {
-        self.name == NO_INSTRUCTION || self.rounds == [0]
+        self.role == Role::Plain
     }
 
-    pub fn is_neutral(&self) -> bool {
-        PromptCell::neutral(&self.name).is_none()
+    /// Whether the condition is one of its rounds.
+    pub fn holds(&self, condition: &Condition) -> bool {
+        self.any.same_course(condition)
+    }
+
+    /// The condition of one of its rounds.
+    pub fn at(&self, round: usize) -> Condition {
+        Condition { round, ..self.any.clone() }
+    }
+
+    pub fn is_at(&self, round: usize, condition: &Condition) -> bool {
+        condition.round == round && self.holds(condition)
     }
 }
 
 /// Every instruction, in the report's order: of its levels, then of its behaviour.
 pub(super) fn instructed(report: &Report) -> Vec<Instructed> {
-    let levels = report.levels.iter().map(|row| (row.instruction.clone(), row.round));
-    let changes = report.changes.iter().map(|row| (row.instruction.clone(), row.round));
-    let series = report.behaviour.outcome.series.iter();
-    let behaviour = series.map(|row| (row.condition.name(), row.condition.round));
+    let levels = report.levels.iter().map(|row| &row.condition);
+    let changes = report.changes.iter().map(|row| &row.condition);
+    let behaviour = report.behaviour.outcome.series.iter().map(|row| &row.condition);
     let mut found: Vec<Instructed> = Vec::new();
-    for (name, round) in levels.chain(changes).chain(behaviour) {
-        match found.iter_mut().find(|entry| entry.name == name) {
-            Some(entry) => {
-                if !entry.rounds.contains(&round) {
-                    entry.rounds.push(round);
-                }
-            }
-            None => {
-                let entry = Instructed { name, rounds: vec![round], colour: String::new(), shape: 0 };
-                found.push(entry);
-            }
+    for condition in levels.chain(changes).chain(behaviour) {
+        match found.iter_mut().find(|entry| entry.holds(condition)) {
+            Some(entry) if entry.rounds.contains(&condition.round) => {}
+            Some(entry) => entry.rounds.push(condition.round),
+            None => found.push(Instructed {
+                name: condition.name(),
+                rounds: vec![condition.round],
+                colour: String::new(),
+                shape: 0,
+                role: if condition.is_plain() { Role::Plain } else { Role::Studied },
+                any: condition.clone(),
+            }),
         }
     }
     let mut free = 0..;
     for entry in &mut found {
         entry.rounds.sort_unstable();
+        entry.role = report.conditions.role(&entry.at(entry.last())).unwrap_or(entry.role);
         // The control and the plain question are grey, what is studied has a colour.
-        (entry.colour, entry.shape) = if entry.is_plain() {
-            ("ink".to_owned(), 3)
-        } else if entry.is_neutral() {
-            ("grey".to_owned(), 1)
-        } else {
-            let index = free.next().unwrap_or(0);
-            (series_colour(index), [0, 2, 3][index % 3])
+        (entry.colour, entry.shape) = match entry.role {
+            Role::Plain => ("ink".to_owned(), 3),
+            Role::Control => ("grey".to_owned(), 1),
+            Role::Studied => {
+                let index = free.next().unwrap_or(0);
+                (series_colour(index), [0, 2, 3][index % 3])
+            }
         };
     }
     found
@@ -70,10 +85,10 @@ pub(super) fn series_colour(index: usize) -> String {
     format!("s{}", index % 6)
 }
 
-/// What changes are shown against: the neutral instruction where anything was compared with it.
+/// What changes are shown against: the control where anything was compared with it.
 pub(super) fn shown_against(report: &Report) -> Against {
-    if report.changes.iter().any(|row| row.against == Against::Neutral) {
-        Against::Neutral
+    if report.changes.iter().any(|row| row.against == Against::Control) {
+        Against::Control
     } else {
         Against::Round0
     }
@@ -81,38 +96,39 @@ pub(super) fn shown_against(report: &Report) -> Against {
 
 pub(super) fn against_words(against: Against) -> &'static str {
     match against {
-        Against::Neutral => "the neutral instruction in the same round",
+        Against::Control => "the neutral instruction in the same round",
         Against::Round0 => "the plain question of round 0",
     }
 }
 
-/// Every span, in the report's order.
-pub(super) fn spans(report: &Report) -> Vec<Reading> {
-    let mut spans = Vec::new();
-    for span in report.levels.iter().map(|row| row.span).chain(report.changes.iter().map(|row| row.span)) {
-        if !spans.contains(&span) {
-            spans.push(span);
+/// Every reading, in the report's order.
+pub(super) fn readings(report: &Report) -> Vec<Reading> {
+    let mut readings = Vec::new();
+    let levels = report.levels.iter().map(|row| row.reading);
+    for reading in levels.chain(report.changes.iter().map(|row| row.reading)) {
+        if !readings.contains(&reading) {
+            readings.push(reading);
         }
     }
-    spans
+    readings
 }
 
 /// Which tokens were read, in words.
-pub(super) fn span_words(span: Reading) -> String {
-    let what = match span.part() {
+pub(super) fn reading_words(reading: Reading) -> String {
+    let what = match reading.part() {
         None => "the prompt\u{2019}s last token".to_owned(),
         Some(Part::Answer) => "the answer (mean over its tokens)".to_owned(),
         Some(part) => format!("the {} (mean over its tokens)", part.name().replace('_', " ")),
     };
-    let masked = if span.is_masked() { ", with the instruction hidden from attention" } else { "" };
+    let masked = if reading.is_masked() { ", with the instruction hidden from attention" } else { "" };
     what + masked
 }
 
-/// What sets a plot of this span apart from that of the prompt\u{2019}s last token.
-pub(super) fn span_suffix(span: Reading) -> String {
-    if span == Reading::PROMPT {
+/// What sets a plot of this reading apart from that of the prompt\u{2019}s last token.
+pub(super) fn reading_suffix(reading: Reading) -> String {
+    if reading == Reading::PROMPT {
         String::new()
     } else {
-        format!(" \u{b7} {span}")
+        format!(" \u{b7} {reading}")
     }
 }

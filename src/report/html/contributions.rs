@@ -2,6 +2,8 @@
 
 use super::text::{escape, percent};
 use crate::causal::RoundContribution;
+use crate::condition::Condition;
+use crate::report::drawing::Drawings;
 use crate::report::svg::Bars;
 use crate::report::Report;
 use crate::stats::Interval;
@@ -13,15 +15,15 @@ const KINDS: [(&str, &str, &str); 4] = [
     ("total", "total", "ink"),
 ];
 
-pub(super) fn section(report: &Report) -> String {
+pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
     let Some(first) = report.contributions.first() else { return String::new() };
-    let mut names: Vec<&str> = Vec::new();
+    let mut courses: Vec<&Condition> = Vec::new();
     for row in &report.contributions {
-        if !names.contains(&row.instruction.as_str()) {
-            names.push(&row.instruction);
+        if !courses.iter().any(|known| known.same_course(&row.condition)) {
+            courses.push(&row.condition);
         }
     }
-    let charts: String = names.iter().map(|name| of_instruction(report, name)).collect();
+    let charts: String = courses.iter().map(|course| of_instruction(report, course, drawings)).collect();
     format!(
         "<section id=\"contributions\"><h2>Which parts of the model the change comes from</h2><figure class=\"panels\">{charts}\
          <figcaption>The change of the projection at <span class=\"mono\">{}</span> at the prompt\u{2019}s last token, \
@@ -29,16 +31,20 @@ pub(super) fn section(report: &Report) -> String {
          the residual stream; below 0 is less immoral, in the states\u{2019} own unit. Bars with {} intervals over item groups. \
          By layer: the last round. A part that adds to the projection need not cause it.</figcaption></figure></section>",
         first.address,
-        escape(&percent(0.95))
+        escape(&percent(report.analysis.settings.level))
     )
 }
 
-fn of_instruction(report: &Report, name: &str) -> String {
-    let rows: Vec<&RoundContribution> = report.contributions.iter().filter(|row| row.instruction == name).collect();
+fn of_instruction(report: &Report, course: &Condition, drawings: &Drawings) -> String {
+    let name = course.name();
+    let rows: Vec<&RoundContribution> =
+        report.contributions.iter().filter(|row| row.condition.same_course(course)).collect();
     let value = |round: usize, part: &str, layer: Option<usize>| -> Option<Interval> {
-        rows.iter().find(|row| row.round == round && row.part == part && row.layer == layer).map(|row| row.mean)
+        rows.iter()
+            .find(|row| row.condition.round == round && row.part == part && row.layer == layer)
+            .map(|row| row.mean)
     };
-    let mut rounds: Vec<usize> = rows.iter().map(|row| row.round).collect();
+    let mut rounds: Vec<usize> = rows.iter().map(|row| row.condition.round).collect();
     rounds.sort_unstable();
     rounds.dedup();
     let mut layers: Vec<usize> = rows.iter().filter_map(|row| row.layer).collect();
@@ -70,5 +76,5 @@ fn of_instruction(report: &Report, name: &str) -> String {
             })
             .collect(),
     };
-    by_round.draw() + &by_layer.draw()
+    drawings.add(&by_round.title, by_round.draw()) + &drawings.add(&by_layer.title, by_layer.draw())
 }

@@ -1,21 +1,25 @@
 //! Levels and changes by layer, as lines.
 
-use super::conditions::{against_words, instructed, shown_against, span_suffix, span_words, spans, Instructed};
+use super::conditions::{
+    against_words, instructed, reading_suffix, reading_words, readings, shown_against, Instructed,
+};
 use super::text::{count, escape, interval, number, percent, Place};
+use crate::condition::Condition;
 use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::level::{Against, ChangeTest, LevelRow, Metric, NullKind};
+use crate::report::drawing::Drawings;
 use crate::report::svg::{Area, LineChart, Point, Reference, Series, Style};
 use crate::report::Report;
 use crate::stats::Interval;
 
-pub(super) fn section(report: &Report) -> String {
+pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
     let of = |part: &dyn Fn(&Report, Reading) -> String| -> String {
-        spans(report).into_iter().map(|span| part(report, span)).collect()
+        readings(report).into_iter().map(|reading| part(report, reading)).collect()
     };
-    let standardised = of(&|report, span| levels(report, span, Metric::Standardised));
-    let cosines = of(&|report, span| levels(report, span, Metric::Cosine));
-    let changes = of(&changes);
+    let standardised = of(&|report, reading| levels(report, reading, Metric::Standardised, drawings));
+    let cosines = of(&|report, reading| levels(report, reading, Metric::Cosine, drawings));
+    let changes = of(&|report, reading| changes(report, reading, drawings));
     if standardised.is_empty() && cosines.is_empty() && changes.is_empty() {
         return String::new();
     }
@@ -44,8 +48,9 @@ fn label(entry: &Instructed) -> String {
     }
 }
 
-fn levels(report: &Report, span: Reading, metric: Metric) -> String {
-    let rows: Vec<&LevelRow> = report.levels.iter().filter(|row| row.metric == metric && row.span == span).collect();
+fn levels(report: &Report, reading: Reading, metric: Metric, drawings: &Drawings) -> String {
+    let rows: Vec<&LevelRow> =
+        report.levels.iter().filter(|row| row.metric == metric && row.reading == reading).collect();
     let of_cosines = metric == Metric::Cosine;
     let instructions = instructed(report);
     let charts: String = layered(rows.iter().map(|row| row.address))
@@ -55,9 +60,8 @@ fn levels(report: &Report, span: Reading, metric: Metric) -> String {
             for entry in &instructions {
                 for &round in &entry.rounds {
                     let of = format!("{} round {round}", entry.name);
-                    let here = rows.iter().filter(|row| {
-                        Place::of(row.address) == place && row.instruction == entry.name && row.round == round
-                    });
+                    let here =
+                        rows.iter().filter(|row| Place::of(row.address) == place && entry.is_at(round, &row.condition));
                     let points: Vec<Point> = here.filter_map(|row| point(row.address, &row.interval, &of)).collect();
                     let last = round == entry.last();
                     if !points.is_empty() {
@@ -71,12 +75,12 @@ fn levels(report: &Report, span: Reading, metric: Metric) -> String {
                     }
                 }
             }
-            LineChart {
+            let chart = LineChart {
                 title: format!(
                     "{} at {}{}",
                     if of_cosines { "Cosine" } else { "Level" },
                     place.name(),
-                    span_suffix(span)
+                    reading_suffix(reading)
                 ),
                 x_name: "layer".to_owned(),
                 y_name: if of_cosines { "mean cosine" } else { "mean level (training sd)" }.to_owned(),
@@ -84,8 +88,8 @@ fn levels(report: &Report, span: Reading, metric: Metric) -> String {
                 scale: analytic(rows.iter().filter(|row| Place::of(row.address) == place).map(|row| row.random_sd)),
                 series,
                 ..LineChart::default()
-            }
-            .draw()
+            };
+            drawings.add(&chart.title, chart.draw())
         })
         .collect();
     if charts.is_empty() {
@@ -96,8 +100,8 @@ fn levels(report: &Report, span: Reading, metric: Metric) -> String {
             "<figure class=\"panels\">{charts}<figcaption>The same levels as mean cosines with the probe\u{2019}s direction, \
              as the literature plots them, read at {}, with pointwise {} bands. Dotted: \u{b1}1/\u{221a}d, the standard \
              deviation of a single state\u{2019}s cosine with a random direction of its width.</figcaption></figure>",
-            span_words(span),
-            escape(&percent(report.settings.level)),
+            reading_words(reading),
+            escape(&percent(report.analysis.settings.level)),
         );
     }
     format!(
@@ -105,8 +109,8 @@ fn levels(report: &Report, span: Reading, metric: Metric) -> String {
          deviations of the probe's training projections around their mean; positive is more immoral. One line per \
          instruction and round. The last round of each is bold with its pointwise {} band, earlier rounds are thin. The \
          bands hold the variation between items, which paired changes do not have.{}</figcaption></figure>",
-        span_words(span),
-        escape(&percent(report.settings.level)),
+        reading_words(reading),
+        escape(&percent(report.analysis.settings.level)),
         far_note(&rows)
     )
 }
@@ -126,12 +130,12 @@ fn far_note(rows: &[&LevelRow]) -> String {
     )
 }
 
-fn changes(report: &Report, span: Reading) -> String {
+fn changes(report: &Report, reading: Reading, drawings: &Drawings) -> String {
     let against = shown_against(report);
     let rows: Vec<&ChangeTest> = report
         .changes
         .iter()
-        .filter(|row| row.metric == Metric::Cosine && row.against == against && row.span == span)
+        .filter(|row| row.metric == Metric::Cosine && row.against == against && row.reading == reading)
         .collect();
     let instructions = instructed(report);
     let mut charts = String::new();
@@ -140,9 +144,10 @@ fn changes(report: &Report, span: Reading) -> String {
             let here: Vec<&ChangeTest> = rows
                 .iter()
                 .copied()
-                .filter(|row| Place::of(row.address) == place && row.instruction == entry.name)
+                .filter(|row| Place::of(row.address) == place && entry.holds(&row.condition))
                 .collect();
-            charts.push_str(&change_chart(report, place, entry, &here).draw());
+            let chart = change_chart(report, place, entry, &here);
+            charts.push_str(&drawings.add(&chart.title, chart.draw()));
         }
     }
     if charts.is_empty() {
@@ -153,10 +158,10 @@ fn changes(report: &Report, span: Reading) -> String {
          {}, with its simultaneous {} band (last round; earlier rounds thin). Grey: where the same change of the states falls \
          along 95\u{a0}% of {} random directions, in the last round. A line within the grey is no more than any direction \
          sees.{}</figcaption></figure>",
-        span_words(span),
+        reading_words(reading),
         against_words(against),
-        escape(&percent(report.settings.level)),
-        count(report.settings.null_draws),
+        escape(&percent(report.analysis.settings.level)),
+        count(report.analysis.settings.null_draws),
         scale_note(&rows)
     )
 }
@@ -179,7 +184,7 @@ fn scale_note(rows: &[&ChangeTest]) -> String {
 }
 
 fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&ChangeTest]) -> LineChart {
-    let of_round = |round: usize| rows.iter().filter(move |row| row.round == round);
+    let of_round = |round: usize| rows.iter().filter(move |row| row.condition.round == round);
     let series = entry.rounds.iter().filter_map(|&round| {
         let of = format!("{} round {round}, change of cosine", entry.name);
         let points: Vec<Point> = of_round(round)
@@ -198,7 +203,7 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
                 if let Some(from) = row.detectable_in_family {
                     point.title.push_str(&format!(
                         "; {} power from {} on",
-                        percent(report.settings.power),
+                        percent(report.analysis.settings.power),
                         number(from)
                     ));
                 }
@@ -221,16 +226,15 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
         })
         .collect();
     let against = rows.first().map(|row| row.against);
-    let neutral = report.verdicts.iter().find(|verdict| verdict.instruction == entry.name);
-    let neutral = neutral.and_then(|verdict| verdict.neutral.as_deref()).unwrap_or("neutral");
-    let minus = if against == Some(Against::Neutral) { neutral } else { "round 0" };
+    let control = report.conditions.control(&entry.at(entry.last())).map_or("neutral".to_owned(), Condition::name);
+    let minus = if against == Some(Against::Control) { control } else { "round 0".to_owned() };
     let null = Area { label: "random directions, 95\u{a0}%".to_owned(), bounds };
     LineChart {
         title: format!(
             "{} minus {minus} at {}{}",
             entry.name,
             place.name(),
-            rows.first().map_or(String::new(), |row| span_suffix(row.span))
+            rows.first().map_or(String::new(), |row| reading_suffix(row.reading))
         ),
         x_name: "layer".to_owned(),
         // Where the title's names are long, its end is cut.

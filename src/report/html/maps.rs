@@ -1,26 +1,34 @@
 //! Heat maps of the change in the level of immorality.
 
-use super::conditions::{against_words, instructed, shown_against, span_suffix, span_words, spans, Instructed};
+use super::conditions::{
+    against_words, instructed, reading_suffix, reading_words, readings, shown_against, Instructed,
+};
 use super::text::{escape, interval, number, percent, Place, NONE};
+use crate::condition::Condition;
 use crate::dialogue::Reading;
 use crate::level::{ChangeTest, Metric};
+use crate::report::drawing::Drawings;
 use crate::report::svg::{colour_bar, nice_bound, Cell, Group, HeatMap};
 use crate::report::Report;
 
-pub(super) fn section(report: &Report) -> String {
-    let maps: String = spans(report).into_iter().enumerate().map(|(at, span)| of_span(report, at, span)).collect();
+pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
+    let maps: String = readings(report)
+        .into_iter()
+        .enumerate()
+        .map(|(at, reading)| of_reading(report, at, reading, drawings))
+        .collect();
     if maps.is_empty() {
         return String::new();
     }
     format!("<section id=\"levels\"><h2>Where the level of immorality changes</h2>{maps}</section>")
 }
 
-fn of_span(report: &Report, at: usize, span: Reading) -> String {
+fn of_reading(report: &Report, at: usize, reading: Reading, drawings: &Drawings) -> String {
     let against = shown_against(report);
     let rows: Vec<&ChangeTest> = report
         .changes
         .iter()
-        .filter(|row| row.span == span)
+        .filter(|row| row.reading == reading)
         .filter(|row| row.metric == Metric::Standardised && row.against == against && row.band.estimate.is_finite())
         .collect();
     if rows.is_empty() {
@@ -28,11 +36,14 @@ fn of_span(report: &Report, at: usize, span: Reading) -> String {
     }
     let bound = nice_bound(rows.iter().map(|row| row.band.estimate));
     let instructions: Vec<Instructed> =
-        instructed(report).into_iter().filter(|entry| rows.iter().any(|row| row.instruction == entry.name)).collect();
+        instructed(report).into_iter().filter(|entry| rows.iter().any(|row| entry.holds(&row.condition))).collect();
     let maps: String = Place::all(rows.iter().map(|row| row.address))
         .into_iter()
         .enumerate()
-        .map(|(index, place)| map(report, 100 * at + index, (place, span), &rows, &instructions, bound).draw())
+        .map(|(index, place)| {
+            let map = map(report, 100 * at + index, (place, reading), &rows, &instructions, bound);
+            drawings.add(&map.title, map.draw())
+        })
         .collect();
     let open = rows.iter().filter(|row| is_open(row)).count();
     format!(
@@ -41,10 +52,10 @@ fn of_span(report: &Report, at: usize, span: Reading) -> String {
          <figcaption>Mean change against {}, in standard deviations of each probe's training projections, by layer \
          (upwards) and round; all maps share one scale. Hatched: the {} band includes 0, the sign is open ({open} of {} cells). \
          The band holds for all cells of an instruction\u{2019}s round at once.</figcaption>{}</div></figure>",
-        span_words(span),
+        reading_words(reading),
         colour_bar(bound, "training sd"),
         against_words(against),
-        escape(&percent(report.settings.level)),
+        escape(&percent(report.analysis.settings.level)),
         rows.len(),
         power(report, &rows, &instructions),
     )
@@ -53,7 +64,7 @@ fn of_span(report: &Report, at: usize, span: Reading) -> String {
 /// What the hatched cells leave open: the changes that would have been found.
 fn power(report: &Report, rows: &[&ChangeTest], instructions: &[Instructed]) -> String {
     let of = |entry: &Instructed, place: Place| {
-        let here = rows.iter().filter(|row| row.instruction == entry.name && Place::of(row.address) == place);
+        let here = rows.iter().filter(|row| entry.holds(&row.condition) && Place::of(row.address) == place);
         let (all, open): (usize, Vec<&&ChangeTest>) = (here.clone().count(), here.filter(|row| is_open(row)).collect());
         let mut found: Vec<f64> = open.iter().filter_map(|row| row.detectable_in_family).map(rounded).collect();
         found.sort_by(f64::total_cmp);
@@ -83,7 +94,7 @@ fn power(report: &Report, rows: &[&ChangeTest], instructions: &[Instructed]) -> 
          that a run like this finds with a power of {}, by max-T over the round; median of the hatched cells and their \
          range.</caption><thead><tr><th scope=\"col\">instruction</th><th scope=\"col\">site</th><th scope=\"col\">hatched</th>\
          <th scope=\"col\">found from</th></tr></thead><tbody>{lines}</tbody></table></div>",
-        escape(&percent(report.settings.power))
+        escape(&percent(report.analysis.settings.power))
     )
 }
 
@@ -104,7 +115,7 @@ fn is_open(row: &ChangeTest) -> bool {
 fn map(
     report: &Report,
     index: usize,
-    (place, span): (Place, Reading),
+    (place, reading): (Place, Reading),
     rows: &[&ChangeTest],
     instructions: &[Instructed],
     bound: f64,
@@ -113,29 +124,28 @@ fn map(
     let mut layers: Vec<Option<usize>> = here.iter().map(|row| row.address.layer()).collect();
     layers.sort_unstable();
     layers.dedup();
-    let groups: Vec<(&str, Vec<usize>)> = instructions
+    let groups: Vec<(&Instructed, Vec<usize>)> = instructions
         .iter()
         .map(|entry| {
-            let has = |round: &usize| here.iter().any(|row| row.instruction == entry.name && row.round == *round);
-            (entry.name.as_str(), entry.rounds.iter().copied().filter(has).collect())
+            let has = |round: &usize| here.iter().any(|row| entry.is_at(*round, &row.condition));
+            (entry, entry.rounds.iter().copied().filter(has).collect())
         })
         .collect();
-    let columns: Vec<(&str, usize)> =
-        groups.iter().flat_map(|(name, rounds)| rounds.iter().map(move |round| (*name, *round))).collect();
+    let columns: Vec<Condition> =
+        groups.iter().flat_map(|(entry, rounds)| rounds.iter().map(|&round| entry.at(round))).collect();
     let cells = here.iter().filter_map(|row| {
         Some(Cell {
             row: layers.iter().position(|layer| *layer == row.address.layer())?,
-            column: columns.iter().position(|column| *column == (row.instruction.as_str(), row.round))?,
+            column: columns.iter().position(|column| *column == row.condition)?,
             estimate: row.band.estimate,
             uncertain: is_open(row),
             title: format!(
-                "{}, {} round {}: {} training sd{}",
+                "{}, {}: {} training sd{}",
                 row.address,
-                row.instruction,
-                row.round,
+                row.condition,
                 interval(&row.band),
                 row.detectable_in_family.filter(|_| is_open(row)).map_or(String::new(), |from| {
-                    format!("; {} power from {} on", percent(report.settings.power), number(from))
+                    format!("; {} power from {} on", percent(report.analysis.settings.power), number(from))
                 })
             ),
         })
@@ -143,14 +153,14 @@ fn map(
     let once = layers == [None];
     HeatMap {
         index,
-        title: place.name() + &span_suffix(span),
+        title: place.name() + &reading_suffix(reading),
         cells: cells.collect(),
         rows: layers.iter().map(|layer| layer.map_or(String::new(), |layer| layer.to_string())).collect(),
         row_name: if once { String::new() } else { "layer".to_owned() },
         groups: groups
             .into_iter()
-            .map(|(name, rounds)| Group {
-                label: name.to_owned(),
+            .map(|(entry, rounds)| Group {
+                label: entry.name.clone(),
                 columns: rounds.iter().map(|round| format!("r{round}")).collect(),
             })
             .collect(),

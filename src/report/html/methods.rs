@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::conditions::{instructed, span_words, spans};
+use super::conditions::{reading_words, readings};
+use super::protocol::protocol;
 use super::text::{count, counted, escape, list, number, percent, Place, NONE};
 use crate::level::{Family, Metric, NullKind};
 use crate::report::Report;
@@ -21,34 +22,6 @@ pub(super) fn section(report: &Report) -> String {
 
 fn known<'a>(report: &'a Report, key: &str) -> Option<&'a str> {
     report.provenance.get(key).map(String::as_str).filter(|value| !value.is_empty())
-}
-
-/// A sentence around a setting, if it is known.
-fn with(report: &Report, key: &str, sentence: impl Fn(String) -> String) -> String {
-    known(report, key).map_or(String::new(), |value| sentence(escape(value)))
-}
-
-fn protocol(report: &Report) -> String {
-    let settings = &report.settings;
-    let names: Vec<String> = instructed(report)
-        .iter()
-        .filter(|entry| !entry.is_plain())
-        .map(|entry| format!("<em>{}</em> (last round {})", escape(&entry.name), entry.last()))
-        .collect();
-    let instructions = match names.as_slice() {
-        [] => "No instruction was given.".to_owned(),
-        names => format!("Instructions: {}.", names.join(", ")),
-    };
-    format!(
-        "<strong>Protocol.</strong> {} in {} were put to the model{}. Round 0 is the plain question. Round 1 is the question \
-         with the instruction in a fresh conversation; rounds 2 and later ask for a review in the same conversation. \
-         {instructions}{}{}",
-        counted(settings.items, "item"),
-        counted(settings.groups, "group"),
-        with(report, "task", |task| format!(" (task <span class=\"mono\">{task}</span>)")),
-        with(report, "decoding", |value| format!(" Decoding: {value}.")),
-        with(report, "option_score", |value| format!(" Score of an option: {value}."))
-    )
 }
 
 fn probes(report: &Report) -> String {
@@ -70,7 +43,7 @@ fn probes(report: &Report) -> String {
 }
 
 fn levels(report: &Report) -> String {
-    let spans: Vec<String> = spans(report).into_iter().map(span_words).collect();
+    let readings: Vec<String> = readings(report).into_iter().map(reading_words).collect();
     let calibrated = report.levels.iter().any(|row| row.metric == Metric::Logit);
     format!(
         "<strong>Levels.</strong> A state is held against its probe's direction in three ways: the cosine; the dot product \
@@ -78,13 +51,13 @@ fn levels(report: &Report) -> String {
          projections (“training sd”), which can be compared across layers{}. States are read in {}, at {}.",
         if calibrated { "; calibrated probes also give a logit and a probability" } else { "" },
         counted(report.model.layers, "layer"),
-        spans.join("; ")
+        readings.join("; ")
     )
 }
 
 fn statistics(report: &Report) -> String {
-    let settings = &report.settings;
-    let family = match settings.family {
+    let (analysis, settings) = (&report.analysis, &report.analysis.settings);
+    let family = match analysis.family {
         Family::Round => "all addresses of one instruction in one round",
         Family::Instruction => "all addresses of one instruction in all its rounds",
     };
@@ -103,13 +76,13 @@ fn statistics(report: &Report) -> String {
          distributions. Seed {seed}.",
         level = percent(settings.level),
         draws = count(settings.draws),
-        groups = counted(settings.groups, "item group"),
+        groups = counted(analysis.groups, "item group"),
         flips = count(settings.flips),
         power = percent(settings.power),
         margin = number(settings.margin),
         nulls = count(settings.null_draws),
         permuted = permuted(report),
-        run = settings.consecutive,
+        run = analysis.consecutive,
         seed = settings.seed
     )
 }
@@ -122,8 +95,8 @@ fn permuted(report: &Report) -> String {
 }
 
 fn settings(report: &Report) -> String {
-    let settings = &report.settings;
-    let family = match settings.family {
+    let (analysis, settings) = (&report.analysis, &report.analysis.settings);
+    let family = match analysis.family {
         Family::Round => "addresses of an instruction's round",
         Family::Instruction => "addresses of all rounds of an instruction",
     };
@@ -134,12 +107,12 @@ fn settings(report: &Report) -> String {
         ("random directions", count(settings.null_draws)),
         ("level of intervals", percent(settings.level)),
         ("one joint statement", family.to_owned()),
-        ("layers in a row", count(settings.consecutive)),
+        ("layers in a row", count(analysis.consecutive)),
         ("power of detectable changes", percent(settings.power)),
         ("margin (training sd)", number(settings.margin)),
         ("seed", settings.seed.to_string()),
-        ("items", count(settings.items)),
-        ("groups", count(settings.groups)),
+        ("items", count(analysis.items)),
+        ("groups", count(analysis.groups)),
     ]
     .iter()
     .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escape(value)))

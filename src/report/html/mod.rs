@@ -9,6 +9,7 @@ mod evidence;
 mod maps;
 mod methods;
 mod probes;
+mod protocol;
 mod selection;
 mod style;
 mod text;
@@ -17,7 +18,8 @@ mod verdict;
 
 pub(super) use style::STYLE;
 
-use super::Report;
+use super::data::Report;
+use super::drawing::{Drawing, Drawings};
 
 impl Report {
     /// The report as one HTML page that needs no network.
@@ -26,27 +28,34 @@ impl Report {
     /// maps and curves of the levels, where changes begin and what parts they come from, behaviour by round; then methods, limits and provenance. What a report
     /// does not hold is left out.
     pub fn to_html(&self) -> String {
+        self.page().0
+    }
+
+    /// The page, and its drawings by name.
+    pub(super) fn page(&self) -> (String, Vec<Drawing>) {
+        let drawings = Drawings::default();
         let title = if self.model.name.is_empty() { "Probity report" } else { &self.model.name };
         let sections = [
             verdict::header(self),
             verdict::section(self),
-            evidence::section(self),
-            probes::section(self),
-            maps::section(self),
-            curves::section(self),
+            evidence::section(self, &drawings),
+            probes::section(self, &drawings),
+            maps::section(self, &drawings),
+            curves::section(self, &drawings),
             transitions::section(self),
-            contributions::section(self),
-            selection::section(self),
-            behaviour::section(self),
+            contributions::section(self, &drawings),
+            selection::section(self, &drawings),
+            behaviour::section(self, &drawings),
             methods::section(self),
         ];
-        format!(
+        let page = format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
              <title>{}: self-correction report</title><style>{}</style></head>\n<body>\n{}\n</body></html>\n",
             text::escape(title),
             style::STYLE,
             sections.join("\n")
-        )
+        );
+        (page, drawings.finish())
     }
 }

@@ -3,16 +3,18 @@
 use super::conditions::series_colour;
 use super::text::{count, escape, interval, interval_cell, number, Place, NONE};
 use crate::probe::ProbeRow;
+use crate::report::drawing::Drawings;
 use crate::report::svg::{LineChart, Point, Reference, Series, Style};
 use crate::report::Report;
 use crate::stats::Interval;
 
-pub(super) fn section(report: &Report) -> String {
+pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
     if report.probes.is_empty() {
         return String::new();
     }
     let places = Place::all(report.probes.iter().map(|row| row.address));
-    let chart = chart(report, &places).draw();
+    let chart = chart(report, &places);
+    let chart = drawings.add(&chart.title, chart.draw());
     let once: Vec<String> = report
         .probes
         .iter()

@@ -1,10 +1,11 @@
 //! Choosing among instructions by their level.
 
 use super::text::{counted, escape, interval_cell, number, NONE};
+use crate::report::drawing::Drawings;
 use crate::report::svg::Scatter;
 use crate::report::Report;
 
-pub(super) fn section(report: &Report) -> String {
+pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
     let Some(found) = &report.selection else { return String::new() };
     let rows: String = found
         .candidates
@@ -21,7 +22,7 @@ pub(super) fn section(report: &Report) -> String {
     let scatter = Scatter {
         title: "Instructions: level against gain".to_owned(),
         x_name: "mean level (training sd)".to_owned(),
-        y_name: format!("gain in {} over round 0", report.behaviour.outcome.name),
+        y_name: format!("gain in {} over round 0", report.outcome()),
         colour: "s0".to_owned(),
         points: found
             .candidates
@@ -40,7 +41,7 @@ pub(super) fn section(report: &Report) -> String {
          <tbody>{rows}</tbody></table></div><figcaption>Levels of {}, gains on {} others. A lower level goes with a larger gain: \
          Spearman {}{left_out}, Kendall {}, permutation p {} ({}). Picking <em>{}</em> misses {} of the best gain; picking at random \
          misses {} on average, picking by level with one candidate left out {}.</figcaption></div></figure></section>",
-        scatter.draw(),
+        drawings.add(&scatter.title, scatter.draw()),
         found.round,
         counted(found.items_to_choose, "item"),
         found.items_to_gain,

@@ -19,8 +19,8 @@ pub(super) fn section(report: &Report) -> String {
             let site = row.addresses.first().map_or(String::new(), |address| address.site().to_string());
             format!(
                 "<tr><th scope=\"row\">{}, round {}</th><td>{site}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                escape(&row.instruction),
-                row.round,
+                escape(&row.condition.name()),
+                row.condition.round,
                 onset(&row.run) + &power(report, row),
                 onset(&row.step),
                 onset(&row.line)
@@ -36,7 +36,7 @@ pub(super) fn section(report: &Report) -> String {
          <thead><tr><th scope=\"col\">condition</th><th scope=\"col\">site</th><th scope=\"col\">run</th><th scope=\"col\">step</th>\
          <th scope=\"col\">line</th></tr></thead><tbody>{lines}</tbody></table></div></section>",
         against_words(against),
-        report.settings.consecutive
+        report.analysis.consecutive
     )
 }
 
@@ -48,9 +48,9 @@ fn power(report: &Report, row: &Transition) -> String {
     let mut found: Vec<f64> = report
         .changes
         .iter()
-        .filter(|change| change.instruction == row.instruction && change.round == row.round)
+        .filter(|change| change.condition == row.condition)
         .filter(|change| change.against == row.against && change.metric == row.metric)
-        .filter(|change| change.span == Reading::PROMPT && row.addresses.contains(&change.address))
+        .filter(|change| change.reading == Reading::PROMPT && row.addresses.contains(&change.address))
         .filter_map(|change| change.detectable_in_family)
         .collect();
     found.sort_by(f64::total_cmp);
@@ -59,7 +59,7 @@ fn power(report: &Report, row: &Transition) -> String {
         format!(
             " <small>(a layer is found from {} sd on, {} power)</small>",
             number(middle),
-            percent(report.settings.power)
+            percent(report.analysis.settings.power)
         )
     })
 }

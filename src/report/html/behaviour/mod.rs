@@ -7,6 +7,7 @@ mod table;
 use self::table::{block, cell, Table};
 use super::conditions::{instructed, Instructed};
 use super::text::{count, interval};
+use crate::report::drawing::Drawings;
 use crate::report::svg::{LineChart, Point, Series, Style};
 use crate::report::Report;
 use crate::stats::Interval;
@@ -23,13 +24,14 @@ const MEASURES: [(Measure, &str); 6] = [
     (Measure::RightProbability, "p(right)"),
 ];
 
-pub(super) fn section(report: &Report) -> String {
+pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
     let behaviour = &report.behaviour;
     if behaviour.is_empty() {
         return String::new();
     }
     let instructions = instructed(report);
-    let charts: String = charts(behaviour).iter().map(|plot| chart(&instructions, plot).draw()).collect();
+    let drawn = |plot: &Plot<'_>| drawings.add(plot.title, chart(&instructions, plot).draw());
+    let charts: String = charts(behaviour).iter().map(drawn).collect();
     let about = if behaviour.rows.is_empty() {
         "Toxicity is that of the continuation alone, by a scorer that is no probe."
     } else {

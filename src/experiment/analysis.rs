@@ -1,0 +1,192 @@
+//! From a study and its levels to a report: every number that is shown, with its interval.
+
+use crate::condition::{Condition, Role};
+use crate::dialogue::{Part, Reading, Study};
+use crate::level::{
+    judge, Evidence, Inference, InstructionRanking, InstructionSelection, Levels, Metric, PermutedProbes,
+    ReadingLevels, Transitions, Verdict,
+};
+use crate::probe::ProbeBank;
+use crate::report::{AnalysisRecord, ModelSummary, Report};
+use crate::scorer::TextScorer;
+use crate::stats::{Resampler, Settings};
+use crate::task::{AnsweredRound, Behaviour, Item, Measurement};
+use crate::{Error, Result};
+
+/// How a finished study is analysed; [`Experiment`](super::Experiment) runs and analyses in one.
+///
+/// ```no_run
+/// # fn main() -> probity::Result<()> {
+/// # let (study, probes): (probity::dialogue::Study, probity::probe::ProbeBank) = unimplemented!();
+/// use probity::{experiment::Analysis, level::{Levels, ReadingLevels}, stats::Settings};
+/// let levels = ReadingLevels::new(vec![Levels::from_study(&study, &probes)?])?;
+/// let analysis = Analysis::new(Settings::default().seed(7));
+/// let behaviour = analysis.measure(&study, None)?;
+/// analysis.run(&study, behaviour, &probes, &levels)?.write_dir("out")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Analysis {
+    settings: Settings,
+    permuted: Option<PermutedProbes>,
+}
+
+impl Analysis {
+    /// Analyses by these settings.
+    pub fn new(settings: Settings) -> Self {
+        Analysis { settings, permuted: None }
+    }
+
+    /// Adds the null of probes that were fitted on permuted labels, to the changes of the first of the levels: the probes must
+    /// have learnt from states that were read like these.
+    pub fn permuted_probes(mut self, probes: PermutedProbes) -> Self {
+        self.permuted = Some(probes);
+        self
+    }
+
+    /// Measures the behaviour of a study as its items are measured ([`Item::measure`]). `scorer` judges texts and must be no
+    /// probe of the study; questions with options need none.
+    ///
+    /// # Errors
+    /// As [`Measurement::measure`].
+    pub fn measure<I: Item>(&self, study: &Study<I>, scorer: Option<&dyn TextScorer>) -> Result<Behaviour> {
+        measure(study, scorer, &Resampler::new(self.settings)?)
+    }
+
+    /// Analyses a study of any kind of item, whose behaviour was measured. Without behaviour ([`Behaviour::default`]) no
+    /// verdict but "insufficient evidence" is possible. The first of the `levels` are judged; those of the answers, where they
+    /// are there, say what a change owes to the instruction's own tokens.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range; [`Error::Mismatch`] if levels, probes and behaviour do not
+    /// belong together.
+    pub fn run<I: Item>(
+        &self,
+        study: &Study<I>,
+        behaviour: Behaviour,
+        probes: &ProbeBank,
+        levels: &ReadingLevels,
+    ) -> Result<Report> {
+        self.run_with(study, behaviour, probes, levels, &Resampler::new(self.settings)?)
+    }
+
+    /// [`Analysis::run`] with the resamples of a whole experiment.
+    pub(super) fn run_with<I: Item>(
+        &self,
+        study: &Study<I>,
+        behaviour: Behaviour,
+        probes: &ProbeBank,
+        levels: &ReadingLevels,
+        resampler: &Resampler,
+    ) -> Result<Report> {
+        let Some((judged, others)) = levels.readings().split_first() else {
+            return Err(Error::setting("levels", "none", "the levels of at least one reading"));
+        };
+        check_items(&behaviour, judged)?;
+        let (inference, transitions) = (Inference::new(self.settings), Transitions::default());
+        let tests = match &self.permuted {
+            Some(permuted) => inference.clone().permuted_probes(permuted.clone()).run_with(judged, resampler)?,
+            None => inference.run_with(judged, resampler)?,
+        };
+        let (mut level_rows, mut changes) = (tests.levels, tests.rows);
+        for other in others {
+            let tests = inference.run_with(other, resampler)?;
+            level_rows.extend(tests.levels);
+            changes.extend(tests.rows);
+        }
+        let verdicts = verdicts(&behaviour, judged, others, resampler)?;
+        let evidence = verdicts
+            .iter()
+            .map(|verdict| Evidence::gather_with(verdict, judged, others, &behaviour, resampler))
+            .filter_map(Result::transpose)
+            .collect::<Result<Vec<_>>>()?;
+        let mut provenance = study.provenance.clone();
+        provenance.extend(probes.provenance().iter().map(|(key, value)| (format!("probe.{key}"), value.clone())));
+        let layers = judged.addresses().iter().filter_map(|address| address.layer());
+        Ok(Report {
+            schema: Report::SCHEMA.to_owned(),
+            model: ModelSummary {
+                name: study.provenance.get("model").cloned().unwrap_or_default(),
+                layers: layers.max().map_or(0, |last| last + 1),
+            },
+            provenance,
+            protocol: study.protocol.clone(),
+            conditions: study.design.clone(),
+            analysis: AnalysisRecord {
+                settings: tests.settings,
+                family: tests.family,
+                consecutive: transitions.run_length(),
+                items: tests.items,
+                groups: tests.groups,
+            },
+            verdicts,
+            probes: probes.rows(),
+            transitions: transitions.find_with(judged, resampler, Metric::Standardised)?,
+            selection: ranking(judged, &behaviour, resampler)?,
+            behaviour,
+            levels: level_rows,
+            changes,
+            evidence,
+            contributions: Vec::new(),
+        })
+    }
+}
+
+/// [`Analysis::measure`] with the resamples of a whole experiment.
+pub(super) fn measure<I: Item>(
+    study: &Study<I>,
+    scorer: Option<&dyn TextScorer>,
+    resampler: &Resampler,
+) -> Result<Behaviour> {
+    let measurement = Measurement::lent(&study.design, resampler);
+    let measurement = match scorer {
+        Some(scorer) => measurement.scorer(scorer),
+        None => measurement,
+    };
+    let answered: Vec<AnsweredRound<'_, I::Answer>> = study.rounds.iter().map(|round| round.answered()).collect();
+    measurement.measure(&study.items, &answered)
+}
+
+/// Verdicts on every studied instruction in its last round, but for those that end in another one.
+fn verdicts(behaviour: &Behaviour, levels: &Levels, others: &[Levels], resampler: &Resampler) -> Result<Vec<Verdict>> {
+    let answers = others.iter().find(|levels| levels.reading() == Reading::of(Part::Answer));
+    let design = levels.design();
+    let judged = design.judged().into_iter();
+    judged
+        .map(|condition| {
+            let control = design.control(condition);
+            let gain = control.map(|control| behaviour.outcome.gain(control, condition, resampler)).transpose()?;
+            judge(condition, levels, answers, gain.flatten(), resampler)
+        })
+        .collect()
+}
+
+/// Instructions by their level in round 1, where there are enough of them.
+fn ranking(levels: &Levels, behaviour: &Behaviour, resampler: &Resampler) -> Result<Option<InstructionRanking>> {
+    let studied = levels.design().arms().iter().filter(|arm| arm.role == Role::Studied && arm.condition.round == 1);
+    let candidates = studied.filter(|arm| behaviour.outcome.series(&arm.condition).is_some()).count();
+    let items = levels.items().len() / 3;
+    let plain = behaviour.outcome.series(&Condition::plain()).is_some();
+    if candidates < 3 || items == 0 || !plain || levels.valid().is_empty() {
+        return Ok(None);
+    }
+    let choose = InstructionSelection::default().settings(*resampler.settings()).items(items.min(20));
+    choose.run_with(levels, &behaviour.outcome, 1, resampler).map(Some)
+}
+
+/// Behaviour and states must be of the same items, or a verdict would compare what does not belong together.
+fn check_items(behaviour: &Behaviour, levels: &Levels) -> Result<()> {
+    let (outcome, items) = (&behaviour.outcome, levels.items());
+    let problem = if behaviour.is_empty() {
+        return Ok(());
+    } else if outcome.items.len() != items.len() {
+        format!("it is of {} items, the levels are of {}", outcome.items.len(), items.len())
+    } else if let Some((found, expected)) = outcome.items.iter().zip(items).find(|(found, item)| found != item) {
+        format!("it has item {found:?} where the levels have {expected:?}")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Mismatch { what: "behaviour".into(), problem })
+}

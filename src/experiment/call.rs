@@ -1,0 +1,242 @@
+//! The experiment: settings, and the one call that runs it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::analysis::{measure, Analysis};
+use super::findings::Findings;
+use crate::capture::{Pool, Readout};
+use crate::causal::{Attribution, RoundContribution};
+use crate::dialogue::{Part, ReadStates, Reading, SelfCorrection, Study};
+use crate::hook::{Selection, Site};
+use crate::level::{Levels, PermutedProbes, ReadingLevels};
+use crate::probe::{Estimator, LogisticProbe, ProbeBank};
+use crate::progress::Progress;
+use crate::scorer::TextScorer;
+use crate::stats::{Resampler, Settings};
+use crate::task::{ChoiceItem, Item, Measurement};
+use crate::text::{LabelledText, Labels, Text};
+use crate::{Model, Result};
+
+/// A study of self-correction with everything that its verdict needs.
+///
+/// ```no_run
+/// use probity::prelude::*;
+/// # fn main() -> probity::Result<()> {
+/// let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
+/// let protocol = SelfCorrection::new(ChoiceTask::bundled()?)
+///     .instructions([Instruction::named("L1")?, Instruction::named("neutral")?])
+///     .rounds(3);
+/// let findings = Experiment::new(protocol).seed(7).run(&model)?;
+/// println!("{}", findings.report.verdicts[0].kind);
+/// findings.write_dir("out")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Experiment<I: Item = ChoiceItem> {
+    protocol: SelfCorrection<I>,
+    statements: Option<Vec<LabelledText>>,
+    selection: Selection,
+    readings: Vec<Reading>,
+    probe: Option<Arc<dyn Estimator + Send>>,
+    permutations: usize,
+    attributed: Option<usize>,
+    scorer: Option<Arc<dyn TextScorer + Send + Sync>>,
+    settings: Settings,
+}
+
+impl<I: Item> Experiment<I> {
+    /// An experiment on this protocol, with its questions, instructions and rounds. Default: probes by logistic regression on
+    /// the bundled statements, at the residual stream and at what every layer adds to it (the selection `residual`), read at
+    /// the prompt's last token and over the answers.
+    pub fn new(protocol: SelfCorrection<I>) -> Self {
+        let residual = [Site::ResidPost, Site::AttnOut, Site::MlpOut];
+        Experiment {
+            protocol,
+            statements: None,
+            selection: residual.into_iter().map(Site::all_layers).collect(),
+            readings: vec![Reading::of(Part::Answer)],
+            probe: None,
+            permutations: 0,
+            attributed: None,
+            scorer: None,
+            settings: Settings::default(),
+        }
+    }
+
+    /// Sets the statements that the probes learn from, default [`LabelledText::bundled`].
+    pub fn statements(mut self, statements: Vec<LabelledText>) -> Self {
+        self.statements = Some(statements);
+        self
+    }
+
+    /// Sets the places that are read. Without `resid_post` there is no verdict.
+    pub fn sites(mut self, selection: impl Into<Selection>) -> Self {
+        self.selection = selection.into();
+        self
+    }
+
+    /// Sets what is read besides the prompt's last token, default the answers. Without these nothing is called internal.
+    /// All that are masked take one more pass over every conversation.
+    pub fn readings(mut self, readings: impl IntoIterator<Item = Reading>) -> Self {
+        self.readings = readings.into_iter().collect();
+        self
+    }
+
+    /// Sets the kind of probe with its settings; it keeps its own seed. Default: [`LogisticProbe`] with the seed of
+    /// [`Settings`].
+    pub fn probe(mut self, probe: impl Estimator + Send + 'static) -> Self {
+        self.probe = Some(Arc::new(probe));
+        self
+    }
+
+    /// Places changes also among those along probes that were fitted on so many permutations of the labels, each a fit at every
+    /// address. Default: 0, none.
+    pub fn permuted_labels(mut self, permutations: usize) -> Self {
+        self.permutations = permutations;
+        self
+    }
+
+    /// Splits the changes of the projection at this layer's residual stream into what attention and feed-forward parts add, which
+    /// runs every prompt once more. Default: no.
+    pub fn attribute(mut self, layer: usize) -> Self {
+        self.attributed = Some(layer);
+        self
+    }
+
+    /// Sets the judge of texts, which must be no probe. Continuations need one, questions with options do not.
+    pub fn scorer(mut self, scorer: impl TextScorer + Send + Sync + 'static) -> Self {
+        self.scorer = Some(Arc::new(scorer));
+        self
+    }
+
+    /// Sets draws, levels, margin, power and seed of everything, default [`Settings::default`].
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Sets the seed of everything that the experiment draws: split of the probes, resamples, flips, nulls. (How answers are
+    /// sampled is the protocol's: [`Decoding::seed`](crate::generate::Decoding::seed).)
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings = self.settings.seed(seed);
+        self
+    }
+
+    /// Checks what can be checked without a model; [`Experiment::run`] does so too.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) with the setting that is invalid.
+    pub fn check(&self) -> Result<()> {
+        self.protocol.check()?;
+        let resampler = Resampler::new(self.settings)?;
+        // What would fail after the last answer fails now.
+        let design = self.protocol.design()?;
+        let measurement = Measurement::lent(&design, &resampler);
+        match self.judge() {
+            Some(scorer) => measurement.scorer(scorer).measure(self.protocol.items(), &[]),
+            None => measurement.measure(self.protocol.items(), &[]),
+        }?;
+        self.estimator().validate()
+    }
+
+    /// Runs everything.
+    ///
+    /// # Errors
+    /// As [`Experiment::check`], [`SelfCorrection::run`], [`ProbeBank::fit`] and [`Analysis::run`].
+    pub fn run(&self, model: &Model) -> Result<Findings<I>> {
+        self.run_with_progress(model, &())
+    }
+
+    /// [`Experiment::run`] with progress.
+    ///
+    /// # Errors
+    /// As [`Experiment::run`].
+    pub fn run_with_progress(&self, model: &Model, progress: &dyn Progress) -> Result<Findings<I>> {
+        self.check()?;
+        let resampler = Resampler::new(self.settings)?;
+        let bundled = || self.statements.clone().map_or_else(LabelledText::bundled, Ok);
+        let turns = LabelledText::as_user_turns(bundled()?, model.template()?)?;
+        let (probes, permuted) = self.fit(model, turns, Pool::Last, progress)?;
+        let direction = self.attributed.map(|layer| probes.get(Site::ResidPost.at(layer))).transpose()?;
+        let study = self
+            .protocol
+            .clone()
+            .read_answers(self.readings.contains(&Reading::of(Part::Answer)))
+            .run_with_progress(model, self.selection.clone(), progress)?;
+        let of_parts = self.readings.iter().any(|reading| reading.part().is_some());
+        let answers = of_parts.then(|| LabelledText::as_answers(bundled()?, model.template()?)).transpose()?;
+        let answer_probes = answers.map(|texts| self.fit(model, texts, Pool::Mean, progress)).transpose()?;
+        let answer_probes = answer_probes.map(|(bank, _)| bank);
+        let levels = self.levels(model, &study, &probes, answer_probes.as_ref(), progress)?;
+        let contributions = match direction {
+            Some(probe) => Attribution::new(&probe.direction).by_round_with(model, &study, &resampler, progress)?,
+            None => Vec::<RoundContribution>::new(),
+        };
+        let behaviour = measure(&study, self.judge(), &resampler)?;
+        let analysis = Analysis::new(self.settings);
+        let analysis = match permuted {
+            Some(permuted) => analysis.permuted_probes(permuted),
+            None => analysis,
+        };
+        let report = analysis.run_with(&study, behaviour, &probes, &levels, &resampler)?;
+        let report = report.with_contributions(contributions);
+        Ok(Findings { report, study, probes, answer_probes, levels })
+    }
+
+    fn judge(&self) -> Option<&dyn TextScorer> {
+        self.scorer.as_deref().map(|scorer| scorer as &dyn TextScorer)
+    }
+
+    fn estimator(&self) -> Arc<dyn Estimator + Send> {
+        self.probe.clone().unwrap_or_else(|| Arc::new(LogisticProbe::default().seed(self.settings.seed)))
+    }
+
+    /// A bank that learns where it will read, and, for the prompts, the null of permuted labels if it is asked for.
+    fn fit(
+        &self,
+        model: &Model,
+        (texts, labels): (Vec<Text>, Labels),
+        pool: Pool,
+        progress: &dyn Progress,
+    ) -> Result<(ProbeBank, Option<PermutedProbes>)> {
+        let states = Readout::new(self.selection.clone(), pool).capture_with(model, &texts, progress)?;
+        let estimator = self.estimator();
+        let permute = || PermutedProbes::fit(&estimator, &states, &labels, self.permutations, self.settings.seed);
+        let permuted = (self.permutations > 0 && pool == Pool::Last).then(permute).transpose()?;
+        Ok((ProbeBank::fit(&estimator, &states, &labels)?, permuted))
+    }
+
+    /// Levels of every reading, by the bank that learnt there.
+    fn levels(
+        &self,
+        model: &Model,
+        study: &Study<I>,
+        probes: &ProbeBank,
+        answer_probes: Option<&ProbeBank>,
+        progress: &dyn Progress,
+    ) -> Result<ReadingLevels> {
+        let mut levels = vec![Levels::from_study(study, probes)?];
+        let read: Vec<ReadStates> = match self.readings.as_slice() {
+            [] => Vec::new(),
+            readings => study.read_with_progress(model, self.selection.clone(), readings, progress)?,
+        };
+        for &reading in &self.readings {
+            let bank = answer_probes.filter(|_| reading.part().is_some()).unwrap_or(probes);
+            levels.push(Levels::from_reading(&study.design, &read, reading, bank)?);
+        }
+        ReadingLevels::new(levels)
+    }
+}
+
+impl<I: Item> fmt::Debug for Experiment<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Experiment")
+            .field("protocol", &self.protocol)
+            .field("readings", &self.readings)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

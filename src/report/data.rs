@@ -1,0 +1,123 @@
+//! Everything that a report shows, as data, and its files.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::plots;
+use crate::causal::RoundContribution;
+use crate::condition::Design;
+use crate::dialogue::ProtocolRecord;
+use crate::error::Place;
+use crate::level::{ChangeTest, Evidence, Family, InstructionRanking, LevelRow, Transition, Verdict};
+use crate::probe::ProbeRow;
+use crate::stats::Settings;
+use crate::task::Behaviour;
+use crate::{file, Error, Provenance, Result};
+
+/// How the results of a report were made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AnalysisRecord {
+    /// The settings that every statement shares, with the sign flips that there were.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// What shares one joint statement.
+    pub family: Family,
+    /// Layers in a row that make a transition.
+    pub consecutive: usize,
+    /// Items.
+    pub items: usize,
+    /// Groups of items, which are resampled.
+    pub groups: usize,
+}
+
+/// The model in a few words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ModelSummary {
+    /// File or directory name.
+    pub name: String,
+    /// Layers that were read.
+    pub layers: usize,
+}
+
+/// Everything that a report shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// [`Report::SCHEMA`].
+    pub schema: String,
+    /// The model.
+    pub model: ModelSummary,
+    /// Hashes and settings of what the results were made from.
+    pub provenance: Provenance,
+    /// How the rounds were run.
+    pub protocol: ProtocolRecord,
+    /// The conditions, and what each is compared with.
+    pub conditions: Design,
+    /// How the results were made.
+    #[serde(rename = "settings")]
+    pub analysis: AnalysisRecord,
+    /// One verdict per instruction that was studied.
+    pub verdicts: Vec<Verdict>,
+    /// Held-out results of the probes, by address.
+    pub probes: Vec<ProbeRow>,
+    /// Behaviour by condition.
+    pub behaviour: Behaviour,
+    /// Mean levels, reading by reading.
+    pub levels: Vec<LevelRow>,
+    /// Changes against round 0 and against the control, reading by reading.
+    pub changes: Vec<ChangeTest>,
+    /// Where over the layers the standardised projection begins to change, at the prompt's last token.
+    pub transitions: Vec<Transition>,
+    /// What else speaks for or against each verdict.
+    pub evidence: Vec<Evidence>,
+    /// What attention and feed-forward parts add to the changes, where that was asked for.
+    pub contributions: Vec<RoundContribution>,
+    /// Choosing among instructions by their level in round 1, where there are three or more.
+    pub selection: Option<InstructionRanking>,
+}
+
+impl Report {
+    /// Name and version of the report's form; its JSON schema is in `docs/report.schema.json`.
+    pub const SCHEMA: &'static str = "probity-report-4";
+
+    /// This report with what [`Attribution::by_round`](crate::causal::Attribution::by_round) found.
+    pub fn with_contributions(self, contributions: Vec<RoundContribution>) -> Self {
+        Report { contributions, ..self }
+    }
+
+    /// What the behaviour is measured by, as a word; "behaviour" where nothing was.
+    pub fn outcome(&self) -> &str {
+        Some(self.behaviour.outcome.name.as_str()).filter(|name| !name.is_empty()).unwrap_or("behaviour")
+    }
+
+    /// Writes `report.json`, `report.html` and the page's plots, as `plots/*.svg`, into a folder, which is made if needed.
+    /// Plots of an earlier report in this folder are taken away; other files stay.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; each file appears whole or not at all.
+    pub fn write_dir(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
+        file::write_json(&folder.join("report.json"), self)?;
+        let (page, drawings) = self.page();
+        file::write_atomic(&folder.join("report.html"), |out| std::io::Write::write_all(out, page.as_bytes()))?;
+        plots::write(&drawings, folder)
+    }
+
+    /// Reads a `report.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Report> {
+        let path = path.as_ref();
+        let bad = |place, problem: String| Error::malformed(path, place, problem);
+        let report: Report = serde_json::from_str(&file::read_text(path)?)
+            .map_err(|error| bad(Place::Line(error.line() as u64), error.to_string()))?;
+        if report.schema != Report::SCHEMA {
+            return Err(bad(Place::Entry("schema".into()), format!("{:?} is not {:?}", report.schema, Report::SCHEMA)));
+        }
+        Ok(report)
+    }
+}
