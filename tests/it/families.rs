@@ -176,6 +176,7 @@ fn every_site_of_every_family_agrees_with_transformers_in_every_precision() {
     }
     // `make fidelity` keeps the tables.
     if let Some(path) = std::env::var_os("PROBITY_FIDELITY_TABLE") {
+        let path = common::root().join(path);
         let page = std::fs::read_to_string(&path).unwrap();
         let (kept, _) = page.split_once(TABLES).unwrap_or_else(|| panic!("no line {TABLES:?} in the page"));
         std::fs::write(path, format!("{kept}{TABLES}{}", tables(&measured))).unwrap();
