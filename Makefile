@@ -24,15 +24,15 @@ test: setup
 # What continuous integration asks for beyond the tests.
 check: setup
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --release --all-targets -- -D warnings
-	$(CARGO) clippy --locked --release --lib -- -D warnings
-	$(CARGO) clippy --locked --release --lib --features parquet -- -D warnings
-	$(CARGO) test --locked --release --features parquet --test activation_store
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --release --no-deps --features gguf
+	$(CARGO) clippy --locked --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --release --package probity --lib -- -D warnings
+	$(CARGO) clippy --locked --release --package probity --lib --features parquet -- -D warnings
+	$(CARGO) test --locked --release --features parquet --test it activation_store::
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --release --package probity --no-deps --features gguf
 
 # Errors by family, site and precision against transformers' fixtures, to docs/fidelity.md.
 fidelity: setup
-	PROBITY_FIDELITY_TABLE=docs/fidelity.md $(CARGO) test --locked --release --test families every_site
+	PROBITY_FIDELITY_TABLE=docs/fidelity.md $(CARGO) test --locked --release --test it families::every_site
 
 bench: setup
 	$(CARGO) bench --locked

@@ -1,14 +1,12 @@
 //! Reading hidden states of plain texts: all layers x 3 sites, last token, batch x tokens in the id.
 
-mod common;
-
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use probity::capture::{Pool, Readout};
 use probity::hook::{Selection, Site};
 use probity::text::Text;
 
 fn capture_prefill(criterion: &mut Criterion) {
-    let model = common::model();
+    let model = probity_benches::model();
     // Texts that begin unlike each other, so that nothing is shared.
     let words = [" river", " stone", " market", " window", " letter", " winter", " garden", " bridge"];
     let sites: Selection = [Site::ResidPost, Site::AttnOut, Site::MlpOut].map(Site::all_layers).into_iter().collect();

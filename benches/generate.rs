@@ -1,7 +1,5 @@
 //! Greedy answers to prompts of unlike length, reading included: batch and new tokens in the id.
 
-mod common;
-
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use probity::generate::{Decoding, Session};
 use probity::hook::Hooks;
@@ -9,9 +7,9 @@ use probity::hook::Hooks;
 const TOKENS: usize = 32;
 
 fn generate(criterion: &mut Criterion) {
-    let model = common::model();
+    let model = probity_benches::model();
     let failed = |error: probity::Error| -> ! { panic!("{error}") };
-    let prompts = common::prompts(&model, 32);
+    let prompts = probity_benches::prompts(&model, 32);
     // Nothing ends an answer but its length, so that every run does the same work.
     let decoding = Decoding::new(TOKENS).stop_tokens([]);
     let mut group = criterion.benchmark_group("generate");

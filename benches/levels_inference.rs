@@ -2,9 +2,6 @@
 //! metrics, with three nulls of 1,000 directions, 2,000 resamples and 2,000 sign flips; every item is its own group, which is
 //! the most to resample. Prints the peak of resident memory, activations included.
 
-#[path = "common/states.rs"]
-mod states;
-
 use criterion::{criterion_group, criterion_main, Criterion};
 use ndarray::{Array2, Axis};
 use probity::capture::Activations;
@@ -31,7 +28,7 @@ fn world() -> Result<(ProbeBank, Vec<Activations>)> {
     let mut rounds: Vec<Activations> = (0..ROUNDS).map(|_| Activations::new(ids())).collect();
     let mut labels = Vec::new();
     for (number, place) in places().into_iter().enumerate() {
-        let (all, immoral) = states::states(200 + ITEMS, WIDTH, number as u64);
+        let (all, immoral) = probity_benches::states(200 + ITEMS, WIDTH, number as u64);
         let (texts, items) = all.view().split_at(Axis(0), 200);
         training.insert(place, texts.to_owned())?;
         // One set of labels: the first address has a probe that works, the others what chance gives.

@@ -1,13 +1,11 @@
 //! Loading the bench's model, with its tokeniser and chat template, from a file that the system has read before: precision
 //! in the id.
 
-mod common;
-
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion};
 use probity::model::{LoadOptions, Precision};
 
 fn load_model(criterion: &mut Criterion) {
-    let path = common::model_path();
+    let path = probity_benches::model_path();
     let mut group = criterion.benchmark_group("load_model");
     group.sample_size(10);
     for precision in [Precision::F32, Precision::Bf16] {

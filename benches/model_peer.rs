@@ -116,7 +116,7 @@ fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize, probes: PathB
     let readout = readout(None);
     if !probes.exists() {
         // What they read does not matter here.
-        let mut statements = LabelledText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/data/moral_acts.jsonl"))?;
+        let mut statements = LabelledText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/moral_acts.jsonl"))?;
         statements.truncate(64);
         let (texts, labels) = LabelledText::as_user_turns(statements, model.template()?)?;
         MeanDifferenceProbe::default().fit_all(&readout.capture(model, &texts)?, &labels)?.save(&probes)?;

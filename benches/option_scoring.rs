@@ -1,18 +1,16 @@
 //! Scores of the options of multiple-choice questions after prompts that have been read: prompts x options in the id.
 
-mod common;
-
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use probity::generate::Session;
 use probity::hook::Hooks;
 use probity::task::ChoiceTask;
 
 fn option_scoring(criterion: &mut Criterion) {
-    let model = common::model();
+    let model = probity_benches::model();
     let failed = |error: probity::Error| -> ! { panic!("{error}") };
-    let task = ChoiceTask::load(common::QUESTIONS).unwrap_or_else(|error| failed(error));
+    let task = ChoiceTask::load(probity_benches::QUESTIONS).unwrap_or_else(|error| failed(error));
     let tokens = |text: &String| model.tokenizer().encode_rendered(text).unwrap_or_else(|error| failed(error));
-    let prompts = common::prompts(&model, 16);
+    let prompts = probity_benches::prompts(&model, 16);
     let options: Vec<Vec<Vec<u32>>> =
         task.items().iter().take(16).map(|item| item.options.iter().map(tokens).collect()).collect();
     let mut group = criterion.benchmark_group("option_scoring");

@@ -1,8 +1,5 @@
 //! Choosing a strength, and control draws: rows x width x folds x strengths (x draws) in the id.
 
-#[path = "common/states.rs"]
-mod states;
-
 use criterion::{criterion_group, criterion_main, BatchSize, BenchmarkId, Criterion};
 use probity::probe::{Estimator, LogisticProbe, Strengths, Training};
 
@@ -10,7 +7,7 @@ fn probe_sweep(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("probe_sweep");
     group.sample_size(10);
     for (n, d) in [(1_000, 576), (2_000, 4_096)] {
-        let (states, labels) = states::states(n, d, 7);
+        let (states, labels) = probity_benches::states(n, d, 7);
         let training = Training::new("bench", states.view(), labels.clone()).unwrap_or_else(|error| panic!("{error}"));
         group.bench_function(BenchmarkId::from_parameter(format!("{n}x{d}x5x8")), |bencher| {
             let probe = LogisticProbe::default().strengths(Strengths::default().count(8));

@@ -1,8 +1,6 @@
 //! The study's conversations: rounds 0 to 3 under two instructions, options scored and an answer generated in
 //! each, hidden states read on the way; items in the id.
 
-mod common;
-
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use probity::capture::{Pool, Readout};
 use probity::dialogue::{Instruction, SelfCorrection};
@@ -10,9 +8,9 @@ use probity::hook::{Selection, Site};
 use probity::task::ChoiceTask;
 
 fn self_correction_rounds(criterion: &mut Criterion) {
-    let model = common::model();
+    let model = probity_benches::model();
     let failed = |error: probity::Error| -> ! { panic!("{error}") };
-    let task = ChoiceTask::load(common::QUESTIONS).unwrap_or_else(|error| failed(error));
+    let task = ChoiceTask::load(probity_benches::QUESTIONS).unwrap_or_else(|error| failed(error));
     let instructions = ["L1", "neutral"].map(|name| Instruction::named(name).unwrap_or_else(|error| failed(error)));
     let sites: Selection = [Site::ResidPost, Site::AttnOut, Site::MlpOut].map(Site::all_layers).into_iter().collect();
     let readout = Readout::new(sites, Pool::Last);

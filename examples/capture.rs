@@ -2,12 +2,17 @@
 //!
 //!     cargo run --release --example capture -- --model M.gguf --texts texts.jsonl --out acts.safetensors
 
-mod common;
+mod common {
+    pub mod bars;
+    pub mod exit;
+    pub mod select;
+}
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::{bars::Bars, exit::exit, select::select};
 use probity::capture::{Pool, Readout};
 use probity::text::Text;
 use probity::{Model, Result};
@@ -37,15 +42,15 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit(run(&Options::parse()))
+    exit(run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<()> {
-    let selection = common::select(&options.sites, &options.layers)?;
+    let selection = select(&options.sites, &options.layers)?;
     let texts = Text::load(&options.texts)?;
     let model = Model::load(&options.model)?;
     let pool = Pool::from_name(&options.pool).unwrap_or_default();
-    let activations = Readout::new(selection, pool).capture_with(&model, &texts, &common::Bars::default())?;
+    let activations = Readout::new(selection, pool).capture_with(&model, &texts, &Bars::default())?;
     activations.save(&options.out)?;
     let (rows, addresses) = (activations.rows(), activations.addresses().count());
     println!("{}: {rows} rows at {addresses} addresses", options.out.display());

@@ -8,12 +8,17 @@
 //!     capture_store --merge part-0,part-1,part-2 --out acts
 //!     capture_store --verify --out acts
 
-mod common;
+mod common {
+    pub mod bars;
+    pub mod exit;
+    pub mod select;
+}
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::{bars::Bars, exit::exit, select::select};
 use probity::capture::{ActivationStore, Pool, Readout, Shard, StoreDtype, StoreWriter};
 use probity::model::{LoadOptions, Precision};
 use probity::text::Text;
@@ -72,14 +77,14 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit(run(&Options::parse()))
+    exit(run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<()> {
     let out = &options.out;
     let store = match (&options.model, &options.texts) {
         (Some(model), Some(texts)) => capture(options, model, texts)?,
-        _ if !options.merge.is_empty() => ActivationStore::merge(&options.merge, out, &common::Bars::default())?,
+        _ if !options.merge.is_empty() => ActivationStore::merge(&options.merge, out, &Bars::default())?,
         _ => ActivationStore::open(out)?,
     };
     if options.verify {
@@ -95,7 +100,7 @@ fn run(options: &Options) -> Result<()> {
 }
 
 fn capture(options: &Options, model: &PathBuf, texts: &PathBuf) -> Result<ActivationStore> {
-    let selection = common::select(&options.sites, &options.layers)?;
+    let selection = select(&options.sites, &options.layers)?;
     let (dtype, shard): (StoreDtype, Shard) = (options.dtype.parse()?, options.shard.parse()?);
     let texts = Text::load(texts)?;
     let precision = if options.precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
@@ -103,7 +108,7 @@ fn capture(options: &Options, model: &PathBuf, texts: &PathBuf) -> Result<Activa
     let pool = Pool::from_name(&options.pool).unwrap_or_default();
     let readout = Readout::new(selection, pool).batch_tokens(options.batch_tokens);
     let writer = StoreWriter::new(readout).dtype(dtype).shard_texts(options.shard_texts).shard(shard);
-    writer.write_with(&model, &texts, &options.out, &common::Bars::default())
+    writer.write_with(&model, &texts, &options.out, &Bars::default())
 }
 
 fn devices(names: &str) -> Result<Vec<Device>> {
@@ -123,7 +128,7 @@ fn devices(names: &str) -> Result<Vec<Device>> {
 
 /// Tells every fault, and ends with the last.
 fn verify(store: &ActivationStore) -> Result<()> {
-    let mut faults = store.verify(&common::Bars::default());
+    let mut faults = store.verify(&Bars::default());
     let last = faults.pop();
     faults.iter().for_each(|fault| eprintln!("fault: {fault}"));
     last.map_or(Ok(()), Err)
@@ -131,7 +136,7 @@ fn verify(store: &ActivationStore) -> Result<()> {
 
 #[cfg(feature = "parquet")]
 fn export(store: &ActivationStore, path: &std::path::Path) -> Result<()> {
-    store.write_parquet(path, &common::Bars::default())
+    store.write_parquet(path, &Bars::default())
 }
 
 #[cfg(not(feature = "parquet"))]

@@ -2,12 +2,17 @@
 //!
 //!     cargo run --release --example toxicity_probe -- --comments comments.csv --out out/toxicity
 
-mod common;
+mod common {
+    pub mod bars;
+    pub mod exit;
+    pub mod interval;
+}
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::{bars::Bars, exit::exit, interval::interval};
 use probity::capture::{Activations, Pool, Readout};
 use probity::hook::{Hooks, Selection, Site};
 use probity::model::LogitsFor;
@@ -57,7 +62,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit(run(&Options::parse()))
+    exit(run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<()> {
@@ -73,7 +78,7 @@ fn run(options: &Options) -> Result<()> {
     let estimator = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
     let validity = Validity::default().draws(options.draws).refits(options.refits).seed(options.seed);
     for pool in [Pool::Mean, Pool::Last] {
-        let bars = common::Bars::default();
+        let bars = Bars::default();
         let sites = match pool {
             Pool::Last => Site::ResidPost.all_layers().and(Site::FinalNorm.all_layers()),
             _ => Site::ResidPost.all_layers(),
@@ -115,7 +120,7 @@ fn show(title: &str, table: &ValidityTable) {
     println!("\n{title}; held-out results");
     for baseline in &table.baselines {
         let width = baseline.width.map(|width| format!(" ({width} features)")).unwrap_or_default();
-        println!("baseline {}{width}: AUROC {}", baseline.name, common::interval(&baseline.auroc));
+        println!("baseline {}{width}: AUROC {}", baseline.name, interval(&baseline.auroc));
     }
     println!("| address | AUROC | p | selectivity (controls) | compression (share) | minus words | minus projection | cosine: splits, bootstraps, recipes | failed |");
     println!("|---|---|---|---|---|---|---|---|---|");
@@ -125,12 +130,12 @@ fn show(title: &str, table: &ValidityTable) {
         let selectivity =
             selectivity.map(|(value, controls, spread)| format!("{value:.2} ({controls:.2} ± {spread:.2})"));
         let code = row.code.as_ref().map(|code| format!("{:.2} ({:.2})", code.compression, code.share_compression));
-        let over = |name: &str| row.baselines.get(name).map(common::interval).unwrap_or_default();
+        let over = |name: &str| row.baselines.get(name).map(interval).unwrap_or_default();
         let cosines = row.stability.as_ref().map(|s| format!("{:.2}, {:.2}, {:.2}", s.splits, s.bootstraps, s.recipes));
         println!(
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             row.address,
-            common::interval(&row.auroc),
+            interval(&row.auroc),
             row.permutation_p.map(|p| format!("{p:.3}")).unwrap_or_default(),
             selectivity.unwrap_or_default(),
             code.unwrap_or_default(),
@@ -200,7 +205,7 @@ fn states(
     texts: &[Text],
     sites: Selection,
     pool: Pool,
-    bars: &common::Bars,
+    bars: &Bars,
 ) -> Result<Activations> {
     let readout = Readout::new(sites, pool);
     let path = options.states.as_ref().map(|folder| folder.join(format!("{}.safetensors", pool.name())));

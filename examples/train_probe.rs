@@ -3,12 +3,15 @@
 //!     cargo run --release --example train_probe -- --activations acts.safetensors --labels labels.csv \
 //!         --out probes.safetensors --json metrics.json
 
-mod common;
+mod common {
+    pub mod exit;
+}
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::exit::exit;
 use probity::capture::Activations;
 use probity::probe::{GroupSplit, LogisticProbe};
 use probity::text::Labels;
@@ -41,7 +44,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    common::exit(run(&Options::parse()))
+    exit(run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<()> {

@@ -59,6 +59,8 @@
 //! - `download-libtorch`: let torch-sys fetch libtorch at build time.
 //! - `doc-only`: build the documentation without libtorch.
 
+// docs.rs builds with nightly: what needs a feature then says so.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 // `file` maps model files, `model::kernel` uses vector instructions; each says why. Nothing else may.
 #![deny(unsafe_code)]

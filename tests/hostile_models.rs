@@ -1,14 +1,10 @@
 //! Model files of every family that lie: cut short, with absurd sizes and offsets, with names twice or missing, of the wrong
 //! type, nested without end. Each gives an error or a decoder, in bounded time and memory, and never a panic.
 
-mod common;
-#[path = "common/made.rs"]
-mod made;
-
 use std::path::{Path, PathBuf};
 
 use common::fixture;
-use made::{safetensors, Folder};
+use common::made::{safetensors, Folder};
 use probity::model::LoadOptions;
 use serde_json::{json, Map, Value};
 

@@ -3,8 +3,12 @@
 //!     cargo run --release --example self_correction -- --model M.gguf --out out/demo
 //!     cargo run --release --example self_correction -- --task bbq --data BBQ --per-category 60 --rounds 5
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../common"]
+mod common {
+    pub mod bars;
+    pub mod exit;
+    pub mod interval;
+}
 mod inputs;
 mod options;
 mod summary;
@@ -13,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use common::{bars::Bars, exit::exit};
 use probity::capture::{Pool, Readout};
 use probity::causal::{Attribution, RoundContribution};
 use probity::dialogue::{Part, Reading, SelfCorrection, Study, Thinking};
@@ -33,7 +38,7 @@ use options::Options;
 const UNFINISHED: &str = "unfinished";
 
 fn main() -> ExitCode {
-    common::exit(run(&Options::parse()))
+    exit(run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<()> {
@@ -95,7 +100,7 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
     study.check(&readout)?;
     let model = LoadOptions::default().precision(options.precision()).model(&options.model)?;
 
-    let bars = common::Bars::default();
+    let bars = Bars::default();
     let probe = |texts: Result<(Vec<Text>, Labels)>, readout: &Readout, permutations: usize| {
         let (texts, labels) = texts?;
         let states = readout.capture_with(&model, &texts, &bars)?;

@@ -7,14 +7,14 @@ use probity::report::Report;
 use probity::task::metric::BiasScore;
 use probity::task::{Chosen, Measure};
 
-use crate::common;
+use crate::common::interval::interval;
 
 pub fn print(report: &Report, out: &Path, started: Instant) {
     let behaviour = &report.behaviour;
     let shares =
         |measure: Measure| behaviour.rows.iter().filter(move |row| row.context.is_none() && row.measure == measure);
     for (row, invalid) in shares(Measure::Accuracy).zip(shares(Measure::Invalid)) {
-        let (right, invalid) = (common::interval(&row.value), common::interval(&invalid.value));
+        let (right, invalid) = (interval(&row.value), interval(&invalid.value));
         println!(
             "{:<20} round {}  right {right:<22} names no single option {invalid}",
             row.condition.name(),
@@ -22,7 +22,7 @@ pub fn print(report: &Report, out: &Path, started: Instant) {
         );
     }
     for bias in behaviour.bias.iter().filter(|row| row.category.is_none() && row.chosen == Some(Chosen::Scored)) {
-        let score = |score: &Option<BiasScore>| score.as_ref().map(|score| common::interval(&score.score.interval));
+        let score = |score: &Option<BiasScore>| score.as_ref().map(|score| interval(&score.score.interval));
         let (ambiguous, settled) = (score(&bias.result.ambiguous), score(&bias.result.disambiguated));
         println!(
             "{:<20} round {}  s_AMB {:<22} s_DIS {}",
@@ -33,7 +33,7 @@ pub fn print(report: &Report, out: &Path, started: Instant) {
         );
     }
     for row in behaviour.toxicity.iter().filter(|row| row.category.is_none()) {
-        let (mean, toxic) = (common::interval(&row.result.mean), common::interval(&row.result.toxic));
+        let (mean, toxic) = (interval(&row.result.mean), interval(&row.result.toxic));
         println!("{:<20} round {}  toxicity {mean:<22} 0.5 or more {toxic}", row.condition.name(), row.condition.round);
     }
     if let Some(best) = report.probes.iter().max_by(|a, b| a.auroc.total_cmp(&b.auroc)) {

@@ -1,19 +1,24 @@
 //! Files made to be bad: copies of the tiny models that can be edited, and GGUF files written by hand.
-#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::common::{fixture, floats};
+use crate::{fixture, floats};
 
 /// A temporary folder.
 pub struct Folder(tempfile::TempDir);
 
+impl Default for Folder {
+    fn default() -> Self {
+        Folder(tempfile::tempdir().unwrap())
+    }
+}
+
 impl Folder {
     pub fn new() -> Self {
-        Folder(tempfile::tempdir().unwrap())
+        Folder::default()
     }
 
     /// A copy of one of the tiny models.

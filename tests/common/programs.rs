@@ -1,14 +1,13 @@
 //! The example programs as processes.
-#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use crate::common::root;
 use crate::made::Folder;
+use crate::root;
 
-/// An example program. A plain `cargo test` builds them all first; `cargo test --test cli` builds none.
+/// An example program. A plain `cargo test` builds them all first; `cargo test --test programs` builds none.
 pub fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let programs = tests.parent().and_then(Path::parent).unwrap().join("examples");

@@ -1,4 +1,4 @@
-"""One matrix in every form of npy file that is read, for tests/probe_files.rs.
+"""One matrix in every form of npy file that is read, for tests/it/probe_files.rs.
 
     python3 tests/reference/make_npy.py
 """

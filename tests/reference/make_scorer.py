@@ -1,4 +1,4 @@
-"""Word weights and logistic regression by scikit-learn, for tests/scorer.rs.
+"""Word weights and logistic regression by scikit-learn, for tests/it/scorer.rs.
 
     python3 tests/reference/make_scorer.py
 

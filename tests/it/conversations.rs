@@ -1,0 +1,291 @@
+//! The flows of a conversation, driven by a model with fixed answers; and the parts of a prompt among its tokens.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use common::scripted::scripted;
+use common::{fixture, smollm};
+use probity::capture::{Pool, Readout};
+use probity::dialogue::{
+    Feedback, FixedFeedback, Instruction, ModelFeedback, Overflow, Part, RoundKind, ScorerFeedback, SelfCorrection,
+    Study, Thinking, Transcript, NO_INSTRUCTION,
+};
+use probity::generate::{Decoding, End};
+use probity::hook::Site;
+use probity::scorer::TextScorer;
+use probity::task::{Bbq, ChoiceTask, Reading, ScoreRule};
+use probity::text::{ChatTemplate, Role};
+use probity::{Error, Model, Result};
+
+/// Questions about the items "first" to "fourth"; "open" is right.
+fn task(items: &[&str]) -> ChoiceTask {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("scripted.jsonl");
+    let line = |item: &&str| {
+        let item = serde_json::json!({
+            "id": item, "group": item, "category": "age", "condition": "ambiguous", "polarity": "negative",
+            "context": format!("{item} baker and clerk"), "question": "who ?", "options": ["baker", "clerk", "open"],
+            "label": 2, "biased": 0, "unknown": 2,
+        });
+        format!("{item}\n")
+    };
+    std::fs::write(&path, items.iter().map(line).collect::<String>()).unwrap();
+    ChoiceTask::load(path).unwrap()
+}
+
+fn instruction() -> Instruction {
+    Instruction {
+        name: "ask".into(),
+        meaning: "asks".into(),
+        first: "so".into(),
+        review: "again".into(),
+        reasoning: None,
+        feedback: None,
+    }
+}
+
+fn readout() -> Readout {
+    Readout::new(Site::ResidPost.all_layers(), Pool::Last)
+}
+
+fn protocol(items: &[&str]) -> SelfCorrection {
+    SelfCorrection::new(task(items)).instructions([instruction()]).rounds(2)
+}
+
+fn texts(study: &Study, round: usize) -> Vec<&str> {
+    let name = if round == 0 { NO_INSTRUCTION } else { "ask" };
+    study.round(name, round).unwrap().answers.iter().map(|answer| answer.text.as_str()).collect()
+}
+
+const FLOWS: [(&str, &[&str]); 4] = [
+    // Right to wrong, wrong to right, two options at once, nothing at all; then the second answer in each conversation.
+    ("first", &["open <end>", "baker <end>"]),
+    ("second", &["baker <end>", "open <end>"]),
+    ("third", &["baker and clerk <end>", "(c) <end>"]),
+    ("fourth", &["<end>", "no"]),
+];
+
+#[test]
+fn every_flow_of_answers_is_kept_as_it_came() {
+    let model = scripted(&FLOWS, 200);
+    let study = protocol(&["first", "second", "third", "fourth"]).run(&model, &readout()).unwrap();
+    // Round 1 is fresh: the first answer again. Round 2 is the second answer of that conversation.
+    for round in [0, 1] {
+        assert_eq!(texts(&study, round), ["open", "baker", "baker and clerk", ""]);
+    }
+    assert_eq!(texts(&study, 2), ["baker", "open", "(c)", "no no no no no no no no"]);
+    let answers = |round| &study.round("ask", round).unwrap().answers;
+    let read: Vec<Reading> = answers(1).iter().map(|answer| answer.read).collect();
+    assert_eq!(read, [Reading::Option(2), Reading::Option(0), Reading::Several, Reading::Nothing]);
+    let read: Vec<Reading> = answers(2).iter().map(|answer| answer.read).collect();
+    assert_eq!(read, [Reading::Option(0), Reading::Option(2), Reading::Option(2), Reading::Nothing]);
+    let ends: Vec<End> = answers(2).iter().map(|answer| answer.end).collect();
+    assert_eq!(ends, [End::StopToken, End::StopToken, End::StopToken, End::Length]);
+    // What is said is what is likely: the option scores follow the script.
+    let scored: Vec<usize> = answers(1).iter().map(|answer| answer.scored).take(3).collect();
+    assert_eq!(scored, [2, 0, 0]);
+}
+
+#[test]
+fn scores_come_by_token_by_byte_and_by_letter() {
+    let model = scripted(&[("first", &["b <end>"])], 200);
+    let study = protocol(&["first"]).rounds(0).score_rule(ScoreRule::Letter).run(&model, &readout()).unwrap();
+    let answer = &study.rounds[0].answers[0];
+    assert_eq!((answer.scored, answer.read), (1, Reading::Option(1)));
+    // One word of 24 has weight e^8, each other 1.
+    let log = |weight: f64| (weight / (8f64.exp() + 23.0)).ln();
+    for (option, score) in answer.scores.iter().enumerate() {
+        let letter = log(if option == 1 { 8f64.exp() } else { 1.0 });
+        assert!((score.letter.unwrap() - letter).abs() < 1e-5);
+        assert!((score.total - log(1.0)).abs() < 1e-5 && score.total == score.per_token);
+    }
+    let bytes: Vec<f64> = answer.scores.iter().map(|score| score.total / score.per_byte).collect();
+    assert!(bytes.iter().zip([5.0, 5.0, 4.0]).all(|(found, len)| (found - len).abs() < 1e-9));
+    assert_eq!(answer.best_by(ScoreRule::PerByte), Some(0));
+}
+
+#[test]
+fn a_revision_goes_on_from_the_plain_answer() {
+    let model = scripted(&FLOWS, 200);
+    let study = protocol(&["first", "second"]).round_kind(RoundKind::Revise).run(&model, &readout()).unwrap();
+    assert_eq!(texts(&study, 0), ["open", "baker"]);
+    assert_eq!(texts(&study, 1), ["baker", "open"]);
+    assert_eq!(texts(&study, 2), ["", ""], "the script has no third answer");
+    let talk = &study.conversations.iter().find(|talk| talk.instruction == "ask").unwrap().transcript;
+    let turns: Vec<&str> = talk.messages().iter().map(|turn| turn.content.as_str()).collect();
+    assert_eq!(turns[1..], ["open", "again", "baker", "again", ""]);
+    let plain = &study.conversations[0].transcript;
+    assert_eq!((plain.messages().len(), plain.messages()[0].content.as_str()), (2, turns[0]));
+}
+
+#[test]
+fn the_model_thinks_in_a_turn_of_its_own() {
+    let model = scripted(&[("first", &["because so <end>", "open <end>", "maybe <end>", "baker <end>"])], 200);
+    let thinking = Thinking::new("because ?");
+    let study = protocol(&["first"]).thinking(thinking).reasoning(Decoding::new(5)).run(&model, &readout()).unwrap();
+    let answer = |round: usize| &study.round("ask", round).unwrap().answers[0];
+    assert_eq!((answer(1).rationale.as_deref(), answer(1).text.as_str()), (Some("because so"), "open"));
+    assert_eq!((answer(2).rationale.as_deref(), answer(2).text.as_str()), (Some("maybe"), "baker"));
+    let talk = &study.conversations.iter().find(|talk| talk.instruction == "ask").unwrap().transcript;
+    let parts: Vec<(Part, usize)> = talk.passages().iter().map(|passage| (passage.part, passage.round)).collect();
+    use Part::{Answer, Context, Form, Question, Rationale};
+    let last = [Part::Instruction, Part::Thinking, Rationale, Form, Answer];
+    let first = [[Context, Question].as_slice(), &last].concat().into_iter().map(|part| (part, 1)).collect::<Vec<_>>();
+    let second = last.map(|part| (part, 2));
+    assert_eq!(parts, [first.as_slice(), &second].concat());
+    assert!(study.provenance["reasoning"].contains("at most 5 tokens"));
+}
+
+/// Calls a text bad where it holds "baker".
+struct NoBakers;
+
+impl TextScorer for NoBakers {
+    fn name(&self) -> &str {
+        "no bakers"
+    }
+
+    fn score(&self, texts: &[&str]) -> Result<Vec<f64>> {
+        Ok(texts.iter().map(|text| if text.contains("baker") { 0.9 } else { 0.125 }).collect())
+    }
+}
+
+#[test]
+fn feedback_of_every_source_goes_before_the_review() {
+    let model = scripted(&FLOWS, 200);
+    let judge = Rc::new(scripted(&[("first", &["yes <end>"]), ("second", &["no"])], 200));
+    let second_question = |protocol: SelfCorrection| -> (Vec<String>, String) {
+        let study = protocol.run(&model, &readout()).unwrap();
+        let talks = study.conversations.iter().filter(|talk| talk.instruction == "ask");
+        (
+            talks.map(|talk| talk.transcript.messages()[2].content.clone()).collect(),
+            study.provenance["feedback"].clone(),
+        )
+    };
+    let items = ["first", "second"];
+    let fixed = FixedFeedback("That was unfair.".into());
+    assert_eq!(second_question(protocol(&items).feedback(fixed)).0, ["That was unfair.\n\nagain"; 2]);
+    let scorer = ScorerFeedback::new(NoBakers, 0.5, "Unfair: {score}.", "");
+    let (said, described) = second_question(protocol(&items).feedback(scorer));
+    assert_eq!(said, ["again", "Unfair: 0.90.\n\nagain"], "an empty verdict says nothing");
+    assert!(described.contains("scorer no bakers, from 0.5"));
+    let other = ModelFeedback::new(judge, "fair ?", Decoding::new(3));
+    let (said, described) = second_question(protocol(&items).feedback(other));
+    assert_eq!(said, ["yes\n\nagain", "no no no\n\nagain"]);
+    assert!(described.contains("model scripted"));
+    let too_few = |_: &[Transcript]| Ok(vec!["one word".to_owned()]);
+    assert_eq!(too_few.describe(), "a function");
+    let error = protocol(&items).feedback(too_few).run(&model, &readout()).unwrap_err();
+    assert!(matches!(error, Error::RowCount { expected: 2, found: 1, .. }), "{error}");
+}
+
+#[test]
+fn overflow_is_an_error_or_is_counted() {
+    // The opening has 24 tokens up to the answer, which gets 8; each review adds an answer and 3 more. So round 3 wants
+    // 24 + 2 * 11 + 8 = 54, round 4 wants 65.
+    let model = |context| scripted(&[("first", &["maybe", "maybe", "maybe", "open <end>"])], context);
+    let protocol = |overflow| protocol(&["first"]).rounds(4).overflow(overflow);
+    let whole = protocol(Overflow::Error).run(&model(200), &readout()).unwrap();
+    assert!(whole.rounds.iter().all(|round| round.answers[0].dropped_turns == 0));
+    let error = protocol(Overflow::Error).run(&model(50), &readout()).unwrap_err();
+    assert!(matches!(error, Error::TextLength { context: 50, .. }), "{error}");
+    assert!(error.to_string().contains("item \"first\" with the answer to turn"), "{error}");
+    let cut = protocol(Overflow::DropOldest).run(&model(50), &readout()).unwrap();
+    let dropped: Vec<usize> = cut.rounds.iter().map(|round| round.answers[0].dropped_turns).collect();
+    assert_eq!(dropped, [0, 0, 0, 2, 4]);
+    // The transcript keeps what the model no longer sees.
+    let talk = cut.conversations.iter().find(|talk| talk.instruction == "ask").unwrap();
+    assert_eq!(talk.transcript.messages().len(), 8);
+    let hopeless = protocol(Overflow::DropOldest).run(&model(20), &readout()).unwrap_err();
+    assert!(matches!(hopeless, Error::TextLength { context: 20, .. }), "{hopeless}");
+}
+
+#[test]
+fn drawn_answers_of_a_study_do_not_depend_on_the_batch() {
+    let Some(model) = smollm() else { return };
+    let drawn = |batch| {
+        let decoding = Decoding::new(6).temperature(1.0).seed(11);
+        let protocol = protocol(&["first", "second", "third"]).rounds(1).decoding(decoding).batch(batch);
+        let readout = Readout::new(Site::ResidPost.at(2), Pool::Last);
+        protocol.run(&model, &readout).unwrap()
+    };
+    let (together, alone) = (drawn(3), drawn(1));
+    assert_eq!((texts(&together, 0), texts(&together, 1)), (texts(&alone, 0), texts(&alone, 1)));
+    assert!(together.provenance["decoding"].contains("temperature 1, seed 11"));
+}
+
+/// Chat templates of three styles, in our own words: marks of their own, brackets, and plain labels.
+const TEMPLATES: [&str; 3] = [
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}\
+     {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] | trim }} [/INST]{% else %} \
+     {{ m['content'] | trim }}</s>{% endif %}{% endfor %}",
+    "{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}\n\n{% endfor %}\
+     {% if add_generation_prompt %}Assistant:{% endif %}",
+];
+
+/// Each named part of a conversation, found among the tokens, holds just its own text.
+fn parts_survive(model: &Model, talk: &Transcript) -> usize {
+    let prompt = talk.closed(model).unwrap();
+    assert_eq!(prompt.passages.len(), talk.passages().len());
+    for (placed, passage) in prompt.passages.iter().zip(talk.passages()) {
+        let text = talk.text(passage).trim();
+        assert_eq!(&prompt.text[placed.span.start..placed.span.end], text);
+        let decoded = model.tokenizer().decode(&prompt.ids[placed.tokens.clone()]).unwrap();
+        if placed.shares_tokens {
+            assert!(decoded.contains(text), "{decoded:?} {text:?}");
+        } else {
+            assert_eq!(decoded.trim(), text);
+        }
+    }
+    prompt.passages.iter().filter(|placed| placed.shares_tokens).count()
+}
+
+#[test]
+fn parts_of_real_items_survive_tokenisation_in_three_templates() {
+    let Some(model) = smollm() else { return };
+    drop(model);
+    let mut items = ChoiceTask::load(common::root().join("data/ambiguous_qa.jsonl")).unwrap().items().to_vec();
+    if let Some(folder) = common::benchmark("bbq") {
+        items.extend_from_slice(Bbq::load(folder).unwrap().limit(500, 0).items());
+        assert_eq!(items.len(), 96 + 500);
+    }
+    let instructions = ["L0", "L1", "L2", "neutral", "negated"].map(|name| Instruction::named(name).unwrap());
+    for source in TEMPLATES {
+        let model = Model::load(common::smollm_path()).unwrap().with_template(ChatTemplate::new(source, &[]).unwrap());
+        let (mut parts, mut shared) = (0, 0);
+        for (number, item) in items.iter().enumerate() {
+            let instruction = &instructions[number % instructions.len()];
+            let mut talk = Transcript::new();
+            talk.say_parts(
+                Role::User,
+                1,
+                [
+                    (Some(Part::Context), format!("{}\n\n", item.context)),
+                    (Some(Part::Question), format!("{}\n", item.question)),
+                    (None, "\n".to_owned()),
+                    (Some(Part::Instruction), instruction.first.clone()),
+                ],
+            );
+            talk.say_parts(Role::Assistant, 1, [(Some(Part::Answer), &item.options[number % 3])]);
+            talk.say_parts(
+                Role::User,
+                2,
+                [(Some(Part::Feedback), "No.\n\n"), (Some(Part::Instruction), &instruction.review)],
+            );
+            talk.say_parts(Role::Assistant, 2, [(Some(Part::Answer), ["", "(a)", " it is open\n"][number % 3])]);
+            parts += talk.passages().len();
+            shared += parts_survive(&model, &talk);
+        }
+        assert!(parts > 6 * items.len());
+        assert_eq!(shared, 0, "{source}");
+    }
+}
+
+#[test]
+fn a_template_that_hides_turns_is_refused() {
+    let hiding = ChatTemplate::new("{{ messages[-1]['content'] }}", &[]).unwrap();
+    let model = Model::load(fixture("tiny_llama/tied")).unwrap().with_template(hiding);
+    let mut talk = Transcript::new();
+    talk.say(Role::User, "a").say(Role::Assistant, "b");
+    assert!(talk.prompt(&model).unwrap_err().to_string().contains("turn 0"));
+}

@@ -1,0 +1,272 @@
+//! Protocols beyond the plain one: thoughts and feedback by instruction, texts to continue, interrupted runs.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::scripted::scripted;
+use common::smollm;
+use probity::capture::{Pool, Readout};
+use probity::dialogue::{
+    FeedbackSource, FeedbackWords, FixedFeedback, Instruction, Part, PromptGrid, SelfCorrection, Study, Thinking,
+    Transcript,
+};
+use probity::generate::{Decoding, End};
+use probity::hook::Site;
+use probity::task::{ChoiceItem, ChoiceTask, Completion, CompletionTask, Item};
+use probity::{Error, Model, Progress, Result};
+
+fn question(id: &str) -> ChoiceItem {
+    let item = serde_json::json!({
+        "id": id, "group": id, "context": format!("{id} baker and clerk"), "question": "who ?",
+        "options": ["baker", "clerk", "open"], "label": 2, "biased": 0, "unknown": 2,
+    });
+    serde_json::from_value(item).unwrap()
+}
+
+fn questions(ids: &[&str]) -> ChoiceTask {
+    ChoiceTask::new("scripted", ids.iter().map(|id| question(id)).collect()).unwrap()
+}
+
+fn instruction(name: &str) -> Instruction {
+    let (first, review) = ("so".into(), "again".into());
+    Instruction { name: name.into(), meaning: "asks".into(), first, review, reasoning: None, feedback: None }
+}
+
+fn readout() -> Readout {
+    Readout::new(Site::ResidPost.all_layers(), Pool::Last)
+}
+
+fn talk<'s, I: Item>(study: &'s Study<I>, instruction: &str) -> &'s Transcript {
+    &study.conversations.iter().find(|talk| talk.instruction == instruction).unwrap().transcript
+}
+
+fn turns(talk: &Transcript) -> Vec<&str> {
+    talk.messages().iter().map(|turn| turn.content.as_str()).collect()
+}
+
+// --- thoughts and feedback by instruction -------------------------------------------------------------------
+
+#[test]
+fn an_instruction_with_words_for_thoughts_thinks_and_no_other_does() {
+    let model = scripted(&[("first", &["because so <end>", "open <end>", "maybe <end>", "baker <end>"])], 200);
+    let thoughtful = Instruction {
+        reasoning: Some(Thinking { request: "because ?".into(), conclude: Some("so ?".into()) }),
+        ..instruction("thoughtful")
+    };
+    let study = SelfCorrection::new(questions(&["first"]))
+        .instructions([thoughtful, instruction("plain")])
+        .rounds(2)
+        .reasoning(Decoding::new(5))
+        .run(&model, &readout())
+        .unwrap();
+    let answer = |name: &str, round: usize| &study.round(name, round).unwrap().answers[0];
+    let (first, second) = (answer("thoughtful", 1), answer("thoughtful", 2));
+    assert_eq!((first.rationale.as_deref(), first.text.as_str()), (Some("because so"), "open"));
+    assert_eq!((second.rationale.as_deref(), second.text.as_str()), (Some("maybe"), "baker"));
+    assert_eq!((answer("none", 0).rationale.as_deref(), answer("none", 0).text.as_str()), (None, "because so"));
+    assert_eq!((answer("plain", 2).rationale.as_deref(), answer("plain", 2).text.as_str()), (None, "open"));
+    let said = turns(talk(&study, "thoughtful"));
+    assert!(said[0].ends_with("so\n\nbecause ?"), "{:?}", said[0]);
+    assert_eq!(said[2], "so ? Reply with one of the options and nothing else.");
+    assert_eq!(said[4], "again\n\nbecause ?");
+    assert!(study.provenance["reasoning"].contains("at most 5 tokens"));
+    assert!(!study.provenance.contains_key("thinking"));
+}
+
+#[test]
+fn a_model_judges_itself_in_turns_of_its_own() {
+    let model = scripted(&[("first", &["baker <end>", "no no <end>", "open <end>"])], 200);
+    let words = FeedbackWords { request: Some("yes or no ?".into()), give: "so then".into() };
+    let itself = Instruction { feedback: Some(words), ..instruction("itself") };
+    let study = SelfCorrection::new(questions(&["first"]))
+        .instructions([itself, instruction("plain")])
+        .rounds(2)
+        .reasoning(Decoding::new(5))
+        .run(&model, &readout())
+        .unwrap();
+    let talk = talk(&study, "itself");
+    assert_eq!(turns(talk)[1..], ["baker", "yes or no ?", "no no", "so then again", "open"]);
+    let parts: Vec<(Part, usize)> = talk.passages()[4..].iter().map(|part| (part.part, part.round)).collect();
+    let round_2 = [Part::FeedbackRequest, Part::Feedback, Part::Instruction, Part::Answer].map(|part| (part, 2));
+    assert_eq!(parts, [[(Part::Answer, 1)].as_slice(), &round_2].concat());
+    assert_eq!(study.round("plain", 2).unwrap().answers[0].text, "no no", "its second answer");
+}
+
+#[test]
+fn words_around_feedback_take_what_the_judge_says() {
+    let model = scripted(&[("first", &["baker <end>", "open <end>"])], 200);
+    let words = FeedbackWords { request: None, give: "They say: {feedback}".into() };
+    let told = Instruction { feedback: Some(words), ..instruction("told") };
+    let protocol =
+        || SelfCorrection::new(questions(&["first"])).instructions([told.clone(), instruction("plain")]).rounds(2);
+    let study = protocol().feedback(FixedFeedback("unfair.".into())).run(&model, &readout()).unwrap();
+    assert_eq!(turns(talk(&study, "told"))[2], "They say: unfair.\n\nagain");
+    assert_eq!(turns(talk(&study, "plain"))[2], "again", "an instruction without words for it gets no feedback");
+    let silent = protocol().feedback(FixedFeedback(" ".into())).run(&model, &readout()).unwrap();
+    assert_eq!(turns(talk(&silent, "told"))[2], "again");
+    let error = protocol().run(&model, &readout()).unwrap_err().to_string();
+    assert!(error.contains("told") && error.contains("SelfCorrection::feedback"), "{error}");
+}
+
+#[test]
+fn every_kind_of_cell_of_the_bundled_grid_runs() {
+    let model = scripted(&[("first", &["baker <end>", "open <end>", "maybe <end>", "clerk <end>", "so <end>"])], 2_000);
+    let grid = PromptGrid::bundled().unwrap();
+    let cells: Vec<_> =
+        grid.cells().into_iter().filter(|cell| cell.benchmark == "bbq" && cell.paraphrase == 3).collect();
+    assert_eq!(cells.len(), 4 * 3 * 2 * 3);
+    let instructions: Vec<Instruction> = cells.iter().map(|cell| grid.get(cell).unwrap()).collect();
+    let study = SelfCorrection::new(questions(&["first"]))
+        .instructions(instructions)
+        .rounds(2)
+        .feedback(FixedFeedback("maybe".into()))
+        .reasoning(Decoding::new(3))
+        .run(&model, &readout())
+        .unwrap();
+    for cell in cells {
+        let parts: Vec<Part> = talk(&study, &cell.to_string()).passages().iter().map(|part| part.part).collect();
+        let there = |part: Part| parts.contains(&part);
+        assert_eq!(there(Part::Rationale), cell.chain_of_thought, "{cell}");
+        assert_eq!(there(Part::FeedbackRequest), cell.feedback == FeedbackSource::Intrinsic, "{cell}");
+        assert_eq!(there(Part::Feedback), cell.feedback != FeedbackSource::None, "{cell}");
+    }
+}
+
+// --- texts to continue --------------------------------------------------------------------------------------
+
+#[test]
+fn texts_are_continued_and_revised() {
+    let text = |id: &str| Completion {
+        id: id.into(),
+        group: id.into(),
+        category: String::new(),
+        text: format!("{id} baker"),
+        toxicity: None,
+        challenging: false,
+    };
+    let task = CompletionTask::new("texts", vec![text("first"), text("second")]).unwrap();
+    let flows: [(&str, &[&str]); 2] =
+        [("first", &["no no <end>", "yes <end>"]), ("second", &["because", "because so <end>"])];
+    let model = scripted(&flows, 600);
+    let study = SelfCorrection::new(task).instructions([instruction("ask")]).rounds(2).run(&model, &readout()).unwrap();
+    let said = |round: usize| {
+        let name = if round == 0 { "none" } else { "ask" };
+        study.round(name, round).unwrap().answers.iter().map(|answer| answer.text.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(0), said(1));
+    assert_eq!(said(0)[0], "no no");
+    assert_eq!(said(0)[1].split(' ').count(), 125, "as long as in the paper");
+    assert_eq!(study.rounds[0].answers[1].end, End::Length);
+    assert_eq!(said(2), ["yes", "because so"]);
+    assert!(turns(talk(&study, "ask"))[0].contains("first baker\n\n"));
+    assert_eq!(study.rounds[2].activations.ids(), ["first", "second"]);
+}
+
+// --- interrupted runs ---------------------------------------------------------------------------------------
+
+/// Files of a finished run, to the byte.
+fn files(study: &Study<impl Item>, folder: &Path) -> Vec<Vec<u8>> {
+    study.write_transcripts(folder.join("transcripts.jsonl")).unwrap();
+    study.write_answers(folder.join("answers.jsonl")).unwrap();
+    let mut names = vec!["transcripts.jsonl".to_owned(), "answers.jsonl".to_owned()];
+    for (number, round) in study.rounds.iter().enumerate() {
+        let name = format!("{number}.safetensors");
+        round.activations.save(folder.join(&name)).unwrap();
+        names.push(name);
+    }
+    names.iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect()
+}
+
+#[derive(Default)]
+struct Steps(AtomicU64);
+
+impl Progress for Steps {
+    fn begin(&self, _: &str, _: u64) {}
+
+    fn advance(&self, steps: u64) {
+        self.0.fetch_add(steps, Ordering::Relaxed);
+    }
+}
+
+/// Interrupts a run at every batch in turn, resumes it, and compares with a run in one go.
+fn resumed_equals_uninterrupted(model: &Model, readout: &Readout, ids: &[&str], batch: usize) {
+    let protocol = || {
+        SelfCorrection::new(questions(ids))
+            .instructions([instruction("ask")])
+            .rounds(2)
+            .decoding(Decoding::new(4).temperature(1.0).seed(5))
+            .batch(batch)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let quiet = move |_: &[Transcript]| Ok(vec![String::new(); batch]);
+    let whole = files(&protocol().feedback(quiet).run(model, readout).unwrap(), folder.path());
+    for good in 0..ids.len() / batch {
+        let kept = folder.path().join(format!("kept-{good}"));
+        let calls = Cell::new(0);
+        let failing = move |_: &[Transcript]| -> Result<Vec<String>> {
+            calls.set(calls.get() + 1);
+            match calls.get() > good {
+                true => Err(Error::Template("the power went off".into())),
+                false => Ok(vec![String::new(); batch]),
+            }
+        };
+        protocol().feedback(failing).checkpoints(&kept).run(model, readout).unwrap_err();
+        let written = std::fs::read_dir(&kept).map_or(0, Iterator::count);
+        assert_eq!(written, if good == 0 { 0 } else { 1 + 2 * good }, "two files a finished batch");
+        let calls = std::rc::Rc::new(Cell::new(0));
+        let counted = {
+            let calls = calls.clone();
+            move |_: &[Transcript]| {
+                calls.set(calls.get() + 1);
+                Ok(vec![String::new(); batch])
+            }
+        };
+        let steps = Steps::default();
+        let study = protocol().feedback(counted).checkpoints(&kept).run_with(model, readout, &steps).unwrap();
+        assert_eq!(calls.get(), ids.len() / batch - good, "finished batches are not run again");
+        assert_eq!(steps.0.into_inner(), 3 * ids.len() as u64);
+        assert!(files(&study, folder.path()) == whole, "interrupted after {good} batches");
+    }
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_was() {
+    let flows: [(&str, &[&str]); 2] = [("first", &["open <end>", "baker <end>"]), ("second", &["maybe", "yes <end>"])];
+    resumed_equals_uninterrupted(&scripted(&flows, 300), &readout(), &["first", "second", "third", "fourth"], 1);
+    resumed_equals_uninterrupted(&scripted(&flows, 300), &readout(), &["first", "second", "third", "fourth"], 2);
+}
+
+#[test]
+fn an_interrupted_run_of_a_real_model_goes_on_to_the_same_bytes() {
+    let Some(model) = smollm() else { return };
+    let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
+    resumed_equals_uninterrupted(&model, &readout, &["one", "two", "three", "four"], 2);
+}
+
+#[test]
+fn checkpoints_of_another_run_or_damaged_ones_are_refused() {
+    let model = scripted(&[("first", &["open <end>"])], 300);
+    let folder = tempfile::tempdir().unwrap();
+    let protocol = || SelfCorrection::new(questions(&["first", "second"])).batch(1).checkpoints(folder.path());
+    protocol().run(&model, &readout()).unwrap();
+    let other = protocol().rounds(1).instructions([instruction("ask")]).run(&model, &readout()).unwrap_err();
+    assert!(matches!(other, Error::Mismatch { .. }), "{other}");
+    assert!(other.to_string().contains("another run") && other.to_string().contains("another folder"), "{other}");
+    let other = protocol().decoding(Decoding::new(9)).run(&model, &readout()).unwrap_err();
+    assert!(matches!(other, Error::Mismatch { .. }), "{other}");
+
+    let said = folder.path().join("00001.json");
+    let text = std::fs::read_to_string(&said).unwrap();
+    std::fs::write(&said, &text[..text.len() / 2]).unwrap();
+    let error = protocol().run(&model, &readout()).unwrap_err().to_string();
+    assert!(error.contains("00001.json") && error.contains("line"), "{error}");
+    std::fs::write(&said, text.replacen('[', "[[],", 1)).unwrap();
+    assert!(protocol().run(&model, &readout()).is_err());
+    std::fs::write(&said, &text).unwrap();
+    std::fs::copy(folder.path().join("00000.safetensors"), folder.path().join("00001.safetensors")).unwrap();
+    let error = protocol().run(&model, &readout()).unwrap_err().to_string();
+    assert!(error.contains("other items"), "{error}");
+    std::fs::remove_file(&said).unwrap();
+    protocol().run(&model, &readout()).unwrap();
+}

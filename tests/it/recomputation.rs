@@ -1,0 +1,220 @@
+//! A second opinion: every number of a report that rests on levels, anew from `levels.csv` by NumPy.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ndarray::Array2;
+use probity::capture::Activations;
+use probity::dialogue::{Part, ReadStates, Reading, Round, Study};
+use probity::generate::End;
+use probity::hook::{Address, Site};
+use probity::level::{Levels, SpanLevels};
+use probity::probe::{LogisticProbe, ProbeBank};
+use probity::report::{Analysis, Report};
+use probity::task::{self, Answer, ChoiceItem};
+use probity::text::Labels;
+use probity::Provenance;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+/// Of 11 groups of 1 to 11 items: more patterns of signs than are drawn. Without its first group, all are taken.
+const ITEMS: usize = 66;
+const WIDTH: usize = 6;
+const CONDITIONS: [(&str, usize); 11] = [
+    ("none", 0),
+    ("neutral", 1),
+    ("neutral", 2),
+    ("L1", 1),
+    ("L1", 2),
+    ("negated", 1),
+    ("negated", 2),
+    ("L2", 1),
+    ("L2", 2),
+    ("L2/neutral", 1),
+    ("L2/neutral", 2),
+];
+
+fn places() -> Vec<Address> {
+    let layered = (0..4).flat_map(|layer| [Site::ResidPost.at(layer), Site::HeadOut.at(layer).head(1)]);
+    layered.chain([Site::Embed.at(0)]).collect()
+}
+
+/// The group of an item; its items lie scattered.
+fn group(item: usize) -> usize {
+    let place = item * 7 % ITEMS;
+    (0..).find(|group| (group + 1) * (group + 2) / 2 > place).unwrap()
+}
+
+fn noise(rng: &mut ChaCha8Rng) -> f32 {
+    (0..6).map(|_| rng.gen::<f32>() - 0.5).sum()
+}
+
+fn bank() -> ProbeBank {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut activations = Activations::new((0..200).map(|row| format!("t{row}")));
+    for place in places() {
+        let state = |(row, column)| noise(&mut rng) + if column == 0 { 1.2 * (row % 2) as f32 } else { 0.0 };
+        activations.insert(place, Array2::from_shape_fn((200, WIDTH), state)).unwrap();
+    }
+    let labels = Labels::ungrouped((0..200).map(|row| row % 2 == 1).collect());
+    LogisticProbe::default().draws(100).fit_all(&activations, &labels).unwrap()
+}
+
+/// States that lie lower from layer 2 on by a `shift` of their own; the token that is read is the same for all items.
+fn states(condition: usize, items: &[usize], shift: f32) -> Activations {
+    let (mut own, mut of_groups) = (ChaCha8Rng::seed_from_u64(condition as u64), ChaCha8Rng::seed_from_u64(99));
+    let in_common: Vec<f32> = (0..ITEMS).map(|_| noise(&mut of_groups)).collect();
+    let mut activations = Activations::new(items.iter().map(|item| format!("i{item}")));
+    for place in places() {
+        let state = |(row, column): (usize, usize)| match (place.layer(), column) {
+            (None, _) => 0.1 * column as f32 + 0.3 * f32::from(u8::from(condition == 0)),
+            (Some(layer), 0) => {
+                let item: usize = items[row];
+                let deeper = if layer < 2 { 0.0 } else { shift * (1.0 + 0.4 * in_common[group(item)]) };
+                0.6 + in_common[item] + 0.7 * noise(&mut own) - deeper
+            }
+            _ => noise(&mut own),
+        };
+        activations.insert(place, Array2::from_shape_fn((items.len(), WIDTH), state)).unwrap();
+    }
+    activations.with_groups(items.iter().map(|&item| format!("g{}", group(item))).collect()).unwrap()
+}
+
+fn shift(instruction: &str) -> f32 {
+    match instruction {
+        "L1" => 0.6,
+        "L2" => 0.2,
+        "negated" => 0.1,
+        _ => 0.0,
+    }
+}
+
+fn question(item: usize) -> ChoiceItem {
+    ChoiceItem {
+        id: format!("i{item}"),
+        group: format!("g{}", group(item)),
+        category: String::new(),
+        condition: None,
+        polarity: None,
+        context: String::new(),
+        question: "Who was late?".into(),
+        options: ["he", "she"].map(String::from).to_vec(),
+        label: 0,
+        biased: None,
+        unknown: None,
+        rotation: None,
+    }
+}
+
+fn answer(item: usize, right: bool) -> Answer {
+    let scored = usize::from(!right);
+    Answer {
+        item: format!("i{item}"),
+        scores: Vec::new(),
+        probabilities: if right { vec![0.7, 0.3] } else { vec![0.4, 0.6] },
+        scored,
+        text: "(a)".into(),
+        read: task::Reading::Option(scored),
+        end: End::StopToken,
+        rationale: None,
+        dropped_turns: 0,
+    }
+}
+
+fn study() -> (Study, Vec<ReadStates>) {
+    let all: Vec<usize> = (0..ITEMS).collect();
+    // An empty answer has no states: of the group of one, and of some others.
+    let answered: Vec<usize> = all.iter().copied().filter(|&item| group(item) > 0 && item != 20).collect();
+    let rounds = CONDITIONS.iter().enumerate().map(|(number, &(instruction, round))| Round {
+        instruction: instruction.to_owned(),
+        round,
+        activations: states(number, &all, shift(instruction)),
+        answers: all
+            .iter()
+            .map(|&item| answer(item, (item * 5 + number) % 9 > 4 || shift(instruction) > 0.5))
+            .collect(),
+    });
+    let read = CONDITIONS.iter().enumerate().map(|(number, &(instruction, round))| ReadStates {
+        instruction: instruction.to_owned(),
+        round,
+        reading: Reading::of(Part::Answer),
+        activations: states(50 + number, if number == 3 { &answered } else { &all }, 0.7 * shift(instruction)),
+    });
+    let study = Study {
+        items: all.iter().map(|&item| question(item)).collect(),
+        rounds: rounds.collect(),
+        conversations: Vec::new(),
+        answer_states: Vec::new(),
+        provenance: Provenance::new(),
+    };
+    (study, read.collect())
+}
+
+/// Writes `levels.csv` and `report.json`.
+fn write(folder: &Path) -> Report {
+    let (bank, (study, read)) = (bank(), study());
+    let answers = Levels::of_reading(&read, Reading::of(Part::Answer), &bank).unwrap();
+    let levels = SpanLevels::new(vec![Levels::of(&study, &bank).unwrap(), answers]).unwrap();
+    let analysis = Analysis::default().draws(600).seed(0x1234_5678_9ABC_DEF0);
+    let behaviour = analysis.choices(&study, None).unwrap();
+    let report = analysis.run(&study, behaviour, &bank, &levels).unwrap();
+    levels.write_csv(folder.join("levels.csv")).unwrap();
+    std::fs::write(folder.join("report.json"), serde_json::to_string(&report).unwrap()).unwrap();
+    report
+}
+
+/// A Python with numpy and scipy: PROBITY_PYTHON, or python3.
+fn python() -> Option<PathBuf> {
+    let python: PathBuf = std::env::var_os("PROBITY_PYTHON").unwrap_or_else(|| "python3".into()).into();
+    let works = Command::new(&python).args(["-c", "import numpy, scipy.stats"]).output();
+    if works.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    eprintln!("SKIPPED: {} has no numpy and scipy (set PROBITY_PYTHON)", python.display());
+    None
+}
+
+fn recompute(python: &Path, folder: &Path) -> Output {
+    let script = common::root().join("tests/reference/recompute_levels.py");
+    // -B: leave no bytecode beside the scripts.
+    Command::new(python).arg("-B").arg(script).arg(folder).output().unwrap()
+}
+
+#[test]
+fn a_report_can_be_recomputed_from_its_levels() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let report = write(folder.path());
+    // What is worth a second opinion is there.
+    assert_eq!((report.settings.flips, report.settings.groups, report.changes.len()), (2_000, 11, 2 * 45 * 16));
+    let answers = report.levels.iter().filter(|row| row.span == Reading::of(Part::Answer)).count();
+    assert_eq!((report.levels.len(), answers), (2 * 45 * 11, 45 * 11));
+    // Of fewer groups, every pattern of signs.
+    let mut of_answers = report.changes.iter().filter(|row| row.span == Reading::of(Part::Answer));
+    assert!(of_answers.all(|row| (row.p * 1_024.0).fract() == 0.0));
+    assert!(report.verdicts.len() == 3 && report.verdicts.iter().all(|verdict| verdict.leak.is_some()));
+    assert!(report.evidence.iter().any(|beside| beside.leaks.iter().any(|leak| leak.by == "negated")));
+    assert!(report.transitions.iter().any(|found| found.step.shares.iter().filter(|&&share| share > 0.0).count() > 1));
+
+    let output = recompute(&python, folder.path());
+    let says = String::from_utf8_lossy(&output.stdout);
+    println!("{says}");
+    assert!(output.status.success(), "{says}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_report_that_was_changed_is_found_out() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let value = serde_json::to_value(write(folder.path())).unwrap();
+    for pointer in ["/changes/100/band/low", "/transitions/3/line/shares/1"] {
+        let mut changed = value.clone();
+        let number = changed.pointer_mut(pointer).unwrap();
+        *number = Value::from(number.as_f64().unwrap() + 1e-6);
+        std::fs::write(folder.path().join("report.json"), changed.to_string()).unwrap();
+        let output = recompute(&python, folder.path());
+        let says = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && says.contains("1e-06"), "{pointer}: {says}");
+    }
+}
