@@ -113,11 +113,7 @@ fn devices(names: &str) -> Result<Vec<Device>> {
         ("cuda", number) => number.parse().ok().map(Device::Cuda),
         _ => None,
     };
-    let wrong = |name: &str| Error::Setting {
-        name: "--devices",
-        value: name.to_owned(),
-        expected: "cpu, mps, or cuda:0 and so on".to_owned(),
-    };
+    let wrong = |name: &str| Error::setting("--devices", name.to_owned(), "cpu, mps, or cuda:0 and so on");
     names.split(',').map(|name| device(name).ok_or_else(|| wrong(name))).collect()
 }
 
@@ -136,9 +132,5 @@ fn export(store: &ActivationStore, path: &std::path::Path) -> Result<()> {
 
 #[cfg(not(feature = "parquet"))]
 fn export(_: &ActivationStore, path: &std::path::Path) -> Result<()> {
-    Err(Error::Setting {
-        name: "--parquet",
-        value: path.display().to_string(),
-        expected: "build with `--features parquet` for it".to_owned(),
-    })
+    Err(Error::setting("--parquet", path.display().to_string(), "build with `--features parquet` for it"))
 }

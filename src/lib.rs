@@ -64,7 +64,6 @@
 #![deny(unsafe_code)]
 
 mod condition;
-mod error;
 mod file;
 mod progress;
 mod provenance;
@@ -72,6 +71,7 @@ mod provenance;
 pub mod capture;
 pub mod causal;
 pub mod dialogue;
+pub mod error;
 pub mod generate;
 pub mod hook;
 pub mod level;

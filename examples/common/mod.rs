@@ -64,10 +64,8 @@ pub fn sites(names: &str) -> Result<Vec<Site>> {
     names
         .split(',')
         .map(|name| {
-            Site::from_name(name.trim()).ok_or_else(|| Error::Setting {
-                name: "--sites",
-                value: name.to_owned(),
-                expected: format!("one of {}", Site::ALL.map(Site::name).join(", ")),
+            Site::from_name(name.trim()).ok_or_else(|| {
+                Error::setting("--sites", name.to_owned(), format!("one of {}", Site::ALL.map(Site::name).join(", ")))
             })
         })
         .collect()
@@ -86,11 +84,8 @@ pub fn select(sites: &str, layers: &str) -> Result<Selection> {
 }
 
 fn layer_numbers(text: &str) -> Result<Vec<usize>> {
-    let wrong = || Error::Setting {
-        name: "--layers",
-        value: text.to_owned(),
-        expected: "\"all\", or numbers and ranges such as 0,4-7".to_owned(),
-    };
+    let wrong =
+        || Error::setting("--layers", text.to_owned(), "\"all\", or numbers and ranges such as 0,4-7".to_owned());
     let mut layers = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

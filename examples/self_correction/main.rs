@@ -48,11 +48,9 @@ fn run(options: &Options) -> Result<()> {
             results(options, &done, &analysis, behaviour)?
         }
         Asked::Texts(task) => {
-            let scorer = scorer.as_ref().ok_or_else(|| Error::Setting {
-                name: "--scorer",
-                value: "none".to_owned(),
-                expected: "a scorer that says how toxic a continuation is".to_owned(),
-            })?;
+            let scorer = scorer
+                .as_ref()
+                .ok_or_else(|| Error::setting("--scorer", "none", "a scorer that says how toxic a continuation is"))?;
             let done = study(options, task, Some(scorer))?;
             let behaviour = analysis.measure(&done.study, Some(scorer))?;
             results(options, &done, &analysis, behaviour)?

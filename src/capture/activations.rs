@@ -75,10 +75,10 @@ impl Activations {
         check_rows("offsets", self.ids.len() + 1, rows.offsets.len())?;
         let rises = rows.offsets.windows(2).all(|pair| pair[0] <= pair[1]);
         if !rises || rows.offsets.first() != Some(&0) || rows.offsets.last() != Some(&(rows.tokens.len() as i64)) {
-            return Err(Error::Mismatch {
-                what: "offsets".into(),
-                problem: format!("they must rise from 0 to the number of tokens, {}", rows.tokens.len()),
-            });
+            return Err(Error::mismatch(
+                "offsets",
+                format!("they must rise from 0 to the number of tokens, {}", rows.tokens.len()),
+            ));
         }
         self.token_rows = Some(rows);
         Ok(self)
@@ -105,7 +105,7 @@ impl Activations {
     /// # Errors
     /// [`Error::Mismatch`] for an id that is not there, and where every token was kept.
     pub fn of_items(&self, ids: &[&str]) -> Result<Activations> {
-        let bad = |problem: String| Error::Mismatch { what: "items to select".into(), problem };
+        let bad = |problem: String| Error::mismatch("items to select", problem);
         if self.token_rows.is_some() {
             return Err(bad("the states have one row per token".to_owned()));
         }
@@ -175,7 +175,7 @@ impl Activations {
         self.states.get(&address).map(Array2::view).ok_or_else(|| {
             let name = address.to_string();
             let nearest = nearest(&name, self.addresses().map(|address| address.to_string()));
-            Error::UnknownAddress { address: name, nearest }
+            Error::unknown_address(name, nearest)
         })
     }
 
@@ -192,7 +192,7 @@ impl Activations {
                         Some(rows) => rows.offsets.partition_point(|&at| at <= row as i64).saturating_sub(1),
                     };
                     let id = self.ids.get(id).cloned().unwrap_or_default();
-                    return Err(Error::NotFinite { what: address.to_string(), row, id });
+                    return Err(Error::not_finite(address.to_string(), row, id));
                 }
             }
         }
@@ -243,7 +243,7 @@ impl Activations {
         let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
         let mut header: Option<Header> = match header {
             None => None,
-            Some(text) => Some(serde_json::from_str(text).map_err(|error| bad(HEADER_KEY, error.to_string()))?),
+            Some(text) => Some(serde_json::from_str(text).map_err(|error| bad_header(path, error))?),
         };
         if let Some(Header { format, .. }) = header {
             if format != HEADER_FORMAT {
@@ -309,8 +309,8 @@ impl Activations {
             activations.insert(address, array).map_err(|error| bad(&name, error.to_string()))?;
         }
         activations.check_finite().map_err(|error| match &error {
-            Error::NotFinite { what, row, id } => {
-                bad(what, format!("row {row} (id {id:?}) holds a value that is not finite"))
+            Error::NotFinite(at) => {
+                bad(&at.what, format!("row {} (id {:?}) holds a value that is not finite", at.row, at.id))
             }
             _ => error,
         })?;
@@ -350,8 +350,13 @@ fn check_rows(what: &str, expected: usize, found: usize) -> Result<()> {
     if expected == found {
         Ok(())
     } else {
-        Err(Error::RowCount { what: what.to_owned(), expected, found })
+        Err(Error::row_count(what.to_owned(), expected, found))
     }
+}
+
+/// What is wrong with the JSON of a file's own metadata.
+pub(super) fn bad_header(path: &Path, error: serde_json::Error) -> Error {
+    Error::unparsed(path, Place::Entry(HEADER_KEY.to_owned()), "is not the JSON that belongs here", error)
 }
 
 /// The little-endian values of a tensor whose dtype has `N` bytes.

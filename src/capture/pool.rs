@@ -83,5 +83,5 @@ impl Pool {
 }
 
 fn not_by_token(size: &[i64]) -> Error {
-    Error::Mismatch { what: "pooling".to_owned(), problem: format!("shape {size:?} is not [b, t, d]") }
+    Error::mismatch("pooling", format!("shape {size:?} is not [b, t, d]"))
 }

@@ -246,7 +246,7 @@ fn encode(model: &Model, texts: &[Text]) -> Result<Vec<Encoded>> {
             // Without a text there is nothing to read, also where the tokeniser adds a token before every text.
             let tokens = if text.text.is_empty() { 0 } else { encoded.ids.len() };
             if tokens == 0 || tokens > context {
-                return Err(Error::TextLength { what: format!("text {:?}", text.id), tokens, context });
+                return Err(Error::text_length(format!("text {:?}", text.id), tokens, context));
             }
             Ok(encoded)
         })

@@ -118,7 +118,7 @@ fn prompts<I: Item>(
         let talk = talks.get(&(instruction, item.id()));
         let before = talk.and_then(|talk| talk.transcript.before_answer(round)).ok_or_else(|| {
             let problem = format!("item {:?} has no conversation with {instruction:?} to round {round}", item.id());
-            Error::Mismatch { what: "study".into(), problem }
+            Error::mismatch("study", problem)
         })?;
         Ok(Text { rendered: true, ..Text::new(item.id(), before.prompt(model)?.text) })
     };

@@ -8,8 +8,8 @@ use super::self_correction::SelfCorrection;
 use super::study::Conversation;
 use super::transcript::Transcript;
 use crate::capture::{Collector, Tail};
-use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::condition::Condition;
+use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::hook::Hooks;
 use crate::task::{Item, OptionScore, Said};
 use crate::text::{Role, TokenBatch};
@@ -102,7 +102,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         let said = judge.0.feedback(talks)?;
         if said.len() != talks.len() {
             let what = format!("feedback by {}", judge.0.describe());
-            return Err(Error::RowCount { what, expected: talks.len(), found: said.len() });
+            return Err(Error::row_count(what, talks.len(), said.len()));
         }
         let within = |said: String| match words {
             Some(words) if !said.trim().is_empty() => words.replace("{feedback}", &said),
@@ -279,7 +279,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
                     Overflow::DropOldest => shown.without_oldest_answer(),
                 };
                 let what = || format!("item {:?} with the answer to turn {}", item.id(), talk.messages().len());
-                shown = shorter.ok_or_else(|| Error::TextLength { what: what(), tokens, context })?;
+                shown = shorter.ok_or_else(|| Error::text_length(what(), tokens, context))?;
             }
         };
         self.items.iter().zip(talks).zip(room).map(fit).collect()

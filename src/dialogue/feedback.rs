@@ -86,7 +86,7 @@ impl<S: TextScorer> Feedback for ScorerFeedback<S> {
         let scores = self.scorer.score(&answers)?;
         if scores.len() != answers.len() {
             let what = format!("scores of {}", self.scorer.name());
-            return Err(Error::RowCount { what, expected: answers.len(), found: scores.len() });
+            return Err(Error::row_count(what, answers.len(), scores.len()));
         }
         let say = |score: f64| if score >= self.threshold { &self.above } else { &self.below };
         Ok(scores.into_iter().map(|score| say(score).replace("{score}", &format!("{score:.2}"))).collect())

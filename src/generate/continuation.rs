@@ -98,7 +98,7 @@ impl Session<'_> {
         let stop = decoding.stop_tokens.as_deref().unwrap_or(self.model.stop_tokens());
         let count = self.next()?.size()[0] as usize;
         if !keys.is_empty() && keys.len() != count {
-            return Err(Error::RowCount { what: "keys".into(), expected: count, found: keys.len() });
+            return Err(Error::row_count("keys", count, keys.len()));
         }
         let row = |index: usize| {
             let key = keys.get(index).cloned().unwrap_or_else(|| index.to_string());

@@ -150,7 +150,7 @@ impl<'m> Session<'m> {
         let context = self.model.context();
         for (row, tokens) in lengths.enumerate() {
             if tokens == 0 || tokens > context {
-                return Err(Error::TextLength { what: format!("text {row} of a session"), tokens, context });
+                return Err(Error::text_length(format!("text {row} of a session"), tokens, context));
             }
         }
         Ok(())

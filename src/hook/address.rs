@@ -66,7 +66,7 @@ impl FromStr for Address {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = |problem: String| Error::BadAddress { text: text.to_owned(), problem };
+        let bad = |problem: String| Error::bad_address(text.to_owned(), problem);
         // As it is displayed and no other way, so that two names never mean one address.
         let index = |part: &str, letter: char| -> Option<usize> {
             let digits = part.strip_prefix(letter)?;
@@ -146,7 +146,7 @@ impl Geometry {
         if near.head.is_some() {
             names.push(Address { head: None, ..near }.to_string());
         }
-        Err(Error::UnknownAddress { address: address.to_string(), nearest: names })
+        Err(Error::unknown_address(address.to_string(), names))
     }
 }
 

@@ -117,12 +117,7 @@ impl<'a> Hooks<'a> {
                 Action::Replace(action) => {
                     let new = action(&part)?;
                     if new.size() != part.size() {
-                        return Err(Error::TensorShape {
-                            path: None,
-                            tensor: entry.address.to_string(),
-                            expected: part.size(),
-                            found: new.size(),
-                        });
+                        return Err(Error::tensor_shape(None, entry.address.to_string(), part.size(), new.size()));
                     }
                     tensor = match head {
                         Some((head, dim)) => tensor.f_select_scatter(&new, dim, head as i64)?,
@@ -154,7 +149,7 @@ impl<'a> Hooks<'a> {
         let Some(silent) = self.entries.iter().find(|entry| !entry.fired) else { return Ok(()) };
         let address = silent.address.to_string();
         let reached = self.entries.iter().filter(|entry| entry.fired).map(|entry| entry.address.to_string());
-        Err(Error::HookNeverFired { nearest: nearest(&address, reached), address })
+        Err(Error::hook_never_fired(&address, nearest(&address, reached)))
     }
 }
 

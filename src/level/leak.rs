@@ -39,7 +39,8 @@ impl LeakScore {
     pub fn measure(whole: &[f64], masked: &[f64], resamples: &ClusterBootstrap) -> Result<LeakScore> {
         let (whole_draws, masked_draws) = (resamples.means(whole)?, resamples.means(masked)?);
         let (d_whole, d_masked) = (mean(whole), mean(masked));
-        let interval = |estimate, draws: &[f64]| resamples.percentiles(estimate, &mut draws.to_vec(), resamples.level());
+        let interval =
+            |estimate, draws: &[f64]| resamples.percentiles(estimate, &mut draws.to_vec(), resamples.level());
         let sure = interval(d_whole, &whole_draws);
         let share = (sure.high < 0.0 || sure.low > 0.0).then(|| {
             let mut shares: Vec<f64> =
@@ -75,7 +76,7 @@ pub(super) fn item_changes(
 
 /// Refuses levels of items or places that the others do not have.
 pub(super) fn check_within(levels: &Levels, masked: &Levels) -> Result<()> {
-    let bad = |problem: String| Err(Error::Mismatch { what: "masked levels".into(), problem });
+    let bad = |problem: String| Err(Error::mismatch("masked levels", problem));
     let groups: HashMap<&str, &str> =
         levels.items().iter().map(String::as_str).zip(levels.groups().iter().map(String::as_str)).collect();
     for (item, group) in masked.items().iter().zip(masked.groups()) {

@@ -52,8 +52,8 @@ mod transition;
 mod verdict;
 mod window;
 
-pub use check::{Check, CheckKind};
 pub(crate) use check::Mark;
+pub use check::{Check, CheckKind};
 pub use comparison::Against;
 pub use evidence::{Evidence, ItemGain, Leak, LeakBy};
 pub use inference::{ChangeTest, ChangeTests, Family, Inference};

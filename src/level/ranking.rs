@@ -117,7 +117,7 @@ impl InstructionSelection {
     ) -> Result<InstructionRanking> {
         if outcome.items != levels.items() {
             let problem = "it is of other items than the levels".to_owned();
-            return Err(Error::Mismatch { what: "outcome".into(), problem });
+            return Err(Error::mismatch("outcome", problem));
         }
         if levels.valid().is_empty() {
             return Err(Error::setting("probes", "none valid", "a probe that tells immoral from moral"));
@@ -178,7 +178,8 @@ impl InstructionSelection {
         let observed = spearman(&promise, &gains);
         let mut drawn = Vec::new();
         if observed.is_some() {
-            let (mut shuffled, mut rng) = (gains.clone(), rng(self.settings.seed, "instruction selection permutations"));
+            let (mut shuffled, mut rng) =
+                (gains.clone(), rng(self.settings.seed, "instruction selection permutations"));
             drawn.extend((0..self.settings.draws).filter_map(|_| {
                 shuffled.shuffle(&mut rng);
                 spearman(&promise, &shuffled).map(f64::abs)

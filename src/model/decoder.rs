@@ -128,13 +128,13 @@ impl Decoder {
         let longest = batch.positions.f_max()?.f_int64_value(&[])? as usize + 1;
         if longest > config.context {
             let what = "the longest text of a batch".to_owned();
-            return Err(Error::TextLength { what, tokens: longest, context: config.context });
+            return Err(Error::text_length(what, longest, config.context));
         }
         // On a GPU an id outside the embedding would end the process.
         let largest = batch.ids.f_max()?.f_int64_value(&[])?;
         if largest >= config.vocabulary as i64 {
             let problem = format!("token id {largest}; the model has {} embeddings", config.vocabulary);
-            return Err(Error::Mismatch { what: "a batch".into(), problem });
+            return Err(Error::mismatch("a batch", problem));
         }
         let mut pass = Pass::new(config, batch, self.kind(), self.device())?;
         let mut residual =

@@ -111,7 +111,7 @@ impl Model {
     /// [`Error::Mismatch`] if the tokeniser has ids for which the network has no embedding.
     pub fn new(name: impl Into<String>, network: impl Network + 'static, tokenizer: Tokenizer) -> Result<Self> {
         if let Some(problem) = too_many_ids(&network, &tokenizer) {
-            return Err(Error::Mismatch { what: "tokeniser".into(), problem });
+            return Err(Error::mismatch("tokeniser", problem));
         }
         let provenance = Provenance::from([
             ("model".to_owned(), name.into()),
@@ -186,8 +186,7 @@ fn too_many_ids(network: &impl Network, tokenizer: &Tokenizer) -> Option<String>
 }
 
 pub(super) fn read_json(path: &Path) -> Result<Value> {
-    serde_json::from_str(&file::read_text(path)?)
-        .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
+    serde_json::from_str(&file::read_text(path)?).map_err(|error| Error::json(path, error))
 }
 
 fn end_tokens(path: &Path, config: &Value) -> Result<Option<Vec<u32>>> {

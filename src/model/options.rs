@@ -95,7 +95,7 @@ impl LoadOptions {
     pub fn model(&self, path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
         tracing::debug!(path = %path.display(), precision = self.precision.name(), "loading a model");
-        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
+        let kind = std::fs::metadata(path).map_err(Error::io("read", path))?;
         if kind.is_dir() {
             return Model::from_directory(path, self);
         }

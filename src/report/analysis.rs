@@ -322,7 +322,7 @@ fn check_items(behaviour: &Behaviour, levels: &Levels) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::Mismatch { what: "behaviour".into(), problem })
+    Err(Error::mismatch("behaviour", problem))
 }
 
 impl Report {

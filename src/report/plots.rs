@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::html::STYLE;
-use crate::{file, Result};
+use crate::{file, Error, Result};
 
 /// Folder of the plots beside the page.
 const FOLDER: &str = "plots";
@@ -12,15 +12,11 @@ const FOLDER: &str = "plots";
 /// Writes every chart and map of a page as a stand-alone SVG, named by its label, and takes away those of an earlier page.
 pub(super) fn write(page: &str, folder: &Path) -> Result<()> {
     let folder = folder.join(FOLDER);
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| crate::Error::Io { path, source }
-    };
     if folder.exists() {
-        for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
-            let path = entry.map_err(io(&folder))?.path();
+        for entry in std::fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+            let path = entry.map_err(Error::io("list", &folder))?.path();
             if path.extension().is_some_and(|extension| extension == "svg") {
-                std::fs::remove_file(&path).map_err(io(&path))?;
+                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             }
         }
     }

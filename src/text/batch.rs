@@ -64,11 +64,11 @@ impl TokenBatch {
 
     fn layout(texts: &[&[u32]], side: PadSide, ledger: &mut SlotLedger) -> Result<Self> {
         if texts.is_empty() {
-            return Err(Error::TextLength { what: "a batch without texts".into(), tokens: 0, context: usize::MAX });
+            return Err(Error::text_length("a batch without texts", 0, usize::MAX));
         }
         let width = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         if let Some(row) = texts.iter().position(|text| text.is_empty()) {
-            return Err(Error::TextLength { what: format!("row {row} of a batch"), tokens: 0, context: usize::MAX });
+            return Err(Error::text_length(format!("row {row} of a batch"), 0, usize::MAX));
         }
         let past = ledger.slots();
         ledger.rows.resize_with(ledger.rows.len().max(texts.len()), Vec::new);
@@ -130,7 +130,7 @@ impl TokenBatch {
     pub(crate) fn hide(&mut self, ranges: &[Vec<std::ops::Range<usize>>]) -> Result<()> {
         if ranges.len() != self.rows.len() {
             let what = "rows to hide tokens of".to_owned();
-            return Err(Error::RowCount { what, expected: self.rows.len(), found: ranges.len() });
+            return Err(Error::row_count(what, self.rows.len(), ranges.len()));
         }
         if self.key_positions.is_some() {
             return Err(Error::setting("hidden", "after cached tokens", "tokens of a batch that begins its texts"));
@@ -242,7 +242,7 @@ impl SlotLedger {
     pub fn repeated(&self, rows: usize) -> Result<SlotLedger> {
         let [only] = self.rows.as_slice() else {
             let what = "a ledger to repeat".to_owned();
-            return Err(Error::RowCount { what, expected: 1, found: self.rows.len() });
+            return Err(Error::row_count(what, 1, self.rows.len()));
         };
         Ok(SlotLedger { rows: vec![only.clone(); rows] })
     }
@@ -266,7 +266,7 @@ impl SlotLedger {
     pub fn append(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         if !self.rows.is_empty() && self.rows.len() != texts.len() {
             let what = "tokens to append to a cache".to_owned();
-            return Err(Error::RowCount { what, expected: self.rows.len(), found: texts.len() });
+            return Err(Error::row_count(what, self.rows.len(), texts.len()));
         }
         TokenBatch::layout(texts, PadSide::Right, self)
     }
@@ -278,7 +278,7 @@ impl SlotLedger {
     pub(crate) fn append_first(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         if texts.len() > self.rows.len() {
             let what = "tokens to append to the first rows of a cache".to_owned();
-            return Err(Error::RowCount { what, expected: self.rows.len(), found: texts.len() });
+            return Err(Error::row_count(what, self.rows.len(), texts.len()));
         }
         TokenBatch::layout(texts, PadSide::Right, self)
     }

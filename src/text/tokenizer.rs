@@ -132,5 +132,5 @@ impl Tokenizer {
 }
 
 fn failed(error: tokenizers::Error) -> Error {
-    Error::Tokenizer(error.to_string())
+    Error::Tokenizer(error.to_string().into())
 }

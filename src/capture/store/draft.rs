@@ -68,9 +68,9 @@ impl Draft {
     pub fn adopt(&mut self, entry: &Entry, from: &Path, bytes: &[u8], widths: &[usize]) -> Result<()> {
         self.set_widths(widths.to_vec())?;
         let path = self.folder.join(&entry.file);
-        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))?;
+        std::fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
         if path.exists() {
-            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+            std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
         if std::fs::hard_link(from, &path).is_err() {
             file::write_atomic_under(&path, PARTIAL, |file| file.write_all(bytes))?;
@@ -81,7 +81,7 @@ impl Draft {
     fn set_widths(&mut self, widths: Vec<usize>) -> Result<()> {
         if !self.manifest.widths.is_empty() && self.manifest.widths != widths {
             let problem = format!("widths are {widths:?}, those of the shards before {:?}", self.manifest.widths);
-            return Err(Error::Mismatch { what: format!("the store in {}", self.folder.display()), problem });
+            return Err(Error::mismatch(format!("the store in {}", self.folder.display()), problem));
         }
         self.manifest.widths = widths;
         Ok(())
@@ -101,7 +101,7 @@ impl Draft {
         if found.as_ref().map(|found| &found.shards) != known {
             let what = format!("the store in {}", self.folder.display());
             let problem = "another process writes into it: give each process a folder of its own, then merge them";
-            return Err(Error::Mismatch { what, problem: problem.to_owned() });
+            return Err(Error::mismatch(what, problem.to_owned()));
         }
         file::write_atomic_under(&self.folder.join(FILE), PARTIAL, |file| {
             serde_json::to_writer_pretty(&mut *file, &next)?;
@@ -117,11 +117,11 @@ impl Draft {
         if !self.written {
             self.write(self.manifest.clone())?;
         }
-        for entry in std::fs::read_dir(&self.folder).map_err(Error::io(&self.folder))? {
-            let path = entry.map_err(Error::io(&self.folder))?.path();
+        for entry in std::fs::read_dir(&self.folder).map_err(Error::io("list", &self.folder))? {
+            let path = entry.map_err(Error::io("list", &self.folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with(PARTIAL) {
-                std::fs::remove_file(&path).map_err(Error::io(&path))?;
+                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             }
         }
         Ok(())

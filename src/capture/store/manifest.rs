@@ -62,7 +62,7 @@ impl Plan {
             return Ok(());
         }
         let problem = format!("it was made with other settings ({}): {do_instead}", differences.join("; "));
-        Err(Error::Mismatch { what: format!("the store in {}", folder.display()), problem })
+        Err(Error::mismatch(format!("the store in {}", folder.display()), problem))
     }
 }
 
@@ -132,7 +132,7 @@ impl Manifest {
         let path = folder.join(FILE);
         let text = file::read_text(&path)?;
         let bad = |name: &str, problem: String| Error::malformed(&path, Place::Entry(name.to_owned()), problem);
-        let not_json = |error: serde_json::Error| Error::malformed(&path, Place::Line(error.line() as u64), error);
+        let not_json = |error: serde_json::Error| Error::json(&path, error);
         // Of another version not even the fields are known.
         let header: Header = serde_json::from_str(&text).map_err(not_json)?;
         if header.schema != SCHEMA {

@@ -241,7 +241,7 @@ impl ActivationStore {
         width.ok_or_else(|| {
             let name = address.to_string();
             let nearest = nearest(&name, self.addresses().map(|(address, _)| address.to_string()));
-            Error::UnknownAddress { address: name, nearest }
+            Error::unknown_address(name, nearest)
         })
     }
 
@@ -250,10 +250,10 @@ impl ActivationStore {
             return Ok(());
         }
         let problem = format!("it lacks {}; run the capture again, or merge the other parts", self.manifest.lack());
-        Err(Error::Mismatch { what: format!("the store in {}", self.folder.display()), problem })
+        Err(Error::mismatch(format!("the store in {}", self.folder.display()), problem))
     }
 }
 
 fn misshapen(address: Address, error: &ndarray::ShapeError) -> Error {
-    Error::Mismatch { what: address.to_string(), problem: error.to_string() }
+    Error::mismatch(address.to_string(), error.to_string())
 }

@@ -12,7 +12,7 @@ use safetensors::Dtype;
 
 use super::manifest::{shard_file, Entry, Plan};
 use super::StoreDtype;
-use crate::capture::activations::{Header, HEADER_FORMAT, HEADER_KEY};
+use crate::capture::activations::{bad_header, Header, HEADER_FORMAT, HEADER_KEY};
 use crate::capture::{Activations, TokenRows};
 use crate::error::Place;
 use crate::hook::Address;
@@ -67,7 +67,7 @@ pub(super) fn encode(path: &Path, activations: &Activations, dtype: StoreDtype) 
         if let Some(row) = dtype.misfit(states) {
             let problem =
                 format!("{address}, row {row} of {}: too large a value for {dtype}; take bf16 or f32", shown(path));
-            return Err(Error::Mismatch { what: "number type".to_owned(), problem });
+            return Err(Error::mismatch("number type", problem));
         }
         tensors.push((address.to_string(), Outgoing::States(states, dtype, [states.nrows(), states.ncols()])));
     }
@@ -156,7 +156,7 @@ impl ShardFile {
     pub fn header(&self, texts: usize) -> Result<Header> {
         let text = self.metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
         let text = text.ok_or_else(|| self.bad(HEADER_KEY, "is not in the metadata"))?;
-        let header: Header = serde_json::from_str(text).map_err(|error| self.bad(HEADER_KEY, error))?;
+        let header: Header = serde_json::from_str(text).map_err(|error| bad_header(&self.path, error))?;
         if header.ids.len() != texts || header.groups.as_ref().is_some_and(|groups| groups.len() != texts) {
             return Err(self.bad(HEADER_KEY, format!("does not name {texts} texts")));
         }

@@ -81,12 +81,7 @@ impl Settings<'_> {
     }
 
     pub fn unsupported(&self, key: &str, value: impl std::fmt::Display, supported: impl Into<String>) -> Error {
-        Error::UnsupportedSetting {
-            path: self.path.to_owned(),
-            key: self.source.own_key(key),
-            value: value.to_string(),
-            supported: supported.into(),
-        }
+        Error::unsupported_setting(self.path, self.source.own_key(key), value.to_string(), supported.into())
     }
 
     /// The activation function under `key`.

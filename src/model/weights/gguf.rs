@@ -37,15 +37,15 @@ const CHUNK: usize = 1 << 16;
 impl Gguf {
     /// Opens the file and reads its header.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(Error::io(path))?;
-        let len = file.metadata().map_err(Error::io(path))?.len();
+        let mut file = File::open(path).map_err(Error::io("read", path))?;
+        let len = file.metadata().map_err(Error::io("read", path))?.len();
         let bad = |problem: String| Error::malformed(path, Place::File, problem);
         if len == 0 {
             return Err(bad("the file is empty".to_owned()));
         }
         let mut start = Vec::new();
-        (&mut file).take(16).read_to_end(&mut start).map_err(Error::io(path))?;
-        file.rewind().map_err(Error::io(path))?;
+        (&mut file).take(16).read_to_end(&mut start).map_err(Error::io("read", path))?;
+        file.rewind().map_err(Error::io("read", path))?;
         let mut reader = HeaderReader { inner: BufReader::new(file), past_key: None };
         let content = Content::read(&mut reader)
             .map_err(|error| bad(format!("no GGUF file, or a truncated or damaged one: {error}")))?;
@@ -133,7 +133,7 @@ impl Gguf {
         let shape = self.shape(embedding).ok_or_else(|| {
             let tensor = self.names.own(embedding);
             let nearest = nearest(&tensor, self.content.tensor_infos.keys().cloned());
-            Error::MissingTensor { path: self.path.clone(), tensor, nearest }
+            Error::missing_tensor(&self.path, tensor, nearest)
         })?;
         config.insert("vocab_size".to_owned(), json!(shape.first()));
         config.insert("tie_word_embeddings".to_owned(), json!(self.shape("lm_head.weight").is_none()));
