@@ -313,8 +313,8 @@ impl Error {
         Error::Template(problem.into())
     }
 
-    /// A closure for `map_err` on what was to be done with `path`, in one word, such as "read".
-    pub(crate) fn io<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(std::io::Error) -> Error + 'p {
+    /// A closure for `map_err` that makes [`Error::Io`]: what was to be done with `path`, in one word, such as "read".
+    pub fn io<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(std::io::Error) -> Error + 'p {
         move |source| Error::Io(Box::new(Io { path: path.to_owned(), action, source }))
     }
 

@@ -65,6 +65,7 @@
 
 mod condition;
 mod file;
+mod names;
 mod progress;
 mod provenance;
 
@@ -88,6 +89,9 @@ pub use error::{Error, Place, Result};
 pub use model::Model;
 pub use progress::Progress;
 pub use provenance::Provenance;
+
+/// The libraries whose types stand in public signatures, in the versions that fit.
+pub use {ndarray, tch};
 
 /// The code of the README and the guide compiles.
 #[cfg(doctest)]

@@ -1,11 +1,10 @@
-//! What the examples share: progress bars, lists of sites, and errors as messages with an exit code.
+//! What the examples share: progress bars, and errors as messages with an exit code.
 #![allow(dead_code)] // Each example uses its part.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use probity::hook::{Selection, Site};
 use probity::stats::Interval;
 use probity::{Error, Progress, Result};
 
@@ -48,55 +47,21 @@ impl Drop for Bars {
     }
 }
 
+/// An error and what caused it: `a: b`.
+pub fn told(error: &Error) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
 /// Ends the program with the error's message, or well.
 pub fn exit(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", told(&error));
             ExitCode::FAILURE
         }
     }
-}
-
-/// Reads comma-separated site names.
-pub fn sites(names: &str) -> Result<Vec<Site>> {
-    names
-        .split(',')
-        .map(|name| {
-            Site::from_name(name.trim()).ok_or_else(|| {
-                Error::setting("--sites", name.to_owned(), format!("one of {}", Site::ALL.map(Site::name).join(", ")))
-            })
-        })
-        .collect()
-}
-
-/// Reads sites and layers as a selection.
-pub fn select(sites: &str, layers: &str) -> Result<Selection> {
-    let mut selection = Selection::default();
-    for site in self::sites(sites)? {
-        selection = match layers {
-            "all" => selection.and(site.all_layers()),
-            some => selection.and(layer_numbers(some)?.into_iter().map(|layer| site.at(layer)).collect::<Selection>()),
-        };
-    }
-    Ok(selection)
-}
-
-fn layer_numbers(text: &str) -> Result<Vec<usize>> {
-    let wrong =
-        || Error::setting("--layers", text.to_owned(), "\"all\", or numbers and ranges such as 0,4-7".to_owned());
-    let mut layers = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let first: usize = first.trim().parse().map_err(|_| wrong())?;
-        let last: usize = last.trim().parse().map_err(|_| wrong())?;
-        if last < first || last - first > 100_000 {
-            return Err(wrong());
-        }
-        layers.extend(first..=last);
-    }
-    Ok(layers)
 }
 
 /// An interval in a table.

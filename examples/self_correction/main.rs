@@ -91,12 +91,12 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
     study = inputs::with_feedback(study, options, scorer)?;
     // What would fail at the end fails now.
     study.check(&readout)?;
-    let model = LoadOptions::default().precision(options.precision()).model(&options.model)?;
+    let model = LoadOptions::default().precision(options.precision()).load(&options.model)?;
 
     let bars = common::Bars::default();
     let probe = |texts: Result<(Vec<Text>, Labels)>, readout: &Readout, permutations: usize| {
         let (texts, labels) = texts?;
-        let states = readout.capture_with(&model, &texts, &bars)?;
+        let states = readout.capture_with_progress(&model, &texts, &bars)?;
         let probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
         let probe = options.alpha.map_or(probe, |alpha| probe.alpha(alpha));
         let permuted = (permutations > 0)
@@ -147,7 +147,7 @@ fn results<I: Item>(options: &Options, done: &Done<I>, analysis: &Analysis, beha
     study.write_transcripts(options.out.join("transcripts.jsonl"))?;
     if !options.keep {
         let unfinished = options.out.join(UNFINISHED);
-        std::fs::remove_dir_all(&unfinished).map_err(|source| Error::Io { path: unfinished, source })?;
+        std::fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
     }
     Ok(report)
 }

@@ -250,7 +250,7 @@ fn sources(model: &Model, target: Address) -> Result<Vec<Address>> {
             return Err(Error::setting("direction", target, "at resid_pre, resid_mid, resid_post or final_norm"));
         }
     };
-    let mut sources = vec![Site::Embed.at(0)];
+    let mut sources = vec![Address::EMBED];
     let attention = |layer: usize| [Site::AttnOut.at(layer), Site::HeadOut.at(layer)];
     for layer in 0..whole_layers {
         sources.extend(attention(layer));

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// let prompt = model.tokenizer().encode("I found a purse, so I")?.ids;
 /// let mut session = Session::new(&model);
 /// let less_immoral = Intervention::add(direction, -8.0);
-/// session.read(&[&prompt], |_| {
+/// session.read_hooked(&[&prompt], |_| {
 ///     let mut hooks = Hooks::new();
 ///     less_immoral.attach(&mut hooks);
 ///     hooks

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::transcript::Transcript;
 use crate::generate::{Decoding, Session};
-use crate::hook::Hooks;
 use crate::scorer::TextScorer;
 use crate::text::Role;
 use crate::{Error, Model, Result};
@@ -132,7 +131,7 @@ impl Feedback for ModelFeedback {
             .collect::<Result<Vec<_>>>()?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         let mut session = Session::new(&self.model);
-        session.read(&prompts, |_| Hooks::new())?;
+        session.read(&prompts)?;
         let said = session.generate(&self.decoding)?;
         Ok(said.into_iter().map(|said| said.text.trim().to_owned()).collect())
     }

@@ -11,6 +11,7 @@ use crate::{Error, Result};
 
 /// The score of one continuation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OptionScores {
     /// Sum of its tokens' log-probabilities, in nats.
     pub total: f64,

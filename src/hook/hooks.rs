@@ -42,6 +42,7 @@ pub struct Hooks<'a> {
     sites: u32,
 }
 
+/// For those who read or change a pass.
 impl<'a> Hooks<'a> {
     /// No hooks: a pass with these costs one bit test per site.
     pub fn new() -> Self {
@@ -68,6 +69,22 @@ impl<'a> Hooks<'a> {
         self.entries.push(Entry { address, action, fired: false });
         self
     }
+}
+
+/// For networks: what a [`Network`](crate::model::Network)'s pass calls, [`begin`](Hooks::begin) first,
+/// [`tap`](Hooks::tap) once per site, [`finish`](Hooks::finish) last.
+impl Hooks<'_> {
+    /// Begins a pass: every hook's address must be one that the network has.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`].
+    pub fn begin(&mut self, geometry: &Geometry) -> Result<()> {
+        for entry in &mut self.entries {
+            geometry.check(entry.address)?;
+            entry.fired = false;
+        }
+        Ok(())
+    }
 
     /// Whether some hook wants this site in this layer; what is costly is computed only then.
     #[inline]
@@ -92,7 +109,8 @@ impl<'a> Hooks<'a> {
             .max()
     }
 
-    /// A model calls this once per site and goes on with what it returns.
+    /// Runs the hooks at a site, which a pass goes through once; go on with the tensor that is returned. Sites that exist once
+    /// per model have layer 0 here.
     ///
     /// # Errors
     /// What a hook returns, and [`Error::TensorShape`] for a replacement of another shape.
@@ -129,19 +147,7 @@ impl<'a> Hooks<'a> {
         Ok(tensor)
     }
 
-    /// A model calls this before a pass.
-    ///
-    /// # Errors
-    /// [`Error::UnknownAddress`].
-    pub fn begin(&mut self, geometry: &Geometry) -> Result<()> {
-        for entry in &mut self.entries {
-            geometry.check(entry.address)?;
-            entry.fired = false;
-        }
-        Ok(())
-    }
-
-    /// A model calls this after a pass.
+    /// Ends a pass: every hook must have been reached.
     ///
     /// # Errors
     /// [`Error::HookNeverFired`] for the first hook that was not reached.

@@ -16,7 +16,7 @@ pub enum PadSide {
 
 /// What each query position may attend to.
 #[derive(Debug)]
-pub enum Mask {
+pub(crate) enum Mask {
     /// Every position sees itself and those before it; no mask tensor is needed.
     Causal,
     /// `true` where attended, `[b, 1, t, s]`.
@@ -24,6 +24,14 @@ pub enum Mask {
 }
 
 impl Mask {
+    /// `true` where attended, `[b, 1, t, s]`, or `[t, t]` for all rows of whole texts of `tokens` tokens.
+    pub(crate) fn seen(&self, tokens: i64, device: Device) -> Result<Tensor> {
+        match self {
+            Mask::Causal => Ok(Tensor::f_ones([tokens, tokens], (Kind::Bool, device))?.f_tril(0)?),
+            Mask::Explicit(mask) => Ok(mask.shallow_clone()),
+        }
+    }
+
     pub(crate) fn on(&self, device: Device) -> Result<Self> {
         match self {
             Mask::Causal => Ok(Mask::Causal),
@@ -34,13 +42,14 @@ impl Mask {
 
 /// A rectangular batch of token rows, b rows of t tokens.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct TokenBatch {
     /// Token ids, `[b, t]`, i64; padding holds id 0.
     pub ids: Tensor,
     /// Logical position of each token in its own text, `[b, t]`, i64; 0 in padding.
     pub positions: Tensor,
     /// Which earlier tokens each token sees.
-    pub mask: Mask,
+    pub(crate) mask: Mask,
     /// Logical position of each slot that can be attended to, `[b, s]`, i64, where a cache holds earlier ones;
     /// else they are `positions`.
     pub key_positions: Option<Tensor>,
@@ -102,12 +111,21 @@ impl TokenBatch {
         })
     }
 
-    /// The mask of layers in which a token sees only the last `window` tokens, itself included; `None` where
-    /// no text is longer than that, so that [`TokenBatch::mask`] serves.
+    /// What each token may attend to: `true` where it does, of a shape that goes with `[b, h, t, s]`. The s slots are those
+    /// of [`KvCache::extend`](crate::model::KvCache::extend), or the batch's own tokens where there is no cache.
     ///
     /// # Errors
     /// [`Error::Torch`].
-    pub fn windowed_mask(&self, window: usize) -> Result<Option<Mask>> {
+    pub fn seen(&self) -> Result<Tensor> {
+        self.mask.seen(self.ids.size().get(1).copied().unwrap_or(0), self.ids.device())
+    }
+
+    /// The mask of layers in which a token sees only the last `window` tokens, itself included; `None` where
+    /// no text is longer than that, so that `mask` serves.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub(crate) fn windowed_mask(&self, window: usize) -> Result<Option<Mask>> {
         let longest = self.positions.f_max()?.f_int64_value(&[])?;
         if longest < window as i64 {
             return Ok(None);
@@ -185,8 +203,18 @@ impl TokenBatch {
 /// All rows have the same number of slots; a slot is a token or a gap (padding, or a token that is no longer held).
 /// Gaps are masked and take no positions, so rows of unequal lengths grow side by side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SlotLedger {
+pub(crate) struct SlotLedger {
     rows: Vec<Vec<Option<u32>>>,
+}
+
+impl PadSide {
+    /// The side's name: "right" or "left".
+    pub fn name(self) -> &'static str {
+        match self {
+            PadSide::Right => "right",
+            PadSide::Left => "left",
+        }
+    }
 }
 
 impl SlotLedger {
@@ -274,7 +302,7 @@ impl SlotLedger {
     /// [`SlotLedger::append`] for the first rows only, as many as `texts`; the others get gaps.
     ///
     /// # Errors
-    /// As [`SlotLedger::append`]; [`Error::RowCount`] for more rows than the ledger has.
+    /// Those of [`SlotLedger::append`]; [`Error::RowCount`] for more rows than the ledger has.
     pub(crate) fn append_first(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         if texts.len() > self.rows.len() {
             let what = "tokens to append to the first rows of a cache".to_owned();

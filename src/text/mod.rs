@@ -12,7 +12,8 @@ mod labels;
 mod template;
 mod tokenizer;
 
-pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
+pub(crate) use batch::{Mask, SlotLedger};
+pub use batch::{PadSide, TokenBatch};
 pub(crate) use branches::TokenTree;
 #[cfg(feature = "gguf")]
 pub(crate) use gguf::GgufVocabulary;

@@ -17,6 +17,7 @@ pub struct Tokenizer {
 
 /// The tokens of one text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Encoded {
     /// Token ids, `[t]`.
     pub ids: Vec<u32>,

@@ -18,7 +18,7 @@ use crate::error::Place;
 use crate::hook::Address;
 use crate::{file, Error, Result};
 
-const AGAIN: &str = "delete the file and run the capture again, which makes just this one";
+const MEND_SHARD: &str = "delete the file and run the capture again, which makes just this one";
 
 /// An array on its way into the file, encoded when it is asked for, so that only one is held twice.
 enum Outgoing<'a> {
@@ -112,7 +112,7 @@ impl ShardFile {
         let path = folder.join(shard_file(entry.number));
         let map = file::map(&path)?;
         if map.len() as u64 != entry.bytes {
-            let problem = format!("has {} bytes, was written with {}: {AGAIN}", map.len(), entry.bytes);
+            let problem = format!("has {} bytes, was written with {}: {MEND_SHARD}", map.len(), entry.bytes);
             return Err(Error::malformed(&path, Place::File, problem));
         }
         let (metadata, data) = file::safetensors_header(&path, &map)?;
@@ -125,7 +125,7 @@ impl ShardFile {
     }
 
     fn bad(&self, name: &str, problem: impl std::fmt::Display) -> Error {
-        Error::malformed(&self.path, Place::Entry(name.to_owned()), format!("{problem}: {AGAIN}"))
+        Error::malformed(&self.path, Place::Entry(name.to_owned()), format!("{problem}: {MEND_SHARD}"))
     }
 
     /// The bytes of a tensor, after its type and shape are checked.
@@ -191,7 +191,7 @@ impl ShardFile {
                     return Err(self.bad(name, "is damaged: its SHA-256 is not the one it was written with"));
                 }
             }
-            let problem = format!("its header is damaged: the file's SHA-256 is not {}: {AGAIN}", entry.sha256);
+            let problem = format!("its header is damaged: the file's SHA-256 is not {}: {MEND_SHARD}", entry.sha256);
             return Err(Error::malformed(&self.path, Place::File, problem));
         }
         for (&address, &width) in plan.addresses.iter().zip(widths) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::Place;
-use crate::model::config::{Activation, FeedForward, Norm, Positions, Scaling};
+use crate::model::config::{Activation, FeedForward, Norm, Positions, RopeScaling};
 use crate::model::weights::WeightSource;
 use crate::model::DecoderConfig;
 use crate::{Error, Result};
@@ -185,7 +185,7 @@ impl Settings<'_> {
         }
         if let Positions::Rotary { dimensions, frequencies, .. } = &config.positions {
             let dimensions = *dimensions;
-            if let Scaling::Long { short, long, .. } = &frequencies.scaling {
+            if let RopeScaling::Long { short, long, .. } = &frequencies.scaling {
                 if let Some(list) = [short, long].into_iter().find(|list| list.len() != dimensions / 2) {
                     let problem = format!("{} factors for {} frequencies", list.len(), dimensions / 2);
                     return Err(self.wrong("rope_parameters", problem));

@@ -32,7 +32,7 @@ pub(crate) struct Gguf {
 const ROTARY_FACTORS: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
 
 /// Elements that are dequantised at a time.
-const CHUNK: usize = 1 << 16;
+const CHUNK_ELEMENTS: usize = 1 << 16;
 
 impl Gguf {
     /// Opens the file and reads its header.
@@ -260,8 +260,8 @@ impl WeightSource for Gguf {
         let shape: Vec<i64> = info.shape.dims().iter().map(|&size| size as i64).collect();
         let tensor = Tensor::f_empty([elements as i64], (Kind::Float, tch::Device::Cpu))?;
         // Piece by piece, so that beside the tensor no second one is held. A piece is a whole number of blocks.
-        for from in (0..elements).step_by(CHUNK) {
-            let count = CHUNK.min(elements - from);
+        for from in (0..elements).step_by(CHUNK_ELEMENTS) {
+            let count = CHUNK_ELEMENTS.min(elements - from);
             let values = self.dequantised(info, from, count).map_err(|error| self.bad(&name, error))?;
             tensor.f_narrow(0, from as i64, count as i64)?.f_copy_(&Tensor::f_from_slice(&values)?)?;
         }

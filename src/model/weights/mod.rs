@@ -59,13 +59,13 @@ impl<'s> Loader<'s> {
         Loader { source, kind, devices, device, check_finite: false, used: Arc::default() }
     }
 
-    /// The same for one layer of several: the devices share them out in runs of consecutive layers.
+    /// The loader of one layer of several: the devices share them out in runs of consecutive layers.
     pub fn for_layer(&self, index: usize, layers: usize) -> Self {
         let device = self.devices.get(index * self.devices.len() / layers.max(1)).copied().unwrap_or(self.device);
         Loader { device, used: self.used.clone(), ..*self }
     }
 
-    /// The same for what follows the layers.
+    /// The loader of what follows the layers.
     pub fn after_layers(&self) -> Self {
         Loader { device: self.devices.last().copied().unwrap_or(self.device), used: self.used.clone(), ..*self }
     }
