@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::grid::PromptGrid;
 use super::protocol::Thinking;
-use crate::error::Place;
 use crate::task::Item;
 use crate::{file, Error, Result};
 
