@@ -87,7 +87,7 @@ fn activation_store(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(bytes));
         group.bench_function(BenchmarkId::new("write", &size), |bencher| bencher.iter(|| write(&folder)));
         group.bench_function(BenchmarkId::new("verify", &size), |bencher| {
-            bencher.iter(|| assert!(store.verify(&()).is_empty()));
+            bencher.iter(|| assert!(store.verify().is_empty()));
         });
         let address = Site::ResidPost.at(LAYERS / 2);
         group.throughput(Throughput::Bytes(bytes / LAYERS as u64));

@@ -20,7 +20,7 @@ fn generate(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(format!("{batch}x{TOKENS}")), |bencher| {
             bencher.iter(|| {
                 let mut session = Session::new(&model);
-                session.read(&prompts, |_| Hooks::new()).unwrap_or_else(|error| failed(error));
+                session.read(&prompts).unwrap_or_else(|error| failed(error));
                 session.generate(&decoding).unwrap_or_else(|error| failed(error))
             });
         });

@@ -11,7 +11,7 @@ fn load_model(criterion: &mut Criterion) {
     for precision in [Precision::F32, Precision::Bf16] {
         let options = LoadOptions::default().precision(precision);
         group.bench_function(BenchmarkId::from_parameter(precision.name()), |bencher| {
-            bencher.iter(|| options.model(&path).unwrap_or_else(|error| panic!("{error}")));
+            bencher.iter(|| options.load(&path).unwrap_or_else(|error| panic!("{error}")));
         });
     }
     group.finish();

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("no such precision: {other}").into()),
     };
     let started = Instant::now();
-    let model = LoadOptions::default().precision(precision).model(path)?;
+    let model = LoadOptions::default().precision(precision).load(path)?;
     let geometry = model.geometry();
     answer(&json!({"load_seconds": started.elapsed().as_secs_f64(), "layers": geometry.layers}))?;
     for line in std::io::stdin().lock().lines() {
@@ -103,7 +103,7 @@ fn generate(model: &Model, prompts: &[String], tokens: usize) -> Result<Value, B
     let prompts = prompts.collect::<probity::Result<Vec<Vec<u32>>>>()?;
     let read: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     let mut session = Session::new(model);
-    session.read(&read, |_| Hooks::new())?;
+    session.read(&read)?;
     let reading = started.elapsed().as_secs_f64();
     let answers = session.generate(&Decoding::new(tokens).stop_tokens([]))?;
     let seconds = started.elapsed().as_secs_f64();

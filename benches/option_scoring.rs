@@ -18,7 +18,7 @@ fn option_scoring(criterion: &mut Criterion) {
     for batch in [1, 16] {
         let prompts: Vec<&[u32]> = prompts.iter().take(batch).map(Vec::as_slice).collect();
         let mut session = Session::new(&model);
-        session.read(&prompts, |_| Hooks::new()).unwrap_or_else(|error| failed(error));
+        session.read(&prompts).unwrap_or_else(|error| failed(error));
         let scored = options[..batch].iter().map(Vec::len).sum::<usize>();
         group.throughput(Throughput::Elements(scored as u64));
         group.bench_function(BenchmarkId::from_parameter(format!("{batch}x{}", scored / batch)), |bencher| {

@@ -5,15 +5,15 @@
 mod common {
     pub mod bars;
     pub mod exit;
-    pub mod select;
 }
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use common::{bars::Bars, exit::exit, select::select};
+use common::{bars::Bars, exit::exit};
 use probity::capture::{Pool, Readout};
+use probity::hook::Selection;
 use probity::text::Text;
 use probity::{Model, Result};
 
@@ -27,15 +27,15 @@ struct Options {
     /// text a line.
     #[arg(long)]
     texts: PathBuf,
-    /// Comma-separated sites, such as resid_post,attn_out,mlp_out.
+    /// Comma-separated sites, layers of sites, addresses and presets: resid_post, L4-7.mlp_out, L5.head_out.h3, residual.
     #[arg(long, default_value = "resid_post")]
-    sites: String,
-    /// "all", or comma-separated layers and ranges, such as 0,4-7.
+    sites: Selection,
+    /// Of sites without layers: "all", or comma-separated layers and ranges, such as 0,4-7.
     #[arg(long, default_value = "all")]
     layers: String,
     /// last: the last token; mean: over the tokens; none: every token.
-    #[arg(long, default_value = "last", value_parser = ["last", "mean", "none"])]
-    pool: String,
+    #[arg(long, default_value = "last")]
+    pool: Pool,
     /// The file to write.
     #[arg(long)]
     out: PathBuf,
@@ -46,11 +46,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let selection = select(&options.sites, &options.layers)?;
+    let selection = options.sites.clone().layers(&options.layers)?;
     let texts = Text::load(&options.texts)?;
     let model = Model::load(&options.model)?;
-    let pool = Pool::from_name(&options.pool).unwrap_or_default();
-    let activations = Readout::new(selection, pool).capture_with(&model, &texts, &Bars::default())?;
+    let readout = Readout::new(selection, options.pool);
+    let activations = readout.capture_with_progress(&model, &texts, &Bars::default())?;
     activations.save(&options.out)?;
     let (rows, addresses) = (activations.rows(), activations.addresses().count());
     println!("{}: {rows} rows at {addresses} addresses", options.out.display());

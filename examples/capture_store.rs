@@ -11,19 +11,22 @@
 mod common {
     pub mod bars;
     pub mod exit;
-    pub mod select;
 }
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use common::{bars::Bars, exit::exit, select::select};
+use common::{
+    bars::Bars,
+    exit::{exit, told},
+};
 use probity::capture::{ActivationStore, Pool, Readout, Shard, StoreDtype, StoreWriter};
+use probity::hook::Selection;
 use probity::model::{LoadOptions, Precision};
+use probity::tch::Device;
 use probity::text::Text;
 use probity::{Error, Result};
-use tch::Device;
 
 /// Store hidden states of many texts as sharded safetensors with a manifest; run again, it goes on.
 #[derive(Parser)]
@@ -35,24 +38,24 @@ struct Options {
     /// text a line.
     #[arg(long, required_unless_present_any = ["merge", "verify", "parquet"])]
     texts: Option<PathBuf>,
-    /// Comma-separated sites, such as resid_post,attn_out,mlp_out.
+    /// Comma-separated sites, layers of sites, addresses and presets: resid_post, L4-7.mlp_out, L5.head_out.h3, residual.
     #[arg(long, default_value = "resid_post")]
-    sites: String,
-    /// "all", or comma-separated layers and ranges, such as 0,4-7.
+    sites: Selection,
+    /// Of sites without layers: "all", or comma-separated layers and ranges, such as 0,4-7.
     #[arg(long, default_value = "all")]
     layers: String,
     /// last: the last token; mean: over the tokens; none: every token.
-    #[arg(long, default_value = "last", value_parser = ["last", "mean", "none"])]
-    pool: String,
+    #[arg(long, default_value = "last")]
+    pool: Pool,
     /// Precision of the weights and of the computation; `--dtype` is that of the files.
-    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
-    precision: String,
+    #[arg(long, default_value = "f32")]
+    precision: Precision,
     /// Comma-separated devices, each for a run of consecutive layers: cpu, cuda:0, cuda:1, mps.
     #[arg(long, default_value = "cpu")]
     devices: String,
     /// Number type of the stored states: f32, bf16 or f16.
     #[arg(long, default_value = "f32")]
-    dtype: String,
+    dtype: StoreDtype,
     /// Texts of a shard file.
     #[arg(long, default_value_t = 1024)]
     shard_texts: usize,
@@ -61,7 +64,7 @@ struct Options {
     batch_tokens: usize,
     /// i/n: make only the shard files k with k mod n = i, in a folder of their own.
     #[arg(long, default_value = "0/1")]
-    shard: String,
+    shard: Shard,
     /// Comma-separated folders of the parts, put together in --out.
     #[arg(long, value_delimiter = ',', conflicts_with_all = ["model", "texts", "verify"])]
     merge: Vec<PathBuf>,
@@ -84,7 +87,7 @@ fn run(options: &Options) -> Result<()> {
     let out = &options.out;
     let store = match (&options.model, &options.texts) {
         (Some(model), Some(texts)) => capture(options, model, texts)?,
-        _ if !options.merge.is_empty() => ActivationStore::merge(&options.merge, out, &Bars::default())?,
+        _ if !options.merge.is_empty() => ActivationStore::merge_with_progress(&options.merge, out, &Bars::default())?,
         _ => ActivationStore::open(out)?,
     };
     if options.verify {
@@ -100,15 +103,13 @@ fn run(options: &Options) -> Result<()> {
 }
 
 fn capture(options: &Options, model: &PathBuf, texts: &PathBuf) -> Result<ActivationStore> {
-    let selection = select(&options.sites, &options.layers)?;
-    let (dtype, shard): (StoreDtype, Shard) = (options.dtype.parse()?, options.shard.parse()?);
+    let selection = options.sites.clone().layers(&options.layers)?;
     let texts = Text::load(texts)?;
-    let precision = if options.precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
-    let model = LoadOptions::default().precision(precision).devices(devices(&options.devices)?).model(model)?;
-    let pool = Pool::from_name(&options.pool).unwrap_or_default();
-    let readout = Readout::new(selection, pool).batch_tokens(options.batch_tokens);
-    let writer = StoreWriter::new(readout).dtype(dtype).shard_texts(options.shard_texts).shard(shard);
-    writer.write_with(&model, &texts, &options.out, &Bars::default())
+    let load = LoadOptions::default().precision(options.precision).devices(devices(&options.devices)?);
+    let model = load.load(model)?;
+    let readout = Readout::new(selection, options.pool).batch_tokens(options.batch_tokens);
+    let writer = StoreWriter::new(readout).dtype(options.dtype).shard_texts(options.shard_texts).shard(options.shard);
+    writer.write_with_progress(&model, &texts, &options.out, &Bars::default())
 }
 
 fn devices(names: &str) -> Result<Vec<Device>> {
@@ -118,32 +119,24 @@ fn devices(names: &str) -> Result<Vec<Device>> {
         ("cuda", number) => number.parse().ok().map(Device::Cuda),
         _ => None,
     };
-    let wrong = |name: &str| Error::Setting {
-        name: "--devices",
-        value: name.to_owned(),
-        expected: "cpu, mps, or cuda:0 and so on".to_owned(),
-    };
+    let wrong = |name: &str| Error::setting("--devices", name, "cpu, mps, or cuda:0 and so on");
     names.split(',').map(|name| device(name).ok_or_else(|| wrong(name))).collect()
 }
 
 /// Tells every fault, and ends with the last.
 fn verify(store: &ActivationStore) -> Result<()> {
-    let mut faults = store.verify(&Bars::default());
+    let mut faults = store.verify_with_progress(&Bars::default());
     let last = faults.pop();
-    faults.iter().for_each(|fault| eprintln!("fault: {fault}"));
+    faults.iter().for_each(|fault| eprintln!("fault: {}", told(fault)));
     last.map_or(Ok(()), Err)
 }
 
 #[cfg(feature = "parquet")]
 fn export(store: &ActivationStore, path: &std::path::Path) -> Result<()> {
-    store.write_parquet(path, &Bars::default())
+    store.write_parquet_with_progress(path, &Bars::default())
 }
 
 #[cfg(not(feature = "parquet"))]
 fn export(_: &ActivationStore, path: &std::path::Path) -> Result<()> {
-    Err(Error::Setting {
-        name: "--parquet",
-        value: path.display().to_string(),
-        expected: "build with `--features parquet` for it".to_owned(),
-    })
+    Err(Error::setting("--parquet", path.display(), "build with `--features parquet` for it"))
 }

@@ -3,7 +3,7 @@
 //!     cargo run --release --example own_model
 
 use probity::capture::{Pool, Readout};
-use probity::generate::Session;
+use probity::generate::{Decoding, Session};
 use probity::hook::{Geometry, Hooks, Site};
 use probity::model::{KvCache, LogitsFor, Network};
 use probity::probe::MeanDifferenceProbe;
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
 
     let prompt = model.tokenizer().encode("I returned")?.ids;
     let mut session = Session::new(&model);
-    session.read(&[&prompt], |_| Hooks::new())?;
-    println!("I returned ... {}", model.tokenizer().decode(&session.greedy(3)?[0])?);
+    session.read(&[&prompt])?;
+    println!("I returned ... {}", session.generate(&Decoding::new(3))?[0].text);
     Ok(())
 }

@@ -87,7 +87,7 @@ fn run(options: &Options) -> Result<()> {
         let table = validity.check_with(&estimator, &states, &labels, Some(&words), &bars)?;
         // The place of the recipe that reads with this pooling; the comments are balanced already.
         let (preset, place) = match pool {
-            Pool::Last => (Preset::Liu2024, Site::FinalNorm.at(0)),
+            Pool::Last => (Preset::Liu2024, Address::FINAL_NORM),
             _ => (Preset::Lee2024, Site::ResidPost.at(model.geometry().layers.saturating_sub(1))),
         };
         let mut only = Activations::new(states.ids()).with_provenance(states.provenance().clone());
@@ -160,7 +160,7 @@ fn top_tokens(model: &Model, direction: &Direction, tokens: usize) -> Result<Vec
     let unit: Vec<f32> = direction.unit().iter().map(|&value| value as f32).collect();
     let batch = TokenBatch::new(&[&model.tokenizer().encode("a")?.ids], PadSide::Right)?;
     let mut hooks = Hooks::new();
-    hooks.replace(Site::FinalNorm.at(0), |states| {
+    hooks.replace(Address::FINAL_NORM, |states| {
         let direction = Tensor::f_from_slice(&unit)?.f_to_device(states.device())?.f_to_kind(states.kind())?;
         Ok(states.f_zeros_like()?.f_add(&direction)?)
     });
@@ -217,7 +217,7 @@ fn states(
             return Ok(kept);
         }
     }
-    let captured = readout.capture_with(model, texts, bars)?;
+    let captured = readout.capture_with_progress(model, texts, bars)?;
     if let Some(path) = path.as_deref() {
         captured.save(path)?;
     }

@@ -71,9 +71,9 @@ fn run(options: &Options) -> Result<()> {
     }
     match probes.rows().iter().find(|row| !row.converged) {
         None => Ok(()),
-        Some(row) => Err(Error::Fit {
-            what: row.address.to_string(),
-            problem: "did not converge; the files are written, but do not trust this address".to_owned(),
-        }),
+        Some(row) => Err(Error::fit(
+            row.address.to_string(),
+            "did not converge; the files are written, but do not trust this address",
+        )),
     }
 }

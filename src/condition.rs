@@ -133,7 +133,7 @@ impl Design {
     pub fn new(conditions: impl IntoIterator<Item = Condition>) -> Result<Self> {
         let mut design = Design::default();
         for condition in conditions {
-            let bad = |problem: String| Err(Error::Mismatch { what: "conditions".into(), problem });
+            let bad = |problem: String| Err(Error::mismatch("conditions", problem));
             if design.position(&condition).is_some() {
                 return bad(format!("instruction {:?} has round {} twice", condition.name(), condition.round));
             }
@@ -191,10 +191,9 @@ impl Design {
         let mut part = Design::new(conditions)?;
         let there = part.clone();
         for arm in &mut part.arms {
-            let known = self.arm(&arm.condition).ok_or_else(|| Error::Mismatch {
-                what: "conditions".into(),
-                problem: format!("the study has no {}", arm.condition),
-            })?;
+            let known = self
+                .arm(&arm.condition)
+                .ok_or_else(|| Error::mismatch("conditions", format!("the study has no {}", arm.condition)))?;
             let kept = |name: &Option<String>| {
                 name.clone().filter(|name| there.position(&other(&arm.condition, name)).is_some())
             };

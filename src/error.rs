@@ -29,134 +29,74 @@ impl fmt::Display for Place {
 }
 
 /// Everything that can go wrong, with the values that a caller needs to mend it.
+///
+/// What a variant holds is one of the structs of this module, on the heap, so that a [`Result`] stays small. A cause, where
+/// there is one, is told by [`source`](std::error::Error::source) and not by `Display` too: print the chain.
+///
+/// ```
+/// use probity::{hook::Selection, Error};
+/// match "resid_pots".parse::<Selection>() {
+///     Err(Error::Setting(setting)) => assert_eq!((setting.name, setting.value.as_str()), ("sites", "resid_pots")),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read or written.
-    #[error("{path}: {source}", path = .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(Box<Io>),
     /// A file is damaged or is not in the format that its use asks for.
-    #[error("{path}{place}: {problem}", path = .path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Where in the file.
-        place: Place,
-        /// What is wrong there.
-        problem: String,
-    },
+    #[error(transparent)]
+    Malformed(Box<Malformed>),
     /// A model file lacks a tensor that its configuration promises.
-    #[error("{path}: tensor {tensor:?} is missing; nearest names: {}", list(.nearest), path = .path.display())]
-    MissingTensor {
-        /// The file or directory.
-        path: PathBuf,
-        /// The name looked for.
-        tensor: String,
-        /// The most similar names present.
-        nearest: Vec<String>,
-    },
+    #[error("{path}: tensor {:?} is missing; nearest names: {}", .0.tensor, list(&.0.nearest), path = .0.path.display())]
+    MissingTensor(Box<MissingTensor>),
     /// A tensor in a file, or one that a hook returned, has another shape than it must.
-    #[error("tensor {tensor:?} has shape {found:?}, expected {expected:?}{}", of_file(.path))]
-    TensorShape {
-        /// The file, if the tensor comes from one.
-        path: Option<PathBuf>,
-        /// The tensor's name or address.
-        tensor: String,
-        /// The shape that was expected.
-        expected: Vec<i64>,
-        /// The shape that was found.
-        found: Vec<i64>,
-    },
+    #[error("tensor {:?} has shape {:?}, expected {:?}{}", .0.tensor, .0.found, .0.expected, of_file(&.0.path))]
+    TensorShape(Box<TensorShape>),
     /// The model's family is not one that this crate implements.
-    #[error("{path}: architecture {found:?} is not supported; supported: {}", list(.supported), path = .path.display())]
-    UnsupportedArchitecture {
-        /// The configuration file.
-        path: PathBuf,
-        /// What it names.
-        found: String,
-        /// What could be loaded.
-        supported: Vec<String>,
-    },
+    #[error(
+        "{path}: architecture {:?} is not supported; supported: {}",
+        .0.found, list(&.0.supported), path = .0.path.display()
+    )]
+    UnsupportedArchitecture(Box<UnsupportedArchitecture>),
     /// A configuration value that the decoder does not implement; loading would give wrong states.
-    #[error("{path}: {key} = {value} is not supported; supported: {supported}", path = .path.display())]
-    UnsupportedSetting {
-        /// The configuration file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// Its value.
-        value: String,
-        /// The values that are implemented.
-        supported: String,
-    },
+    #[error(
+        "{path}: {} = {} is not supported; supported: {}",
+        .0.key, .0.value, .0.supported, path = .0.path.display()
+    )]
+    UnsupportedSetting(Box<UnsupportedSetting>),
     /// A text that is no address.
-    #[error("{text:?} is no address: {problem} (examples: \"L12.resid_post\", \"L5.head_out.h3\", \"embed\")")]
-    BadAddress {
-        /// The text.
-        text: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error("{:?} is no address: {} (examples: \"L12.resid_post\", \"L5.head_out.h3\", \"embed\")", .0.text, .0.problem)]
+    BadAddress(Box<BadAddress>),
     /// An address that the model does not have.
-    #[error("the model has no address {address:?}; nearest: {}", list(.nearest))]
-    UnknownAddress {
-        /// The address asked for.
-        address: String,
-        /// The nearest valid addresses.
-        nearest: Vec<String>,
-    },
+    #[error("the model has no address {:?}; nearest: {}", .0.address, list(&.0.nearest))]
+    UnknownAddress(Box<NoSuchAddress>),
     /// A hook's address exists but the forward pass did not reach it.
-    #[error("the hook at {address:?} never fired; nearest addresses that were reached: {}", list(.nearest))]
-    HookNeverFired {
-        /// The address of the hook.
-        address: String,
-        /// The nearest addresses that the pass went through.
-        nearest: Vec<String>,
-    },
+    #[error(
+        "the hook at {:?} never fired; nearest addresses that were reached: {}",
+        .0.address, list(&.0.nearest)
+    )]
+    HookNeverFired(Box<NoSuchAddress>),
     /// A text has more tokens than the model's context, or none at all.
-    #[error("{what} has {tokens} tokens; {}: shorten or split the text", takes(*.context))]
-    TextLength {
-        /// Which text, by its id.
-        what: String,
-        /// Its tokens.
-        tokens: usize,
-        /// The model's context length in tokens; `usize::MAX` where no model is at hand.
-        context: usize,
-    },
-    /// The tokeniser refused.
+    #[error("{} has {} tokens; {}: shorten or split the text", .0.what, .0.tokens, takes(.0.context))]
+    TextLength(Box<TextLength>),
+    /// The tokeniser refused; what it said.
     #[error("tokeniser: {0}")]
-    Tokenizer(String),
-    /// The chat template refused the messages.
+    Tokenizer(Box<str>),
+    /// The chat template refused the messages; what it said.
     #[error("chat template: {0}")]
-    Template(String),
+    Template(Box<str>),
     /// The model comes without a chat template, and the call needs one.
     #[error("the model has no chat template; use an instruction-tuned model, or set one with Model::with_template")]
     NoTemplate,
     /// A label file names an id that the activations do not have.
-    #[error("{path}:{line}: id {id:?} is not in the activations", path = .path.display())]
-    UnknownId {
-        /// The label file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: u64,
-        /// The id.
-        id: String,
-    },
+    #[error("{path}:{}: id {:?} is not in the activations", .0.line, .0.id, path = .0.path.display())]
+    UnknownId(Box<UnknownId>),
     /// Two inputs that must describe the same rows do not.
-    #[error("{what}: {found} rows, expected {expected}")]
-    RowCount {
-        /// Which input.
-        what: String,
-        /// The rows it must have.
-        expected: usize,
-        /// The rows it has.
-        found: usize,
-    },
+    #[error("{}: {} rows, expected {}", .0.what, .0.found, .0.expected)]
+    RowCount(Box<RowCount>),
     /// A probe needs both classes, in its training part and in its test part.
     #[error(
         "{part} part has only label {label}: give both moral (0) and immoral (1) examples, in at least two groups each"
@@ -168,58 +108,302 @@ pub enum Error {
         label: u8,
     },
     /// The estimator gave no result.
-    #[error("fitting {what}: {problem}")]
-    Fit {
-        /// The address or array.
-        what: String,
-        /// What the estimator said.
-        problem: String,
-    },
+    #[error("fitting {}: {}", .0.what, .0.problem)]
+    Fit(Box<Problem>),
     /// A value is NaN or infinite.
-    #[error("{what}, row {row} ({id}): not finite; the model overflowed or the file is damaged")]
-    NotFinite {
-        /// The address or array.
-        what: String,
-        /// The row, counted from 0.
-        row: usize,
-        /// The row's id.
-        id: String,
-    },
+    #[error("{}, row {} ({}): not finite; the model overflowed or the file is damaged", .0.what, .0.row, .0.id)]
+    NotFinite(Box<NotFinite>),
     /// A setting outside its range.
-    #[error("{name} = {value}: {expected}")]
-    Setting {
-        /// The setting.
-        name: &'static str,
-        /// The value given.
-        value: String,
-        /// What it must be.
-        expected: String,
-    },
+    #[error("{} = {}: {}", .0.name, .0.value, .0.expected)]
+    Setting(Box<Setting>),
     /// Results that do not belong together: another model, address or width.
-    #[error("{what} does not fit: {problem}")]
-    Mismatch {
-        /// Which thing.
-        what: String,
-        /// Why it was refused.
-        problem: String,
-    },
-    /// libtorch refused an operation.
-    #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
+    #[error("{} does not fit: {}", .0.what, .0.problem)]
+    Mismatch(Box<Problem>),
+    /// libtorch refused an operation; the source says why.
+    #[error("libtorch refused an operation")]
+    Torch(#[source] Box<tch::TchError>),
+}
+
+/// What a parser said of a file.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What [`Error::Io`] holds.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[error("cannot {action} {path}", path = .path.display())]
+pub struct Io {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What was to be done with it: "read", "write", "list" and so on.
+    pub action: &'static str,
+    /// What the operating system said.
+    pub source: std::io::Error,
+}
+
+/// What [`Error::Malformed`] holds.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[error("{path}{place}: {problem}", path = .path.display())]
+pub struct Malformed {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in the file.
+    pub place: Place,
+    /// What is wrong there.
+    pub problem: String,
+    /// What a parser said, where one refused.
+    pub source: Option<Cause>,
+}
+
+/// What [`Error::MissingTensor`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingTensor {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The name looked for.
+    pub tensor: String,
+    /// The most similar names present.
+    pub nearest: Vec<String>,
+}
+
+/// What [`Error::TensorShape`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TensorShape {
+    /// The file, if the tensor comes from one.
+    pub path: Option<PathBuf>,
+    /// The tensor's name or address.
+    pub tensor: String,
+    /// The shape that was expected.
+    pub expected: Vec<i64>,
+    /// The shape that was found.
+    pub found: Vec<i64>,
+}
+
+/// What [`Error::UnsupportedArchitecture`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnsupportedArchitecture {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// What it names.
+    pub found: String,
+    /// What could be loaded.
+    pub supported: Vec<String>,
+}
+
+/// What [`Error::UnsupportedSetting`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnsupportedSetting {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// The key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// The values that are implemented.
+    pub supported: String,
+}
+
+/// What [`Error::BadAddress`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadAddress {
+    /// The text.
+    pub text: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// What [`Error::UnknownAddress`] and [`Error::HookNeverFired`] hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoSuchAddress {
+    /// The address asked for.
+    pub address: String,
+    /// The nearest addresses that are there, or were reached.
+    pub nearest: Vec<String>,
+}
+
+/// What [`Error::TextLength`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TextLength {
+    /// Which text, by its id.
+    pub what: String,
+    /// Its tokens.
+    pub tokens: usize,
+    /// The model's context length in tokens; `usize::MAX` where no model is at hand.
+    pub context: usize,
+}
+
+/// What [`Error::UnknownId`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownId {
+    /// The label file.
+    pub path: PathBuf,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The id.
+    pub id: String,
+}
+
+/// What [`Error::RowCount`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RowCount {
+    /// Which input.
+    pub what: String,
+    /// The rows it must have.
+    pub expected: usize,
+    /// The rows it has.
+    pub found: usize,
+}
+
+/// What [`Error::NotFinite`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotFinite {
+    /// The address or array.
+    pub what: String,
+    /// The row, counted from 0.
+    pub row: usize,
+    /// The row's id.
+    pub id: String,
+}
+
+/// What [`Error::Setting`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Setting {
+    /// The setting.
+    pub name: &'static str,
+    /// The value given.
+    pub value: String,
+    /// What it must be.
+    pub expected: String,
+}
+
+/// What [`Error::Mismatch`] and [`Error::Fit`] hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Which thing: an input, an address, an array.
+    pub what: String,
+    /// Why it was refused.
+    pub problem: String,
 }
 
 impl Error {
-    /// A closure for `map_err` on I/O results about `path`.
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
-        move |source| Error::Io { path: path.to_owned(), source }
+    /// [`Error::Setting`], for networks and feedback of your own.
+    pub fn setting(name: &'static str, value: impl fmt::Display, expected: impl Into<String>) -> Error {
+        Error::Setting(Box::new(Setting { name, value: value.to_string(), expected: expected.into() }))
+    }
+
+    /// [`Error::Mismatch`], for networks and feedback of your own.
+    pub fn mismatch(what: impl Into<String>, problem: impl Into<String>) -> Error {
+        Error::Mismatch(Box::new(Problem { what: what.into(), problem: problem.into() }))
+    }
+
+    /// [`Error::Template`], for feedback of your own that a template does not take.
+    pub fn template(problem: impl Into<Box<str>>) -> Error {
+        Error::Template(problem.into())
+    }
+
+    /// A closure for `map_err` that makes [`Error::Io`]: what was to be done with `path`, in one word, such as "read".
+    pub fn io<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(std::io::Error) -> Error + 'p {
+        move |source| Error::Io(Box::new(Io { path: path.to_owned(), action, source }))
     }
 
     pub(crate) fn malformed(path: &Path, place: Place, problem: impl fmt::Display) -> Error {
-        Error::Malformed { path: path.to_owned(), place, problem: problem.to_string() }
+        let problem = problem.to_string();
+        Error::Malformed(Box::new(Malformed { path: path.to_owned(), place, problem, source: None }))
     }
 
-    pub(crate) fn setting(name: &'static str, value: impl fmt::Display, expected: impl Into<String>) -> Error {
-        Error::Setting { name, value: value.to_string(), expected: expected.into() }
+    /// [`Error::malformed`] with what a parser said as the source.
+    pub(crate) fn unparsed(
+        path: &Path,
+        place: Place,
+        problem: impl fmt::Display,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Error {
+        let (problem, source) = (problem.to_string(), Some(Box::new(source) as Cause));
+        Error::Malformed(Box::new(Malformed { path: path.to_owned(), place, problem, source }))
+    }
+
+    /// [`Error::unparsed`] for a JSON file, with the line that the parser names.
+    pub(crate) fn json(path: &Path, source: serde_json::Error) -> Error {
+        Error::unparsed(path, Place::Line(source.line() as u64), "is not the JSON that belongs here", source)
+    }
+
+    pub(crate) fn missing_tensor(path: &Path, tensor: impl Into<String>, nearest: Vec<String>) -> Error {
+        Error::MissingTensor(Box::new(MissingTensor { path: path.to_owned(), tensor: tensor.into(), nearest }))
+    }
+
+    pub(crate) fn tensor_shape(
+        path: Option<&Path>,
+        tensor: impl Into<String>,
+        expected: Vec<i64>,
+        found: Vec<i64>,
+    ) -> Error {
+        let path = path.map(Path::to_owned);
+        Error::TensorShape(Box::new(TensorShape { path, tensor: tensor.into(), expected, found }))
+    }
+
+    pub(crate) fn unsupported_architecture(path: &Path, found: impl Into<String>, supported: Vec<String>) -> Error {
+        let path = path.to_owned();
+        Error::UnsupportedArchitecture(Box::new(UnsupportedArchitecture { path, found: found.into(), supported }))
+    }
+
+    pub(crate) fn unsupported_setting(
+        path: &Path,
+        key: impl Into<String>,
+        value: impl Into<String>,
+        supported: impl Into<String>,
+    ) -> Error {
+        let (path, key, value, supported) = (path.to_owned(), key.into(), value.into(), supported.into());
+        Error::UnsupportedSetting(Box::new(UnsupportedSetting { path, key, value, supported }))
+    }
+
+    pub(crate) fn bad_address(text: impl Into<String>, problem: impl Into<String>) -> Error {
+        Error::BadAddress(Box::new(BadAddress { text: text.into(), problem: problem.into() }))
+    }
+
+    pub(crate) fn unknown_address(address: impl Into<String>, nearest: Vec<String>) -> Error {
+        Error::UnknownAddress(Box::new(NoSuchAddress { address: address.into(), nearest }))
+    }
+
+    pub(crate) fn hook_never_fired(address: impl Into<String>, nearest: Vec<String>) -> Error {
+        Error::HookNeverFired(Box::new(NoSuchAddress { address: address.into(), nearest }))
+    }
+
+    pub(crate) fn text_length(what: impl Into<String>, tokens: usize, context: usize) -> Error {
+        Error::TextLength(Box::new(TextLength { what: what.into(), tokens, context }))
+    }
+
+    pub(crate) fn unknown_id(path: &Path, line: u64, id: impl Into<String>) -> Error {
+        Error::UnknownId(Box::new(UnknownId { path: path.to_owned(), line, id: id.into() }))
+    }
+
+    pub(crate) fn row_count(what: impl Into<String>, expected: usize, found: usize) -> Error {
+        Error::RowCount(Box::new(RowCount { what: what.into(), expected, found }))
+    }
+
+    pub(crate) fn fit(what: impl Into<String>, problem: impl Into<String>) -> Error {
+        Error::Fit(Box::new(Problem { what: what.into(), problem: problem.into() }))
+    }
+
+    pub(crate) fn not_finite(what: impl Into<String>, row: usize, id: impl Into<String>) -> Error {
+        Error::NotFinite(Box::new(NotFinite { what: what.into(), row, id: id.into() }))
+    }
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Error {
+        Error::Torch(Box::new(error))
     }
 }
 
@@ -263,4 +447,18 @@ fn edit_distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn an_error_is_small_and_told_once() {
+        assert!(std::mem::size_of::<Error>() <= 24, "{}", std::mem::size_of::<Error>());
+        let source = std::io::Error::other("the disk is gone");
+        let error = Error::io("read", std::path::Path::new("a/b"))(source);
+        assert_eq!(error.to_string(), "cannot read a/b");
+        assert_eq!(std::error::Error::source(&error).map(ToString::to_string), Some("the disk is gone".to_owned()));
+    }
 }

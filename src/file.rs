@@ -17,19 +17,19 @@ use crate::{Error, Result};
 /// Maps a file into memory for reading. An empty file is refused.
 #[allow(unsafe_code)]
 pub(crate) fn map(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    if file.metadata().map_err(Error::io(path))?.len() == 0 {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    if file.metadata().map_err(Error::io("read", path))?.len() == 0 {
         return Err(Error::malformed(path, Place::File, "the file is empty"));
     }
     // SAFETY: the map is private to this process and only read. As with every mapped file, another process
     // that truncates it meanwhile ends this one; weights and activations are not written in place by anyone.
-    let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+    let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
     Ok(map)
 }
 
 /// Reads a whole text file as UTF-8, without the byte order mark that some editors put before it.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    let mut bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let mut bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }
@@ -48,8 +48,8 @@ pub(crate) struct HashedReader<R = BufReader<File>> {
 
 impl HashedReader {
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        HashedReader::new(BufReader::new(file)).map_err(Error::io(path))
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        HashedReader::new(BufReader::new(file)).map_err(Error::io("read", path))
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn stream_bundled<T: serde::de::DeserializeOwned>(
     take: impl FnMut(u64, T) -> Result<(), String>,
 ) -> Result<String> {
     let path = Path::new(path);
-    json_lines(path, HashedReader::new(text.as_bytes()).map_err(Error::io(path))?, take)
+    json_lines(path, HashedReader::new(text.as_bytes()).map_err(Error::io("read", path))?, take)
 }
 
 fn json_lines<T: serde::de::DeserializeOwned>(
@@ -111,13 +111,14 @@ fn json_lines<T: serde::de::DeserializeOwned>(
     mut take: impl FnMut(u64, T) -> Result<(), String>,
 ) -> Result<String> {
     let (mut line, mut number, mut rows) = (Vec::new(), 0, 0_u64);
-    while reader.line(&mut line).map_err(Error::io(path))? {
+    while reader.line(&mut line).map_err(Error::io("read", path))? {
         number += 1;
         let bad = |problem: String| Error::malformed(path, Place::Line(number), problem);
         let text = std::str::from_utf8(&line).map_err(|_| bad("not UTF-8 text".to_owned()))?;
         if !text.trim().is_empty() {
-            let row =
-                serde_json::from_str(text.trim_end_matches(['\n', '\r'])).map_err(|error| bad(in_one_line(&error)))?;
+            let row = serde_json::from_str(text.trim_end_matches(['\n', '\r'])).map_err(|error| {
+                Error::unparsed(path, Place::Line(number), "is not the JSON that belongs here", InOneLine(error))
+            })?;
             take(number, row).map_err(bad)?;
             rows += 1;
         }
@@ -148,12 +149,19 @@ pub(crate) fn read_bundled<T: serde::de::DeserializeOwned>(path: &str, text: &st
     Ok(rows)
 }
 
-/// The message of an error in a line that was parsed by itself: "line 1" of it would mislead.
-fn in_one_line(error: &serde_json::Error) -> String {
-    let (message, column) = (error.to_string(), error.column());
-    match message.strip_suffix(&format!(" at line {} column {column}", error.line())) {
-        Some(message) => format!("column {column}: {message}"),
-        None => message,
+/// An error in a line that was parsed by itself, told without its "line 1", which would mislead.
+#[derive(Debug)]
+struct InOneLine(serde_json::Error);
+
+impl std::error::Error for InOneLine {}
+
+impl std::fmt::Display for InOneLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (message, column) = (self.0.to_string(), self.0.column());
+        match message.strip_suffix(&format!(" at line {} column {column}", self.0.line())) {
+            Some(message) => write!(f, "column {column}: {message}"),
+            None => f.write_str(&message),
+        }
     }
 }
 
@@ -175,18 +183,18 @@ pub(crate) fn write_atomic_under(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix);
     // Temporary files are private by default; a result is as readable as any file that its owner writes.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut partial = builder.tempfile_in(folder).map_err(Error::io(path))?;
+    let mut partial = builder.tempfile_in(folder).map_err(Error::io("write", path))?;
     let mut buffer = BufWriter::new(partial.as_file_mut());
-    write(&mut buffer).and_then(|()| buffer.flush()).map_err(Error::io(path))?;
+    write(&mut buffer).and_then(|()| buffer.flush()).map_err(Error::io("write", path))?;
     drop(buffer);
-    partial.as_file().sync_all().map_err(Error::io(path))?;
-    partial.persist(path).map_err(|error| Error::io(path)(error.error))?;
+    partial.as_file().sync_all().map_err(Error::io("write", path))?;
+    partial.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
     Ok(())
 }
 
@@ -225,9 +233,9 @@ pub(crate) fn sha256_of_json(value: &impl serde::Serialize) -> serde_json::Resul
 /// SHA-256 of a file, read piece by piece.
 #[cfg(feature = "gguf")]
 pub(crate) fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut file = File::open(path).map_err(Error::io("read", path))?;
     let mut hasher = Sha256::new();
-    std::io::copy(&mut file, &mut hasher).map_err(Error::io(path))?;
+    std::io::copy(&mut file, &mut hasher).map_err(Error::io("read", path))?;
     Ok(hex(&hasher.finalize()))
 }
 
@@ -239,8 +247,9 @@ fn hex(bytes: &[u8]) -> String {
 /// lie inside the file.
 pub(crate) fn safetensors_header(path: &Path, bytes: &[u8]) -> Result<(Metadata, usize)> {
     let bad = |problem: String| Error::malformed(path, Place::File, problem);
-    let (header, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|error| bad(format!("no safetensors file, or a truncated or damaged one: {error}")))?;
+    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
+        Error::unparsed(path, Place::File, "no safetensors file, or a truncated or damaged one", error)
+    })?;
     let data = header + std::mem::size_of::<u64>();
     if data.checked_add(metadata.data_len()).is_none_or(|end| end > bytes.len()) {
         return Err(bad("truncated: the header promises more data".to_owned()));
@@ -290,7 +299,8 @@ impl<'de> Deserialize<'de> for Names {
 /// Parses a safetensors file.
 pub(crate) fn read_safetensors<'d>(path: &Path, bytes: &'d [u8]) -> Result<(Metadata, SafeTensors<'d>)> {
     let (metadata, _) = safetensors_header(path, bytes)?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(|error| Error::malformed(path, Place::File, error))?;
+    let tensors = SafeTensors::deserialize(bytes)
+        .map_err(|error| Error::unparsed(path, Place::File, "no safetensors file", error))?;
     Ok((metadata, tensors))
 }
 

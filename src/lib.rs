@@ -66,14 +66,15 @@
 #![deny(unsafe_code)]
 
 mod condition;
-mod error;
 mod file;
+mod names;
 mod progress;
 mod provenance;
 
 pub mod capture;
 pub mod causal;
 pub mod dialogue;
+pub mod error;
 pub mod experiment;
 pub mod generate;
 pub mod hook;
@@ -92,6 +93,9 @@ pub use error::{Error, Place, Result};
 pub use model::Model;
 pub use progress::Progress;
 pub use provenance::Provenance;
+
+/// The libraries whose types stand in public signatures, in the versions that fit.
+pub use {ndarray, tch};
 
 /// The code of the README and the guide compiles.
 #[cfg(doctest)]

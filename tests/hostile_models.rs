@@ -32,7 +32,7 @@ fn copy(from: &Path) -> Folder {
 
 /// Whether the decoder loads; an error must name the folder or one of its files.
 fn loads(path: &Path, what: &str) -> bool {
-    match std::panic::catch_unwind(|| LoadOptions::default().decoder(path).map(|_| ())) {
+    match std::panic::catch_unwind(|| LoadOptions::default().load_decoder(path).map(|_| ())) {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
             let place = path.parent().unwrap().display().to_string();
@@ -142,7 +142,7 @@ fn tensors_that_are_missing_renamed_doubled_misshaped_or_of_another_type_are_ref
         let name = &whole.names()[0];
         let again = format!("{{{}:{},{}", json!(name), whole.header[name], &text[1..]);
         folder.write("model.safetensors", safetensors(&again, &whole.data));
-        let error = LoadOptions::default().decoder(folder.path()).map(|_| ()).unwrap_err().to_string();
+        let error = LoadOptions::default().load_decoder(folder.path()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains("two tensors"), "{error}");
     }
 }

@@ -19,7 +19,7 @@ pub enum Asked {
 }
 
 fn wrong(name: &'static str, value: impl ToString, expected: impl Into<String>) -> Error {
-    Error::Setting { name, value: value.to_string(), expected: expected.into() }
+    Error::setting(name, value.to_string(), expected)
 }
 
 pub fn asked(options: &Options) -> Result<Asked> {

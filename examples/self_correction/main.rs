@@ -53,11 +53,9 @@ fn run(options: &Options) -> Result<()> {
             results(options, &done, &analysis, behaviour)?
         }
         Asked::Texts(task) => {
-            let scorer = scorer.as_ref().ok_or_else(|| Error::Setting {
-                name: "--scorer",
-                value: "none".to_owned(),
-                expected: "a scorer that says how toxic a continuation is".to_owned(),
-            })?;
+            let scorer = scorer
+                .as_ref()
+                .ok_or_else(|| Error::setting("--scorer", "none", "a scorer that says how toxic a continuation is"))?;
             let done = study(options, task, Some(scorer))?;
             let behaviour = analysis.measure(&done.study, Some(scorer))?;
             results(options, &done, &analysis, behaviour)?
@@ -98,12 +96,12 @@ fn study<I: Item>(options: &Options, task: Task<I>, scorer: Option<&TfidfScorer>
     study = inputs::with_feedback(study, options, scorer)?;
     // What would fail at the end fails now.
     study.check(&readout)?;
-    let model = LoadOptions::default().precision(options.precision()).model(&options.model)?;
+    let model = LoadOptions::default().precision(options.precision()).load(&options.model)?;
 
     let bars = Bars::default();
     let probe = |texts: Result<(Vec<Text>, Labels)>, readout: &Readout, permutations: usize| {
         let (texts, labels) = texts?;
-        let states = readout.capture_with(&model, &texts, &bars)?;
+        let states = readout.capture_with_progress(&model, &texts, &bars)?;
         let probe = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
         let probe = options.alpha.map_or(probe, |alpha| probe.alpha(alpha));
         let permuted = (permutations > 0)
@@ -154,7 +152,7 @@ fn results<I: Item>(options: &Options, done: &Done<I>, analysis: &Analysis, beha
     study.write_transcripts(options.out.join("transcripts.jsonl"))?;
     if !options.keep {
         let unfinished = options.out.join(UNFINISHED);
-        std::fs::remove_dir_all(&unfinished).map_err(|source| Error::Io { path: unfinished, source })?;
+        std::fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
     }
     Ok(report)
 }

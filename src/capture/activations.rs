@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use ndarray::{Array2, ArrayView2, Axis};
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::npy;
@@ -75,10 +75,10 @@ impl Activations {
         check_rows("offsets", self.ids.len() + 1, rows.offsets.len())?;
         let rises = rows.offsets.windows(2).all(|pair| pair[0] <= pair[1]);
         if !rises || rows.offsets.first() != Some(&0) || rows.offsets.last() != Some(&(rows.tokens.len() as i64)) {
-            return Err(Error::Mismatch {
-                what: "offsets".into(),
-                problem: format!("they must rise from 0 to the number of tokens, {}", rows.tokens.len()),
-            });
+            return Err(Error::mismatch(
+                "offsets",
+                format!("they must rise from 0 to the number of tokens, {}", rows.tokens.len()),
+            ));
         }
         self.token_rows = Some(rows);
         Ok(self)
@@ -105,7 +105,7 @@ impl Activations {
     /// # Errors
     /// [`Error::Mismatch`] for an id that is not there, and where every token was kept.
     pub fn of_items(&self, ids: &[&str]) -> Result<Activations> {
-        let bad = |problem: String| Error::Mismatch { what: "items to select".into(), problem };
+        let bad = |problem: String| Error::mismatch("items to select", problem);
         if self.token_rows.is_some() {
             return Err(bad("the states have one row per token".to_owned()));
         }
@@ -175,7 +175,7 @@ impl Activations {
         self.states.get(&address).map(Array2::view).ok_or_else(|| {
             let name = address.to_string();
             let nearest = nearest(&name, self.addresses().map(|address| address.to_string()));
-            Error::UnknownAddress { address: name, nearest }
+            Error::unknown_address(name, nearest)
         })
     }
 
@@ -192,7 +192,7 @@ impl Activations {
                         Some(rows) => rows.offsets.partition_point(|&at| at <= row as i64).saturating_sub(1),
                     };
                     let id = self.ids.get(id).cloned().unwrap_or_default();
-                    return Err(Error::NotFinite { what: address.to_string(), row, id });
+                    return Err(Error::not_finite(address.to_string(), row, id));
                 }
             }
         }
@@ -241,65 +241,30 @@ impl Activations {
         let bad = |place: &str, problem: String| Error::malformed(path, Place::Entry(place.to_owned()), problem);
         let (metadata, tensors) = file::read_safetensors(path, &bytes)?;
         let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
-        let mut header: Option<Header> = match header {
-            None => None,
-            Some(text) => Some(serde_json::from_str(text).map_err(|error| bad(HEADER_KEY, error.to_string()))?),
-        };
-        if let Some(Header { format, .. }) = header {
-            if format != HEADER_FORMAT {
-                return Err(bad(HEADER_KEY, format!("format {format} is not {HEADER_FORMAT}: update probity")));
-            }
-        }
-        let integers = |name: &str| match tensors.tensor(name) {
-            Err(_) => Ok(None),
-            Ok(view) if view.dtype() == Dtype::I64 => Ok(Some(le_values(&view, i64::from_le_bytes))),
-            Ok(view) => Err(bad(name, format!("is {:?}, expected I64", view.dtype()))),
-        };
-        let token_rows = match (integers("offsets")?, integers("tokens")?) {
-            (Some(offsets), Some(tokens)) => Some(TokenRows { offsets, tokens }),
-            (None, None) => None,
-            _ => return Err(bad("offsets", "`offsets` and `tokens` come together".to_owned())),
-        };
+        let header = header.map(|text| read_header(path, text)).transpose()?;
+        let token_rows = read_token_rows(path, &tensors)?;
         let mut states = BTreeMap::new();
         for (name, view) in tensors.iter().filter(|(name, _)| !matches!(*name, "offsets" | "tokens")) {
             let address: Address = name.parse().map_err(|error: Error| bad(name, error.to_string()))?;
-            let &[rows, width] = view.shape() else {
-                return Err(bad(name, format!("has shape {:?}, expected [rows, d]", view.shape())));
-            };
-            // A tensor without values may claim any number of rows: 2^60 times 0 fits into every file.
-            if rows == 0 || width == 0 {
-                return Err(bad(name, format!("has shape {:?}, which holds no values", view.shape())));
-            }
-            let values = match view.dtype() {
-                Dtype::F32 => le_values(&view, f32::from_le_bytes),
-                Dtype::F64 => le_values(&view, |bytes| f64::from_le_bytes(bytes) as f32),
-                Dtype::F16 => le_values(&view, |bytes| npy::f16(u16::from_le_bytes(bytes))),
-                Dtype::BF16 => le_values(&view, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
-                other => return Err(bad(name, format!("is {other:?}, expected F32, F64, F16 or BF16"))),
-            };
-            let array = Array2::from_shape_vec((rows, width), values).map_err(|error| bad(name, error.to_string()))?;
-            states.insert(address, array);
+            states.insert(address, read_states(path, name, &view)?);
         }
         let Some(rows) = states.values().next().map(Array2::nrows) else {
             return Err(Error::malformed(path, Place::File, "holds no activations"));
         };
-        let ids = match &mut header {
-            Some(header) => std::mem::take(&mut header.ids),
+        let (ids, groups, provenance) = match header {
+            Some(header) => (header.ids, header.groups, header.provenance),
             None => {
                 let texts = token_rows.as_ref().map_or(rows, |rows| rows.offsets.len().saturating_sub(1));
-                (0..texts).map(|row| row.to_string()).collect()
+                ((0..texts).map(|row| row.to_string()).collect(), None, Provenance::default())
             }
         };
         let mut seen = HashSet::with_capacity(ids.len());
         if let Some(twice) = ids.iter().find(|id| !seen.insert(id.as_str())) {
             return Err(bad(HEADER_KEY, format!("id {twice:?} occurs twice")));
         }
-        let mut activations = Activations::new(ids);
-        if let Some(header) = header {
-            activations = activations.with_provenance(header.provenance);
-            if let Some(groups) = header.groups {
-                activations = activations.with_groups(groups).map_err(|error| bad(HEADER_KEY, error.to_string()))?;
-            }
+        let mut activations = Activations::new(ids).with_provenance(provenance);
+        if let Some(groups) = groups {
+            activations = activations.with_groups(groups).map_err(|error| bad(HEADER_KEY, error.to_string()))?;
         }
         if let Some(rows) = token_rows {
             activations = activations.with_token_rows(rows).map_err(|error| bad("offsets", error.to_string()))?;
@@ -309,8 +274,8 @@ impl Activations {
             activations.insert(address, array).map_err(|error| bad(&name, error.to_string()))?;
         }
         activations.check_finite().map_err(|error| match &error {
-            Error::NotFinite { what, row, id } => {
-                bad(what, format!("row {row} (id {id:?}) holds a value that is not finite"))
+            Error::NotFinite(at) => {
+                bad(&at.what, format!("row {} (id {:?}) holds a value that is not finite", at.row, at.id))
             }
             _ => error,
         })?;
@@ -350,8 +315,60 @@ fn check_rows(what: &str, expected: usize, found: usize) -> Result<()> {
     if expected == found {
         Ok(())
     } else {
-        Err(Error::RowCount { what: what.to_owned(), expected, found })
+        Err(Error::row_count(what.to_owned(), expected, found))
     }
+}
+
+/// Ids, groups and provenance of a file.
+fn read_header(path: &Path, text: &str) -> Result<Header> {
+    let header: Header = serde_json::from_str(text).map_err(|error| bad_header(path, error))?;
+    match header.format {
+        HEADER_FORMAT => Ok(header),
+        format => {
+            let problem = format!("format {format} is not {HEADER_FORMAT}: update probity");
+            Err(Error::malformed(path, Place::Entry(HEADER_KEY.to_owned()), problem))
+        }
+    }
+}
+
+/// Which rows are whose, where the file says.
+fn read_token_rows(path: &Path, tensors: &SafeTensors<'_>) -> Result<Option<TokenRows>> {
+    let bad = |name: &str, problem: String| Error::malformed(path, Place::Entry(name.to_owned()), problem);
+    let integers = |name: &str| match tensors.tensor(name) {
+        Err(_) => Ok(None),
+        Ok(view) if view.dtype() == Dtype::I64 => Ok(Some(le_values(&view, i64::from_le_bytes))),
+        Ok(view) => Err(bad(name, format!("is {:?}, expected I64", view.dtype()))),
+    };
+    match (integers("offsets")?, integers("tokens")?) {
+        (Some(offsets), Some(tokens)) => Ok(Some(TokenRows { offsets, tokens })),
+        (None, None) => Ok(None),
+        _ => Err(bad("offsets", "`offsets` and `tokens` come together".to_owned())),
+    }
+}
+
+/// The states in one tensor of a file, `[rows, d]`, as f32.
+fn read_states(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Array2<f32>> {
+    let bad = |problem: String| Error::malformed(path, Place::Entry(name.to_owned()), problem);
+    let &[rows, width] = view.shape() else {
+        return Err(bad(format!("has shape {:?}, expected [rows, d]", view.shape())));
+    };
+    // A tensor without values may claim any number of rows: 2^60 times 0 fits into every file.
+    if rows == 0 || width == 0 {
+        return Err(bad(format!("has shape {:?}, which holds no values", view.shape())));
+    }
+    let values = match view.dtype() {
+        Dtype::F32 => le_values(view, f32::from_le_bytes),
+        Dtype::F64 => le_values(view, |bytes| f64::from_le_bytes(bytes) as f32),
+        Dtype::F16 => le_values(view, |bytes| npy::f16(u16::from_le_bytes(bytes))),
+        Dtype::BF16 => le_values(view, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
+        other => return Err(bad(format!("is {other:?}, expected F32, F64, F16 or BF16"))),
+    };
+    Array2::from_shape_vec((rows, width), values).map_err(|error| bad(error.to_string()))
+}
+
+/// What is wrong with the JSON of a file's own metadata.
+pub(super) fn bad_header(path: &Path, error: serde_json::Error) -> Error {
+    Error::unparsed(path, Place::Entry(HEADER_KEY.to_owned()), "is not the JSON that belongs here", error)
 }
 
 /// The little-endian values of a tensor whose dtype has `N` bytes.

@@ -68,7 +68,7 @@ impl Collector {
     pub fn restore(collectors: &mut [Collector], targets: &[usize], rows: &Activations) -> Result<()> {
         let (expected, found) = (collectors.len() * targets.len(), rows.rows());
         if found != expected {
-            return Err(Error::RowCount { what: "rows of a batch".to_owned(), expected, found });
+            return Err(Error::row_count("rows of a batch", expected, found));
         }
         for (number, collector) in collectors.iter_mut().enumerate() {
             for (&address, output) in collector.addresses.iter().zip(&mut collector.outputs) {
@@ -76,7 +76,7 @@ impl Collector {
                 let states = rows.at(address)?;
                 if output.width != 0 && output.width != states.ncols() {
                     let (expected, found) = (output.width, states.ncols());
-                    return Err(Error::RowCount { what: format!("values of a row of {address}"), expected, found });
+                    return Err(Error::row_count(format!("values of a row of {address}"), expected, found));
                 }
                 let of_turn = states.slice(s![start..start + targets.len(), ..]);
                 output.put_values(targets, of_turn.ncols(), of_turn.iter().copied().collect());
@@ -138,5 +138,5 @@ impl Rows {
 }
 
 fn misshapen(error: ndarray::ShapeError) -> Error {
-    Error::Mismatch { what: "captured rows".to_owned(), problem: error.to_string() }
+    Error::mismatch("captured rows", error.to_string())
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use crate::names::by_name;
 use crate::{Error, Result};
 
 /// How the states of a span's tokens are reduced.
@@ -16,23 +17,21 @@ pub enum Pool {
     Last,
     /// The mean over the span's tokens, in f32.
     Mean,
-    /// Every token's state.
-    None,
+    /// Every token's state: a row per token. Its name is "none".
+    #[serde(rename = "none")]
+    EveryToken,
 }
 
 impl Pool {
+    const ALL: [Pool; 3] = [Pool::Last, Pool::Mean, Pool::EveryToken];
+
     /// The name used in options and provenance.
     pub fn name(self) -> &'static str {
         match self {
             Pool::Last => "last",
             Pool::Mean => "mean",
-            Pool::None => "none",
+            Pool::EveryToken => "none",
         }
-    }
-
-    /// The pooling of this name, if there is one.
-    pub fn from_name(name: &str) -> Option<Pool> {
-        [Pool::Last, Pool::Mean, Pool::None].into_iter().find(|pool| pool.name() == name)
     }
 
     /// Reduces `[b, t, d]` (or `[b, t, h, e]`, which is flattened) over spans, each the number of a row and a range of
@@ -45,7 +44,7 @@ impl Pool {
         let width = states.size()[2];
         let device = states.device();
         let pooled = match self {
-            Pool::Last | Pool::None => {
+            Pool::Last | Pool::EveryToken => {
                 let mut rows = Vec::new();
                 for (row, span) in spans {
                     let first = if self == Pool::Last { span.end.saturating_sub(1) } else { span.start };
@@ -82,6 +81,8 @@ impl Pool {
     }
 }
 
+by_name!(Pool, "pool");
+
 fn not_by_token(size: &[i64]) -> Error {
-    Error::Mismatch { what: "pooling".to_owned(), problem: format!("shape {size:?} is not [b, t, d]") }
+    Error::mismatch("pooling", format!("shape {size:?} is not [b, t, d]"))
 }

@@ -13,6 +13,9 @@ use crate::progress::Progress;
 use crate::text::{Encoded, PadSide, Text, TokenBatch};
 use crate::{file, Error, Model, Provenance, Result};
 
+/// Fewer shared tokens than these are not worth a pass of their own.
+const LEAST_SHARED_TOKENS: usize = 8;
+
 /// What to read from a model: places, and how the tokens of a span become a row.
 ///
 /// ```no_run
@@ -24,6 +27,7 @@ use crate::{file, Error, Model, Provenance, Result};
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Readout {
     selection: Selection,
     pool: Pool,
@@ -77,69 +81,37 @@ impl Readout {
     /// [`Error::Setting`] for a span without tokens or a repeated id; [`Error::NotFinite`] if the model
     /// overflows; those of [`Readout::addresses`].
     pub fn capture(&self, model: &Model, texts: &[Text]) -> Result<Activations> {
-        self.capture_with(model, texts, &())
+        self.capture_with_progress(model, texts, &())
     }
 
     /// [`Readout::capture`] with progress, counted in texts.
     ///
     /// # Errors
-    /// As [`Readout::capture`].
-    pub fn capture_with(&self, model: &Model, texts: &[Text], progress: &dyn Progress) -> Result<Activations> {
+    /// Those of [`Readout::capture`].
+    pub fn capture_with_progress(&self, model: &Model, texts: &[Text], progress: &dyn Progress) -> Result<Activations> {
         let addresses = self.addresses(model)?;
-        let encoded = encode(model, texts)?;
-        let spans = texts.iter().zip(&encoded).map(|(text, tokens)| span(text, tokens)).collect::<Result<Vec<_>>>()?;
-        let hidden: Vec<Vec<Range<usize>>> =
-            texts.iter().zip(&encoded).map(|(text, tokens)| hidden(text, tokens)).collect();
-        let offsets: Vec<usize> = match self.pool {
-            Pool::None => std::iter::once(0)
-                .chain(spans.iter().scan(0, |at, span| {
-                    *at += span.len();
-                    Some(*at)
-                }))
-                .collect(),
-            Pool::Last | Pool::Mean => (0..=texts.len()).collect(),
-        };
-        let rows = offsets.last().copied().unwrap_or(0);
-        // What hides tokens differs from text to text, so that they share no beginning.
-        let prefix = match hidden.iter().all(Vec::is_empty) {
-            true => self.shared_prefix(model, &addresses, &encoded, &spans),
-            false => None,
-        };
-        let mut collector = Collector::new(addresses, self.pool, rows);
+        let job = Job::new(model, texts, self.pool)?;
+        let prefix = self.shared_prefix(model, &addresses, &job).map_or(0, <[u32]>::len);
+        let mut collector = Collector::new(addresses, self.pool, job.rows());
 
         progress.begin("reading hidden states", texts.len() as u64);
-        let start = prefix.map(|prefix| Start::read(model, prefix)).transpose()?;
-        let skipped = prefix.map_or(0, <[u32]>::len);
-        let distinct = distinct(&encoded, &hidden);
-        for batch in batches(&encoded, &distinct, self.batch_tokens) {
-            let ids: Vec<&[u32]> = batch.iter().map(|texts| &encoded[texts[0]].ids[skipped..]).collect();
-            tracing::debug!(texts = batch.len(), shared = skipped, "reading a batch");
-            let (mut input, mut cache) = match &start {
+        let start = (prefix > 0).then(|| job.read_start(model, prefix)).transpose()?;
+        let distinct = distinct(&job.encoded, &job.hidden);
+        for batch in batches(&job.encoded, &distinct, self.batch_tokens) {
+            let ids: Vec<&[u32]> = batch.iter().map(|texts| &job.encoded[texts[0]].ids[prefix..]).collect();
+            tracing::debug!(texts = batch.len(), shared = prefix, "reading a batch");
+            let (input, mut cache) = match &start {
                 Some(start) => {
-                    let mut cache = start.0.repeated(ids.len())?;
+                    let mut cache = start.repeated(ids.len())?;
                     (cache.append(&ids)?, Some(cache))
                 }
-                None => (TokenBatch::new(&ids, self.pad)?, None),
+                None => (job.hiding(TokenBatch::new(&ids, self.pad)?, &batch)?, None),
             };
-            if prefix.is_none() {
-                let shifted = |(row, texts): (usize, &&[usize])| {
-                    let lead = input.rows[row].start;
-                    hidden[texts[0]].iter().map(|range| range.start + lead..range.end + lead).collect()
-                };
-                let ranges: Vec<Vec<Range<usize>>> = batch.iter().enumerate().map(shifted).collect();
-                input.hide(&ranges)?;
-            }
-            let column = |text: usize, row: usize| {
-                // Only a span's unread beginning can lie in the shared part.
-                let at = |token: usize| input.rows[row].start + token.saturating_sub(skipped);
-                (row, at(spans[text].start)..at(spans[text].end))
-            };
-            let texts = || batch.iter().enumerate().flat_map(|(row, texts)| texts.iter().map(move |&text| (text, row)));
-            let columns = texts().map(|(text, row)| column(text, row)).collect();
-            let targets = texts().flat_map(|(text, _)| offsets[text]..offsets[text + 1]).collect();
+            let (columns, targets) = job.places(&input, &batch, prefix);
+            let read = columns.len() as u64;
             let mut hooks = collector.hooks(columns, targets);
             model.network().forward(&input, cache.as_mut(), &mut hooks, LogitsFor::None)?;
-            progress.advance(texts().count() as u64);
+            progress.advance(read);
         }
 
         let mut activations = Activations::new(texts.iter().map(|text| text.id.clone()))
@@ -149,11 +121,8 @@ impl Readout {
         if let Some(groups) = texts.iter().map(|text| text.group.clone()).collect() {
             activations = activations.with_groups(groups)?;
         }
-        if self.pool == Pool::None {
-            let kept = encoded.iter().zip(&spans).flat_map(|(tokens, span)| &tokens.ids[span.clone()]);
-            let tokens = kept.map(|&id| i64::from(id)).collect();
-            let offsets = offsets.iter().map(|&at| at as i64).collect();
-            activations = activations.with_token_rows(TokenRows { offsets, tokens })?;
+        if self.pool == Pool::EveryToken {
+            activations = activations.with_token_rows(job.token_rows())?;
         }
         let activations = collector.finish(activations)?;
         activations.check_finite()?;
@@ -162,28 +131,25 @@ impl Readout {
 
     /// Tokens that all texts begin with and of which none is read: these are run once. `None` where that
     /// would gain little, and where padding on the left was asked for, which a cache does not have.
-    fn shared_prefix<'e>(
-        &self,
-        model: &Model,
-        addresses: &[Address],
-        encoded: &'e [Encoded],
-        spans: &[Range<usize>],
-    ) -> Option<&'e [u32]> {
-        const WORTH_IT: usize = 8;
+    fn shared_prefix<'j>(&self, model: &Model, addresses: &[Address], job: &'j Job) -> Option<&'j [u32]> {
+        // What hides tokens differs from text to text, so that they share no beginning.
+        if job.hidden.iter().any(|hidden| !hidden.is_empty()) {
+            return None;
+        }
         // A pass with a cache goes through all layers, one without stops after the last that is read.
         let all_layers = addresses.iter().any(|address| match address.layer() {
             Some(layer) => layer + 1 == model.geometry().layers,
             None => address.site() != Site::Embed,
         });
-        let (first, rest) = encoded.split_first().filter(|(_, rest)| !rest.is_empty())?;
+        let (first, rest) = job.encoded.split_first().filter(|(_, rest)| !rest.is_empty())?;
         let first_read = |span: &Range<usize>| match self.pool {
             Pool::Last => span.end.saturating_sub(1),
-            Pool::Mean | Pool::None => span.start,
+            Pool::Mean | Pool::EveryToken => span.start,
         };
-        let unread = spans.iter().map(first_read).min()?;
+        let unread = job.spans.iter().map(first_read).min()?;
         let common = |text: &Encoded| first.ids.iter().zip(&text.ids).take_while(|(a, b)| a == b).count();
         let shared = rest.iter().map(common).min()?.min(unread);
-        (model.network().uses_cache() && all_layers && self.pad == PadSide::Right && shared >= WORTH_IT)
+        (model.network().uses_cache() && all_layers && self.pad == PadSide::Right && shared >= LEAST_SHARED_TOKENS)
             .then(|| &first.ids[..shared])
     }
 
@@ -221,15 +187,79 @@ pub(super) fn of_texts(texts: &[Text]) -> Result<Provenance> {
     ]))
 }
 
-/// The keys and values of what all texts begin with.
-struct Start(KvCache);
+/// The tokens of all texts, and what of them is read.
+struct Job {
+    encoded: Vec<Encoded>,
+    /// The tokens of each text that are read.
+    spans: Vec<Range<usize>>,
+    /// The tokens of each text that the others do not see.
+    hidden: Vec<Vec<Range<usize>>>,
+    /// Row of the result at which each text begins, and the number of rows.
+    offsets: Vec<usize>,
+}
 
-impl Start {
-    fn read(model: &Model, prefix: &[u32]) -> Result<Self> {
-        let mut cache = KvCache::new();
-        let batch = cache.append(&[prefix])?;
+impl Job {
+    fn new(model: &Model, texts: &[Text], pool: Pool) -> Result<Self> {
+        let encoded = encode(model, texts)?;
+        let both = || texts.iter().zip(&encoded);
+        let spans = both().map(|(text, tokens)| span(text, tokens)).collect::<Result<Vec<_>>>()?;
+        let hidden = both().map(|(text, tokens)| hidden(text, tokens)).collect();
+        let rows = spans.iter().scan(0, |at, span: &Range<usize>| {
+            *at += if pool == Pool::EveryToken { span.len() } else { 1 };
+            Some(*at)
+        });
+        let offsets = std::iter::once(0).chain(rows).collect();
+        Ok(Job { encoded, spans, hidden, offsets })
+    }
+
+    /// Rows of the result.
+    fn rows(&self) -> usize {
+        self.offsets.last().copied().unwrap_or(0)
+    }
+
+    /// The keys and values of the tokens that all texts begin with.
+    fn read_start(&self, model: &Model, tokens: usize) -> Result<KvCache> {
+        let mut cache = KvCache::for_network(model.network(), None);
+        let first = self.encoded.first().and_then(|first| first.ids.get(..tokens)).unwrap_or_default();
+        let batch = cache.append(&[first])?;
         model.network().forward(&batch, Some(&mut cache), &mut Hooks::new(), LogitsFor::None)?;
-        Ok(Start(cache))
+        Ok(cache)
+    }
+
+    /// The batch with what is hidden in its texts hidden.
+    fn hiding(&self, mut input: TokenBatch, batch: &[&[usize]]) -> Result<TokenBatch> {
+        let shifted = |(row, texts): (&Range<usize>, &&[usize])| {
+            self.hidden[texts[0]].iter().map(|range| range.start + row.start..range.end + row.start).collect()
+        };
+        let ranges: Vec<Vec<Range<usize>>> = input.rows.iter().zip(batch).map(shifted).collect();
+        input.hide(&ranges)?;
+        Ok(input)
+    }
+
+    /// What is read from a batch of texts without their first `skipped` tokens: the row and the columns of each text, and
+    /// the rows of the result that these make.
+    fn places(
+        &self,
+        input: &TokenBatch,
+        batch: &[&[usize]],
+        skipped: usize,
+    ) -> (Vec<(usize, Range<usize>)>, Vec<usize>) {
+        let (mut columns, mut targets) = (Vec::new(), Vec::new());
+        for (row, &text) in batch.iter().enumerate().flat_map(|(row, texts)| texts.iter().map(move |text| (row, text)))
+        {
+            // Only a span's unread beginning can lie in the shared part.
+            let at = |token: usize| input.rows[row].start + token.saturating_sub(skipped);
+            columns.push((row, at(self.spans[text].start)..at(self.spans[text].end)));
+            targets.extend(self.offsets[text]..self.offsets[text + 1]);
+        }
+        (columns, targets)
+    }
+
+    /// Which rows are whose, where every token is kept.
+    fn token_rows(&self) -> TokenRows {
+        let kept = self.encoded.iter().zip(&self.spans).flat_map(|(tokens, span)| &tokens.ids[span.clone()]);
+        let tokens = kept.map(|&id| i64::from(id)).collect();
+        TokenRows { offsets: self.offsets.iter().map(|&at| at as i64).collect(), tokens }
     }
 }
 
@@ -246,7 +276,7 @@ fn encode(model: &Model, texts: &[Text]) -> Result<Vec<Encoded>> {
             // Without a text there is nothing to read, also where the tokeniser adds a token before every text.
             let tokens = if text.text.is_empty() { 0 } else { encoded.ids.len() };
             if tokens == 0 || tokens > context {
-                return Err(Error::TextLength { what: format!("text {:?}", text.id), tokens, context });
+                return Err(Error::text_length(format!("text {:?}", text.id), tokens, context));
             }
             Ok(encoded)
         })

@@ -91,7 +91,7 @@ impl Tail {
     /// # Errors
     /// [`Error::Mismatch`] for tokens that no pass has run, or that come before the first that is kept.
     pub fn means(&self, spans: &[(usize, Range<usize>)]) -> Result<Vec<Tensor>> {
-        let lost = || Error::Mismatch { what: "states of answers".into(), problem: "some token was not run".into() };
+        let lost = || Error::mismatch("states of answers", "some token was not run");
         let offset = |(text, tokens): &(usize, Range<usize>)| {
             let start = tokens.start.checked_sub(*self.first.get(*text)?)?;
             let end = start + tokens.len();

@@ -194,7 +194,7 @@ impl<'d> Attribution<'d> {
             })?;
             let values = Vec::<f32>::try_from(normed.f_to_kind(Kind::Float)?.f_flatten(0, -1)?)?;
             let rows = Array2::from_shape_vec(rows.raw_dim(), values)
-                .map_err(|error| Error::Mismatch { what: "a normed part".to_owned(), problem: error.to_string() })?;
+                .map_err(|error| Error::mismatch("a normed part", error.to_string()))?;
             self.direction.project(rows.view())
         };
         let width = self.direction.unit().len();
@@ -250,7 +250,7 @@ fn sources(model: &Model, target: Address) -> Result<Vec<Address>> {
             return Err(Error::setting("direction", target, "at resid_pre, resid_mid, resid_post or final_norm"));
         }
     };
-    let mut sources = vec![Site::Embed.at(0)];
+    let mut sources = vec![Address::EMBED];
     let attention = |layer: usize| [Site::AttnOut.at(layer), Site::HeadOut.at(layer)];
     for layer in 0..whole_layers {
         sources.extend(attention(layer));
@@ -312,7 +312,7 @@ impl Contributions {
         let same = (&self.address, &self.ids, &self.components) == (&before.address, &before.ids, &before.components);
         if !same {
             let problem = "they are of other texts, another model or another address".to_owned();
-            return Err(Error::Mismatch { what: "contributions".to_owned(), problem });
+            return Err(Error::mismatch("contributions", problem));
         }
         Ok(Contributions {
             values: &self.values - &before.values,
@@ -372,7 +372,7 @@ impl Contributions {
     fn append(&mut self, more: Contributions) -> Result<()> {
         self.values
             .append(ndarray::Axis(0), more.values.view())
-            .map_err(|error| Error::Mismatch { what: "contributions".to_owned(), problem: error.to_string() })?;
+            .map_err(|error| Error::mismatch("contributions", error.to_string()))?;
         self.ids.extend(more.ids);
         self.totals.extend(more.totals);
         Ok(())

@@ -119,7 +119,7 @@ fn prompts<I: Item>(model: &Model, study: &Study<I>, condition: &Condition) -> R
         let talk = talks.get(item.id());
         let before = talk.and_then(|talk| talk.transcript.before_answer(condition.round)).ok_or_else(|| {
             let problem = format!("item {:?} has no conversation to {condition}", item.id());
-            Error::Mismatch { what: "study".into(), problem }
+            Error::mismatch("study", problem)
         })?;
         Ok(Text { rendered: true, ..Text::new(item.id(), before.prompt(model)?.text) })
     };

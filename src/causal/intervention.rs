@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// let prompt = model.tokenizer().encode("I found a purse, so I")?.ids;
 /// let mut session = Session::new(&model);
 /// let less_immoral = Intervention::add(direction, -8.0);
-/// session.read(&[&prompt], |_| {
+/// session.read_hooked(&[&prompt], |_| {
 ///     let mut hooks = Hooks::new();
 ///     less_immoral.attach(&mut hooks);
 ///     hooks
@@ -78,11 +78,11 @@ impl Intervention {
             let size = states.size();
             let &[rows, tokens, ..] = size.as_slice() else {
                 let problem = format!("shape {size:?} is not [b, t, ...]");
-                return Err(Error::Mismatch { what: format!("intervention at {}", self.address), problem });
+                return Err(Error::mismatch(format!("intervention at {}", self.address), problem));
             };
             if columns.len() as i64 != rows {
                 let what = format!("positions of the intervention at {}", self.address);
-                return Err(Error::RowCount { what, expected: rows as usize, found: columns.len() });
+                return Err(Error::row_count(what, rows as usize, columns.len()));
             }
             let cells: Vec<u8> = columns
                 .iter()
@@ -128,7 +128,7 @@ impl Intervention {
         } else {
             return Ok(());
         };
-        Err(Error::Mismatch { what: format!("intervention at {}", self.address), problem })
+        Err(Error::mismatch(format!("intervention at {}", self.address), problem))
     }
 }
 

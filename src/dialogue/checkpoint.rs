@@ -54,7 +54,7 @@ impl Checkpoints {
     /// [`Error::Mismatch`] where the folder belongs to another run.
     pub fn open(folder: &Path, what: &impl Serialize) -> Result<Self> {
         let path = folder.join(OWNER);
-        let bad = |error: serde_json::Error| Error::malformed(&path, Place::Line(error.line() as u64), error);
+        let bad = |error: serde_json::Error| Error::json(&path, error);
         let ours = Owner {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             run_sha256: file::sha256(serde_json::to_string(what).map_err(bad)?),
@@ -65,7 +65,7 @@ impl Checkpoints {
                 let what = format!("checkpoints in {}", folder.display());
                 let problem = "they are of another run (model, items, protocol, addresses or version differ): \
                                choose another folder, or delete this one";
-                return Err(Error::Mismatch { what, problem: problem.to_owned() });
+                return Err(Error::mismatch(what, problem.to_owned()));
             }
         }
         Ok(Checkpoints { folder: folder.to_owned(), owner: ours })
@@ -106,8 +106,8 @@ impl Checkpoints {
         if !said.exists() {
             return Ok(None);
         }
-        let finished: Finished<A> = serde_json::from_str(&file::read_text(&said)?)
-            .map_err(|error| Error::malformed(&said, Place::Line(error.line() as u64), error))?;
+        let finished: Finished<A> =
+            serde_json::from_str(&file::read_text(&said)?).map_err(|error| Error::json(&said, error))?;
         let whole =
             finished.answers.len() == turns && finished.answers.iter().all(|turn| turn.len() == batch.ids.len());
         if !whole {

@@ -102,7 +102,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         let said = judge.feedback(talks)?;
         if said.len() != talks.len() {
             let what = format!("feedback by {}", judge.describe());
-            return Err(Error::RowCount { what, expected: talks.len(), found: said.len() });
+            return Err(Error::row_count(what, talks.len(), said.len()));
         }
         let within = |said: String| match words {
             Some(words) if !said.trim().is_empty() => words.replace("{feedback}", &said),
@@ -128,7 +128,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         let prompts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         let spans = |batch: &TokenBatch| batch.rows.iter().cloned().enumerate().collect();
         self.session.reserve(room.iter().copied().max().unwrap_or(0));
-        self.session.read(&prompts, |batch| of_prompts.hooks(spans(batch), self.rows.to_vec()))?;
+        self.session.read_hooked(&prompts, |batch| of_prompts.hooks(spans(batch), self.rows.to_vec()))?;
         let scores = self.scores(&options)?;
         let keys = self.keys(turn, "answer");
         let ends = || prompts.iter().map(|prompt| prompt.len()).collect();
@@ -189,7 +189,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         }
         if others || before {
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-            self.session.read(&texts, |batch| tail.hooks(batch))?;
+            self.session.read_hooked(&texts, |batch| tail.hooks(batch))?;
         }
         if spans.is_empty() {
             return Ok(());
@@ -214,8 +214,8 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         let (_, prompts) = self.prompts(talks, &vec![decoding.max_tokens(); talks.len()])?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         self.session.reserve(decoding.max_tokens());
-        self.session.read(&prompts, |_| Hooks::new())?;
-        let said = self.session.generate_with(decoding, &self.keys(turn, what), |_| Hooks::new())?;
+        self.session.read(&prompts)?;
+        let said = self.session.generate_hooked(decoding, &self.keys(turn, what), |_| Hooks::new())?;
         Ok(said.into_iter().map(|Continuation { text, .. }| text.trim().to_owned()).collect())
     }
 
@@ -279,7 +279,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
                     Overflow::DropOldest => shown.without_oldest_answer(),
                 };
                 let what = || format!("item {:?} with the answer to turn {}", item.id(), talk.messages().len());
-                shown = shorter.ok_or_else(|| Error::TextLength { what: what(), tokens, context })?;
+                shown = shorter.ok_or_else(|| Error::text_length(what(), tokens, context))?;
             }
         };
         self.items.iter().zip(talks).zip(room).map(fit).collect()

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::transcript::Transcript;
 use crate::generate::{Decoding, Session};
-use crate::hook::Hooks;
 use crate::scorer::TextScorer;
 use crate::text::Role;
 use crate::{Error, Model, Result};
@@ -86,7 +85,7 @@ impl<S: TextScorer> Feedback for ScorerFeedback<S> {
         let scores = self.scorer.score(&answers)?;
         if scores.len() != answers.len() {
             let what = format!("scores of {}", self.scorer.name());
-            return Err(Error::RowCount { what, expected: answers.len(), found: scores.len() });
+            return Err(Error::row_count(what, answers.len(), scores.len()));
         }
         let say = |score: f64| if score >= self.threshold { &self.above } else { &self.below };
         Ok(scores.into_iter().map(|score| say(score).replace("{score}", &format!("{score:.2}"))).collect())
@@ -132,7 +131,7 @@ impl Feedback for ModelFeedback {
             .collect::<Result<Vec<_>>>()?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         let mut session = Session::new(&self.model);
-        session.read(&prompts, |_| Hooks::new())?;
+        session.read(&prompts)?;
         let said = session.generate(&self.decoding)?;
         Ok(said.into_iter().map(|said| said.text.trim().to_owned()).collect())
     }

@@ -326,8 +326,7 @@ impl PromptGrid {
     }
 
     fn read(path: &Path, text: &str) -> Result<Self> {
-        let File { benchmarks, .. } = serde_json::from_str(text)
-            .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))?;
+        let File { benchmarks, .. } = serde_json::from_str(text).map_err(|error| Error::json(path, error))?;
         for (name, benchmark) in &benchmarks {
             let bad = |part: &str, problem: String| {
                 Err(Error::malformed(path, Place::Entry(format!("{name}.{part}")), problem))

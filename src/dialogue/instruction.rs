@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::grid::PromptGrid;
 use super::protocol::Thinking;
-use crate::error::Place;
 use crate::task::Item;
 use crate::{file, Error, Result};
 
@@ -79,7 +78,7 @@ impl Instruction {
         let path = path.as_ref();
         serde_json::from_str::<File>(&file::read_text(path)?)
             .map(|file| file.instructions)
-            .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
+            .map_err(|error| Error::json(path, error))
     }
 
     /// Whether its words hold a place for what another judge says.

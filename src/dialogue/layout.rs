@@ -33,7 +33,7 @@ pub(super) fn turns(
     let mut at = 0;
     let mut turns = Vec::with_capacity(messages.len());
     let hidden = |turn: usize| {
-        Error::Template(format!("it does not show turn {turn} as it is, so that nothing in it can be located"))
+        Error::template(format!("it does not show turn {turn} as it is, so that nothing in it can be located"))
     };
     for (turn, message) in messages.iter().enumerate() {
         let (before, after) = rest.split_once(&mark(turn)).ok_or_else(|| hidden(turn))?;

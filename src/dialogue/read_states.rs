@@ -129,7 +129,7 @@ impl<I: Item> Study<I> {
             return Ok(found);
         }
         // A span of one token is its own mean.
-        let states = Readout::new(selection, Pool::Mean).capture_with(model, &texts, progress)?;
+        let states = Readout::new(selection, Pool::Mean).capture_with_progress(model, &texts, progress)?;
         let addresses: Vec<Address> = states.addresses().collect();
         let rows_of = |((condition, reading), rows): (Key, BTreeMap<usize, usize>)| {
             let items: Vec<&I> = rows.keys().filter_map(|&item| self.items.get(item)).collect();

@@ -203,7 +203,7 @@ impl<'a, I: Item> Run<'a, I> {
             let states = ReadStates::of_answers(condition, &rows, &conversations)?;
             answer_states.extend(states);
         }
-        let lost = || Error::Mismatch { what: "a round".to_owned(), problem: "an item has no answer".to_owned() };
+        let lost = || Error::mismatch("a round", "an item has no answer");
         let mut rounds = Vec::with_capacity(self.schedule.len());
         for ((condition, collector), answers) in self.design.conditions().zip(self.collectors).zip(self.answers) {
             let rows = Activations::new(ids())

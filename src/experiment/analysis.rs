@@ -188,5 +188,5 @@ fn check_items(behaviour: &Behaviour, levels: &Levels) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::Mismatch { what: "behaviour".into(), problem })
+    Err(Error::mismatch("behaviour", problem))
 }

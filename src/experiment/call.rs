@@ -202,7 +202,7 @@ impl<I: Item> Experiment<I> {
         pool: Pool,
         progress: &dyn Progress,
     ) -> Result<(ProbeBank, Option<PermutedProbes>)> {
-        let states = Readout::new(self.selection.clone(), pool).capture_with(model, &texts, progress)?;
+        let states = Readout::new(self.selection.clone(), pool).capture_with_progress(model, &texts, progress)?;
         let estimator = self.estimator();
         let permute = || PermutedProbes::fit(&estimator, &states, &labels, self.permutations, self.settings.seed);
         let permuted = (self.permutations > 0 && pool == Pool::Last).then(permute).transpose()?;

@@ -25,6 +25,7 @@ pub enum End {
 
 /// What a row of a session was continued with.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Continuation {
     /// The tokens, without a stop token; with the tokens of a stop string.
     pub tokens: Vec<u32>,
@@ -45,25 +46,15 @@ struct Row {
 }
 
 impl Session<'_> {
-    /// Continues what was read with the most probable tokens, at most `max_tokens` each, up to the model's stop
-    /// tokens: [`Session::generate`] with [`Decoding::new`].
-    ///
-    /// # Errors
-    /// As [`Session::generate`].
-    pub fn greedy(&mut self, max_tokens: usize) -> Result<Vec<Vec<u32>>> {
-        let answers = self.generate(&Decoding::new(max_tokens))?;
-        Ok(answers.into_iter().map(|answer| answer.tokens).collect())
-    }
-
     /// Continues what was read. Rows that have ended leave the batch; what is kept of them stays. Afterwards the
-    /// session must [`Session::read`] again. Rows that are drawn have their numbers as keys: see [`Session::generate_with`].
+    /// session must [`Session::read`] again. Rows that are drawn have their numbers as keys: see [`Session::generate_hooked`].
     ///
     /// # Errors
     /// [`Error::Setting`] before anything was read, for decoding settings outside their range, and where the text must
     /// be run again so that what hooks replaced would be lost; [`Error::TextLength`] where a text would outgrow the
     /// context.
     pub fn generate(&mut self, decoding: &Decoding) -> Result<Vec<Continuation>> {
-        self.generate_with(decoding, &[], |_| Hooks::new())
+        self.generate_hooked(decoding, &[], |_| Hooks::new())
     }
 
     /// [`Session::generate`] with keys and hooks. What is drawn for a row follows from the seed and its key (its
@@ -72,8 +63,8 @@ impl Session<'_> {
     /// order, [`TokenBatch::texts`] says which. (The last token is chosen, not run.)
     ///
     /// # Errors
-    /// As [`Session::generate`], and those of the hooks; [`Error::RowCount`] unless there are no keys or one a row.
-    pub fn generate_with<'h>(
+    /// Those of [`Session::generate`] and those of the hooks; [`Error::RowCount`] unless there are no keys or one a row.
+    pub fn generate_hooked<'h>(
         &mut self,
         decoding: &Decoding,
         keys: &[String],
@@ -82,11 +73,11 @@ impl Session<'_> {
         self.generate_through(decoding, keys, false, hooks)
     }
 
-    /// [`Session::generate_with`] that, if it goes `through`, also runs each row's last token, so that the hooks see every
+    /// [`Session::generate_hooked`] that, if it goes `through`, also runs each row's last token, so that the hooks see every
     /// token that was chosen.
     ///
     /// # Errors
-    /// As [`Session::generate_with`].
+    /// Those of [`Session::generate_hooked`].
     pub(crate) fn generate_through<'h>(
         &mut self,
         decoding: &Decoding,
@@ -98,7 +89,7 @@ impl Session<'_> {
         let stop = decoding.stop_tokens.as_deref().unwrap_or(self.model.stop_tokens());
         let count = self.next()?.size()[0] as usize;
         if !keys.is_empty() && keys.len() != count {
-            return Err(Error::RowCount { what: "keys".into(), expected: count, found: keys.len() });
+            return Err(Error::row_count("keys", count, keys.len()));
         }
         let row = |index: usize| {
             let key = keys.get(index).cloned().unwrap_or_else(|| index.to_string());

@@ -14,6 +14,7 @@ use crate::{Error, Result};
 /// assert!(Decoding::new(8).top_p(1.5).validate().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[must_use]
 pub struct Decoding {
     pub(super) max_tokens: usize,
     pub(super) temperature: f64,

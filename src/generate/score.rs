@@ -11,6 +11,7 @@ use crate::{Error, Result};
 
 /// The score of one continuation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OptionScores {
     /// Sum of its tokens' log-probabilities, in nats.
     pub total: f64,
@@ -36,7 +37,7 @@ impl Session<'_> {
         let next = self.next()?.shallow_clone();
         if options.len() as i64 != next.size()[0] {
             let (expected, found) = (next.size()[0] as usize, options.len());
-            return Err(Error::RowCount { what: "options".to_owned(), expected, found });
+            return Err(Error::row_count("options", expected, found));
         }
         if options.iter().flatten().any(Vec::is_empty) {
             return Err(Error::setting("option", "\"\"", "an option needs at least one token"));
@@ -128,7 +129,7 @@ impl Session<'_> {
         let (rows, vocabulary) = (next.size()[0], next.size()[1]);
         if let Some(id) = tokens.iter().find(|&&id| i64::from(id) >= vocabulary) {
             let problem = format!("id {id}; the model has {vocabulary}");
-            return Err(Error::Mismatch { what: "next tokens".into(), problem });
+            return Err(Error::mismatch("next tokens", problem));
         }
         let log = |row: i64, id: u32| Ok(next.f_double_value(&[row, i64::from(id)])?);
         (0..rows).map(|row| tokens.iter().map(|&id| log(row, id)).collect()).collect()

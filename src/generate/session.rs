@@ -14,16 +14,16 @@ use crate::{Error, Model, Result};
 ///
 /// Hooks that replace change the keys and values that are kept. A read with such hooks must be the session's
 /// first, and the read after it starts anew; scores and answers that follow it continue from the changed states.
-/// [`Session::generate_with`] has hooks on the answer's own tokens.
+/// [`Session::generate_hooked`] has hooks on the answer's own tokens.
 ///
 /// ```no_run
-/// use probity::{generate::Session, hook::Hooks, Model};
+/// use probity::{generate::{Decoding, Session}, Model};
 /// let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?;
 /// let prompt = model.tokenizer().encode("The capital of France is")?.ids;
 /// let mut session = Session::new(&model);
-/// session.read(&[&prompt], |_| Hooks::new())?;
-/// let answer = session.greedy(8)?;
-/// println!("{}", model.tokenizer().decode(&answer[0])?);
+/// session.read(&[&prompt])?;
+/// let answer = session.generate(&Decoding::new(8))?;
+/// println!("{}", answer[0].text);
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug)]
@@ -43,7 +43,8 @@ pub struct Session<'m> {
 impl<'m> Session<'m> {
     /// An empty session.
     pub fn new(model: &'m Model) -> Self {
-        Session { model, cache: KvCache::new(), next: None, altered: false, reserved: 0, limit: None, peak: 0 }
+        let cache = KvCache::for_network(model.network(), None);
+        Session { model, cache, next: None, altered: false, reserved: 0, limit: None, peak: 0 }
     }
 
     /// Sets how many bytes keys and values may take. Default: no limit. What would take more is an error, and the session is
@@ -61,17 +62,25 @@ impl<'m> Session<'m> {
     }
 
     pub(super) fn new_cache(&self) -> KvCache {
-        KvCache::within(self.limit)
+        KvCache::for_network(self.model.network(), self.limit)
     }
 
-    /// Reads b whole texts; only what the cache does not hold yet is run. `hooks` makes the hooks of this
-    /// pass; it is given the batch that is run, which always includes each text's last token.
+    /// Reads b whole texts; only what the cache does not hold yet is run.
     ///
     /// # Errors
-    /// [`Error::TextLength`] for an empty text or one longer than the context; [`Error::Setting`] for hooks that
-    /// replace, where some of the texts was read without them; those of
+    /// [`Error::TextLength`] for an empty text or one longer than the context; those of
     /// [`Network::forward`](crate::model::Network::forward). The session is then empty.
-    pub fn read<'h>(&mut self, texts: &[&[u32]], hooks: impl FnOnce(&TokenBatch) -> Hooks<'h>) -> Result<()> {
+    pub fn read(&mut self, texts: &[&[u32]]) -> Result<()> {
+        self.read_hooked(texts, |_| Hooks::new())
+    }
+
+    /// [`Session::read`] with hooks. `hooks` makes those of this pass; it is given the batch that is run, which always
+    /// includes each text's last token.
+    ///
+    /// # Errors
+    /// Those of [`Session::read`] and of the hooks; [`Error::Setting`] for hooks that replace, where some of the texts was
+    /// read without them. The session is then empty.
+    pub fn read_hooked<'h>(&mut self, texts: &[&[u32]], hooks: impl FnOnce(&TokenBatch) -> Hooks<'h>) -> Result<()> {
         self.check_length(texts.iter().map(|text| text.len()))?;
         self.next = None;
         // Taken out, so that a failed pass leaves no cache that claims tokens it never saw.
@@ -150,7 +159,7 @@ impl<'m> Session<'m> {
         let context = self.model.context();
         for (row, tokens) in lengths.enumerate() {
             if tokens == 0 || tokens > context {
-                return Err(Error::TextLength { what: format!("text {row} of a session"), tokens, context });
+                return Err(Error::text_length(format!("text {row} of a session"), tokens, context));
             }
         }
         Ok(())

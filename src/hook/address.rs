@@ -29,7 +29,14 @@ pub struct Address {
 }
 
 impl Address {
-    pub(crate) fn new(site: Site, layer: Option<usize>, head: Option<usize>) -> Self {
+    /// Token embeddings: [`Site::Embed`], which exists once per model.
+    pub const EMBED: Address = Address::new(Site::Embed, None, None);
+    /// Output of the final norm: [`Site::FinalNorm`], which exists once per model.
+    pub const FINAL_NORM: Address = Address::new(Site::FinalNorm, None, None);
+    /// Next-token logits: [`Site::Logits`], which exists once per model.
+    pub const LOGITS: Address = Address::new(Site::Logits, None, None);
+
+    pub(crate) const fn new(site: Site, layer: Option<usize>, head: Option<usize>) -> Self {
         Address { layer, site, head }
     }
 
@@ -66,22 +73,16 @@ impl FromStr for Address {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = |problem: String| Error::BadAddress { text: text.to_owned(), problem };
+        let bad = |problem: String| Error::bad_address(text.to_owned(), problem);
         // As it is displayed and no other way, so that two names never mean one address.
-        let index = |part: &str, letter: char| -> Option<usize> {
-            let digits = part.strip_prefix(letter)?;
-            digits.parse().ok().filter(|number: &usize| number.to_string() == digits)
-        };
+        let index = |part: &str, letter: char| number(part.strip_prefix(letter)?);
         let mut parts = text.split('.').peekable();
         let layer: Option<usize> = parts.peek().and_then(|part| index(part, 'L'));
         if layer.is_some() {
             parts.next();
         }
         let name = parts.next().unwrap_or_default();
-        let site = Site::from_name(name).ok_or_else(|| {
-            let names = nearest(name, Site::ALL.map(|site| site.name().to_owned()));
-            bad(format!("there is no site {name:?}; nearest: {}", names.join(", ")))
-        })?;
+        let site = site(name).map_err(&bad)?;
         if site.is_per_layer() != layer.is_some() {
             return Err(bad(if layer.is_some() {
                 format!("{site} exists once per model, without a layer")
@@ -101,6 +102,19 @@ impl FromStr for Address {
             Some(rest) => Err(bad(format!("nothing may follow, found {rest:?}"))),
         }
     }
+}
+
+/// A number as it is displayed.
+pub(super) fn number(digits: &str) -> Option<usize> {
+    digits.parse().ok().filter(|number: &usize| number.to_string() == digits)
+}
+
+/// The site of a name, or what is wrong with it.
+pub(super) fn site(name: &str) -> Result<Site, String> {
+    name.parse().map_err(|_| {
+        let names = nearest(name, Site::ALL.map(|site| site.name().to_owned()));
+        format!("there is no site {name:?}; nearest: {}", names.join(", "))
+    })
 }
 
 impl TryFrom<String> for Address {
@@ -135,18 +149,22 @@ impl Geometry {
     /// [`Error::UnknownAddress`] with the nearest valid addresses.
     pub fn check(&self, address: Address) -> Result<()> {
         let heads = if matches!(address.site, Site::K | Site::V) { self.kv_heads } else { self.heads };
-        let layer_fits = address.layer.is_none_or(|layer| layer < self.layers);
+        let per_layer = address.site.is_per_layer();
+        let layer_fits = match address.layer {
+            Some(layer) => per_layer && layer < self.layers,
+            None => !per_layer,
+        };
         if layer_fits && address.head.is_none_or(|head| head < heads) {
             return Ok(());
         }
         let mut near = address;
-        near.layer = address.layer.map(|layer| layer.min(self.layers.saturating_sub(1)));
+        near.layer = per_layer.then(|| address.layer.unwrap_or(0).min(self.layers.saturating_sub(1)));
         near.head = address.head.map(|head| head.min(heads.saturating_sub(1)));
         let mut names = vec![near.to_string()];
         if near.head.is_some() {
             names.push(Address { head: None, ..near }.to_string());
         }
-        Err(Error::UnknownAddress { address: address.to_string(), nearest: names })
+        Err(Error::unknown_address(address.to_string(), names))
     }
 }
 
@@ -158,10 +176,11 @@ mod tests {
     fn every_address_round_trips() {
         for site in Site::ALL {
             for head in [None, site.head_dim().map(|_| 7)] {
-                let address = Address { head, ..site.at(3) };
+                let address = Address::new(site, site.is_per_layer().then_some(3), head);
                 assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
             }
         }
+        assert_eq!(Address::FINAL_NORM.to_string(), "final_norm");
     }
 
     #[test]
@@ -191,5 +210,8 @@ mod tests {
         assert!(message.contains("L3.k.h1"), "{message}");
         let message = geometry.check(Site::ResidPost.at(9)).unwrap_err().to_string();
         assert!(message.contains("L3.resid_post"), "{message}");
+        assert!(geometry.check(Address::EMBED).is_ok());
+        let message = geometry.check(Address::FINAL_NORM).unwrap_err().to_string();
+        assert!(message.ends_with("nearest: final_norm"), "{message}");
     }
 }

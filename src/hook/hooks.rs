@@ -42,6 +42,7 @@ pub struct Hooks<'a> {
     sites: u32,
 }
 
+/// For those who read or change a pass.
 impl<'a> Hooks<'a> {
     /// No hooks: a pass with these costs one bit test per site.
     pub fn new() -> Self {
@@ -68,6 +69,22 @@ impl<'a> Hooks<'a> {
         self.entries.push(Entry { address, action, fired: false });
         self
     }
+}
+
+/// For networks: what a [`Network`](crate::model::Network)'s pass calls, [`begin`](Hooks::begin) first,
+/// [`tap`](Hooks::tap) once per site, [`finish`](Hooks::finish) last.
+impl Hooks<'_> {
+    /// Begins a pass: every hook's address must be one that the network has.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAddress`].
+    pub fn begin(&mut self, geometry: &Geometry) -> Result<()> {
+        for entry in &mut self.entries {
+            geometry.check(entry.address)?;
+            entry.fired = false;
+        }
+        Ok(())
+    }
 
     /// Whether some hook wants this site in this layer; what is costly is computed only then.
     #[inline]
@@ -92,7 +109,8 @@ impl<'a> Hooks<'a> {
             .max()
     }
 
-    /// A model calls this once per site and goes on with what it returns.
+    /// Runs the hooks at a site, which a pass goes through once; go on with the tensor that is returned. Sites that exist once
+    /// per model have layer 0 here.
     ///
     /// # Errors
     /// What a hook returns, and [`Error::TensorShape`] for a replacement of another shape.
@@ -117,12 +135,7 @@ impl<'a> Hooks<'a> {
                 Action::Replace(action) => {
                     let new = action(&part)?;
                     if new.size() != part.size() {
-                        return Err(Error::TensorShape {
-                            path: None,
-                            tensor: entry.address.to_string(),
-                            expected: part.size(),
-                            found: new.size(),
-                        });
+                        return Err(Error::tensor_shape(None, entry.address.to_string(), part.size(), new.size()));
                     }
                     tensor = match head {
                         Some((head, dim)) => tensor.f_select_scatter(&new, dim, head as i64)?,
@@ -134,19 +147,7 @@ impl<'a> Hooks<'a> {
         Ok(tensor)
     }
 
-    /// A model calls this before a pass.
-    ///
-    /// # Errors
-    /// [`Error::UnknownAddress`].
-    pub fn begin(&mut self, geometry: &Geometry) -> Result<()> {
-        for entry in &mut self.entries {
-            geometry.check(entry.address)?;
-            entry.fired = false;
-        }
-        Ok(())
-    }
-
-    /// A model calls this after a pass.
+    /// Ends a pass: every hook must have been reached.
     ///
     /// # Errors
     /// [`Error::HookNeverFired`] for the first hook that was not reached.
@@ -154,7 +155,7 @@ impl<'a> Hooks<'a> {
         let Some(silent) = self.entries.iter().find(|entry| !entry.fired) else { return Ok(()) };
         let address = silent.address.to_string();
         let reached = self.entries.iter().filter(|entry| entry.fired).map(|entry| entry.address.to_string());
-        Err(Error::HookNeverFired { nearest: nearest(&address, reached), address })
+        Err(Error::hook_never_fired(&address, nearest(&address, reached)))
     }
 }
 

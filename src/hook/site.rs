@@ -1,6 +1,7 @@
 //! The named kinds of place in a decoder.
 
 use super::{Address, Selection};
+use crate::names::by_name;
 
 /// A kind of place in a decoder where a tensor can be observed or replaced.
 ///
@@ -95,11 +96,6 @@ impl Site {
         }
     }
 
-    /// The site of this name, if there is one.
-    pub fn from_name(name: &str) -> Option<Site> {
-        Site::ALL.into_iter().find(|site| site.name() == name)
-    }
-
     /// Whether the site exists once per layer (else once per model).
     pub fn is_per_layer(self) -> bool {
         !matches!(self, Site::Embed | Site::FinalNorm | Site::Logits)
@@ -114,10 +110,10 @@ impl Site {
         }
     }
 
-    /// This site in one layer. For [`Site::Embed`], [`Site::FinalNorm`] and [`Site::Logits`] the layer is
-    /// ignored.
+    /// This site in one layer, counted from 0. The sites that exist once per model are [`Address::EMBED`],
+    /// [`Address::FINAL_NORM`] and [`Address::LOGITS`]: no model has them in a layer, and a pass refuses such an address.
     pub fn at(self, layer: usize) -> Address {
-        Address::new(self, self.is_per_layer().then_some(layer), None)
+        Address::new(self, Some(layer), None)
     }
 
     /// This site in every layer of whichever model is asked.
@@ -130,8 +126,4 @@ impl Site {
     }
 }
 
-impl std::fmt::Display for Site {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
-    }
-}
+by_name!(Site, "site");

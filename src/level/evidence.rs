@@ -145,7 +145,7 @@ impl Compared<'_> {
         let Some(((after, before), internal)) = sides.zip(self.change(self.levels)) else { return Ok(Vec::new()) };
         if outcome.items != self.levels.items() {
             let problem = "it is of other items than the levels".to_owned();
-            return Err(Error::Mismatch { what: "behaviour".into(), problem });
+            return Err(Error::mismatch("behaviour", problem));
         }
         let gains = self.levels.items().iter().zip(after.iter().zip(before)).zip(internal);
         let gain = |((item, (after, before)), internal): ((&String, (&f64, &f64)), f64)| ItemGain {

@@ -266,10 +266,8 @@ pub(super) fn changes(levels: &Levels, columns: &[(Pair, usize)], metric: Metric
     let mut values = Array2::zeros((columns.len(), levels.items().len()));
     for (mut row, (pair, address)) in values.outer_iter_mut().zip(columns) {
         let sides = levels.at(pair.condition, *address, metric).zip(levels.at(pair.base, *address, metric));
-        let (after, before) = sides.ok_or_else(|| Error::Mismatch {
-            what: "levels".into(),
-            problem: format!("they have no metric {metric}"),
-        })?;
+        let (after, before) =
+            sides.ok_or_else(|| Error::mismatch("levels", format!("they have no metric {metric}")))?;
         row.iter_mut().zip(after).zip(before).for_each(|((value, after), before)| *value = after - before);
     }
     Ok(values)

@@ -250,10 +250,8 @@ impl Case<'_> {
     /// The changes of the items that both levels have, over the addresses that are valid in both; `None` where there is no
     /// such address.
     fn shared(&self, answers: &Levels) -> Result<Option<Shared>> {
-        let missing = || Error::Mismatch {
-            what: "levels over the answers".into(),
-            problem: format!("they lack {} or {}", self.condition, self.control),
-        };
+        let missing =
+            || Error::mismatch("levels over the answers", format!("they lack {} or {}", self.condition, self.control));
         let valid: Vec<Address> =
             self.levels.valid().iter().copied().filter(|at| answers.valid().contains(at)).collect();
         if valid.is_empty() {
@@ -282,9 +280,8 @@ impl Case<'_> {
 
     /// Directions of the valid addresses, and mean differences of the normalised states, both `[l, d]`.
     fn stacked(&self) -> Result<(Array2<f64>, Array2<f64>)> {
-        let LevelStates { means, .. } = self.levels.states.as_ref().ok_or_else(|| Error::Mismatch {
-            what: "levels".into(),
-            problem: "they are a part of the items, without the states that a verdict needs".into(),
+        let LevelStates { means, .. } = self.levels.states.as_ref().ok_or_else(|| {
+            Error::mismatch("levels", "they are a part of the items, without the states that a verdict needs")
         })?;
         let design = self.levels.design();
         let mean = |condition: &Condition, address: usize| -> Option<&MeanState> {
@@ -314,5 +311,5 @@ struct Shared {
 }
 
 fn unknown(address: Address) -> Error {
-    Error::Mismatch { what: "levels".into(), problem: format!("they have nothing at {address}") }
+    Error::mismatch("levels", format!("they have nothing at {address}"))
 }

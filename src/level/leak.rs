@@ -76,7 +76,7 @@ pub(super) fn item_changes(
 
 /// Refuses levels of items or places that the others do not have.
 pub(super) fn check_within(levels: &Levels, masked: &Levels) -> Result<()> {
-    let bad = |problem: String| Err(Error::Mismatch { what: "masked levels".into(), problem });
+    let bad = |problem: String| Err(Error::mismatch("masked levels", problem));
     let groups: HashMap<&str, &str> =
         levels.items().iter().map(String::as_str).zip(levels.groups().iter().map(String::as_str)).collect();
     for (item, group) in masked.items().iter().zip(masked.groups()) {

@@ -136,8 +136,7 @@ impl Nulls {
             .map(|d| (d, random_directions(draws, d, seed)))
             .collect();
         let at = |address: usize| {
-            let missing =
-                || Error::Mismatch { what: "levels".into(), problem: "an axis is shorter than its labels".into() };
+            let missing = || Error::mismatch("levels", "an axis is shorter than its labels");
             let name = *levels.addresses().get(address).ok_or_else(missing)?;
             let d = levels.width(address).ok_or_else(missing)?;
             let changes = mean_changes(states, pairs, address, d).ok_or_else(missing)?;

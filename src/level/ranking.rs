@@ -117,7 +117,7 @@ impl InstructionSelection {
     ) -> Result<InstructionRanking> {
         if outcome.items != levels.items() {
             let problem = "it is of other items than the levels".to_owned();
-            return Err(Error::Mismatch { what: "outcome".into(), problem });
+            return Err(Error::mismatch("outcome", problem));
         }
         if levels.valid().is_empty() {
             return Err(Error::setting("probes", "none valid", "a probe that tells immoral from moral"));

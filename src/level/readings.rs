@@ -51,11 +51,11 @@ impl ReadingLevels {
         for (number, levels) in readings.iter().enumerate() {
             let bad = |what: String| {
                 let problem = format!("the first reading lacks {what} of {}", levels.reading());
-                Err(Error::Mismatch { what: "readings".into(), problem })
+                Err(Error::mismatch("readings", problem))
             };
             if readings[..number].iter().any(|earlier| earlier.reading() == levels.reading()) {
                 let problem = format!("{} occurs twice", levels.reading());
-                return Err(Error::Mismatch { what: "readings".into(), problem });
+                return Err(Error::mismatch("readings", problem));
             }
             if let Some(item) = levels.items().iter().find(|item| !items.contains_key(item.as_str())) {
                 return bad(format!("item {item:?}"));

@@ -66,7 +66,7 @@ impl Levels {
         };
         let expected = design.arms().len();
         if states.len() != expected {
-            return Err(Error::RowCount { what: "states by condition".into(), expected, found: states.len() });
+            return Err(Error::row_count("states by condition", expected, states.len()));
         }
         let n = first.ids().len();
         if n == 0 || bank.is_empty() {
@@ -117,7 +117,7 @@ fn score_all(states: &[&Activations], bank: &ProbeBank) -> Result<Scored> {
         means.push(mean);
     }
     let values = Array4::from_shape_vec((states.len(), probes.len(), metrics.len(), n), values)
-        .map_err(|error| Error::Mismatch { what: "levels".into(), problem: error.to_string() })?;
+        .map_err(|error| Error::mismatch("levels", error.to_string()))?;
     let mut means = means.into_iter();
     let means = states.iter().map(|_| means.by_ref().take(probes.len()).collect()).collect();
     Ok((metrics, values, means))
@@ -126,7 +126,7 @@ fn score_all(states: &[&Activations], bank: &ProbeBank) -> Result<Scored> {
 fn check_states(condition: &Condition, states: &Activations, first: &Activations, bank: &ProbeBank) -> Result<()> {
     let bad = |problem: String| {
         let what = format!("instruction {:?}, round {}", condition.name(), condition.round);
-        Err(Error::Mismatch { what, problem })
+        Err(Error::mismatch(what, problem))
     };
     if states.token_rows().is_some() {
         return bad("it has one row per token, levels need one per item: capture with a pool".to_owned());

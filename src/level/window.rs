@@ -169,7 +169,7 @@ impl Window {
                 let rows = values.slice(ndarray::s![first..=last, ..]).to_owned();
                 let mean = mean_row(&rows);
                 let column = ndarray::ArrayView2::from_shape((mean.len(), 1), &mean)
-                    .map_err(|error| Error::Mismatch { what: "levels".into(), problem: error.to_string() })?;
+                    .map_err(|error| Error::mismatch("levels", error.to_string()))?;
                 let t = ClusteredMeans::new(column, levels.groups())?.t().first().map_or(0.0, |t| t.abs());
                 if t.is_finite() && best.is_none_or(|(most, _)| t > most) {
                     best = Some((t, Window { site, first: indices[first].0, last: indices[last].0 }));
@@ -221,7 +221,7 @@ fn test(
     let indices = layers(levels, window)?;
     let columns: Vec<(Pair, usize)> = indices.iter().map(|&(_, index)| (pair, index)).collect();
     let mean = mean_row(&changes(levels, &columns, contrast.metric)?);
-    let shape = |error: ndarray::ShapeError| Error::Mismatch { what: "levels".into(), problem: error.to_string() };
+    let shape = |error: ndarray::ShapeError| Error::mismatch("levels", error.to_string());
     let column = ndarray::ArrayView2::from_shape((mean.len(), 1), &mean).map_err(shape)?;
     let means = ClusteredMeans::new(column, levels.groups())?;
     let flipped = resampler.flips(means.clusters())?.test(&means)?;

@@ -1,6 +1,6 @@
 //! Attention of one layer, with its sites.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::cache::KvCache;
 use super::config::DecoderConfig;
@@ -74,7 +74,7 @@ impl Attention {
         };
         let (q, k, v) = (turned(q)?, turned(k)?, unpacked(at.packing, v)?.f_transpose(1, 2)?);
         let (k, v) = match cache {
-            Some(cache) => cache.store(config, layer, (&k, &v), precision)?,
+            Some(cache) => cache.extend(layer, &k, &v, precision)?,
             None => (k, v),
         };
         let z = if hooks.wants(Site::Pattern, layer) || config.attention_cap.is_some() {
@@ -134,13 +134,7 @@ fn eager(at: &Surroundings<'_>, q: &Tensor, k: &Tensor, v: &Tensor, hooks: &mut 
     if let Some(cap) = config.attention_cap {
         products = capped(&products, cap)?;
     }
-    let hidden = match at.mask {
-        Mask::Explicit(seen) => seen.f_logical_not()?,
-        Mask::Causal => {
-            let size = products.size();
-            Tensor::f_ones(&size[2..], (Kind::Bool, products.device()))?.f_triu(1)?
-        }
-    };
+    let hidden = at.mask.seen(q.size()[2], q.device())?.f_logical_not()?;
     let kind = wide(q.kind());
     let products = products.f_to_kind(kind)?.f_masked_fill(&hidden, f64::NEG_INFINITY)?;
     let pattern = products.f_softmax(-1, kind)?.f_to_kind(q.kind())?;

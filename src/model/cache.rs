@@ -2,11 +2,15 @@
 
 use tch::{Kind, Tensor};
 
-use super::DecoderConfig;
+use super::Network;
 use crate::text::{SlotLedger, TokenBatch, TokenTree};
 use crate::{Error, Result};
 
 /// Keys and values of b rows, per layer `[b, k, slots, e]`, and the tokens they stand for.
+///
+/// A batch is laid out by [`KvCache::continue_with`] or [`KvCache::append`]; the pass over it hands each layer's new keys and
+/// values to [`KvCache::extend`] and attends to what that returns. It works for any [`Network`]: layers and shapes are those
+/// of the first pass.
 ///
 /// There is room for what was reserved; without a reservation it grows by half, so that appending does not copy what is there
 /// each time.
@@ -16,6 +20,10 @@ pub struct KvCache {
     ledger: SlotLedger,
     reserved: usize,
     limit: Option<usize>,
+    /// The longest text of the network, where it is known: no room is made beyond it.
+    context: Option<usize>,
+    /// Bytes that a token takes in all layers, where the network says.
+    bytes_per_token: Option<usize>,
 }
 
 impl KvCache {
@@ -24,9 +32,10 @@ impl KvCache {
         KvCache::default()
     }
 
-    /// An empty cache that may take at most so many bytes.
-    pub(crate) fn within(limit: Option<usize>) -> Self {
-        KvCache { limit, ..KvCache::default() }
+    /// An empty cache for a network, which may take at most so many bytes.
+    pub(crate) fn for_network(network: &dyn Network, limit: Option<usize>) -> Self {
+        let (context, bytes_per_token) = (Some(network.context()), network.cache_bytes_per_token());
+        KvCache { limit, context, bytes_per_token, ..KvCache::default() }
     }
 
     /// Announces that so many slots will follow those that are there: the next time that room is made, it is made for these.
@@ -35,7 +44,7 @@ impl KvCache {
     }
 
     /// What each slot holds.
-    pub fn ledger(&self) -> &SlotLedger {
+    pub(crate) fn ledger(&self) -> &SlotLedger {
         &self.ledger
     }
 
@@ -43,7 +52,7 @@ impl KvCache {
     /// tokens as a batch. Run that batch with this cache next.
     ///
     /// # Errors
-    /// Those of [`SlotLedger::append`].
+    /// [`Error::TextLength`] for an empty row; [`Error::RowCount`] for another number of rows than are cached.
     pub fn continue_with(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         let kept = self.ledger.keep_common_prefix(texts);
         let rest: Vec<&[u32]> =
@@ -54,7 +63,7 @@ impl KvCache {
     /// Lays out tokens that follow what is cached. Run that batch with this cache next.
     ///
     /// # Errors
-    /// Those of [`SlotLedger::append`].
+    /// [`Error::TextLength`] for an empty row; [`Error::RowCount`] for another number of rows than are cached.
     pub fn append(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         self.ledger.append(texts)
     }
@@ -72,7 +81,7 @@ impl KvCache {
     /// [`KvCache::truncate`] it to the slots that it had.
     ///
     /// # Errors
-    /// [`Error::RowCount`](crate::Error::RowCount) for another number of rows.
+    /// [`Error::RowCount`] for another number of rows.
     pub(crate) fn branch(&mut self, trees: &[TokenTree]) -> Result<TokenBatch> {
         self.ledger.branch(trees)
     }
@@ -80,7 +89,7 @@ impl KvCache {
     /// Exchanges two rows.
     ///
     /// # Errors
-    /// [`Error::Torch`](crate::Error::Torch).
+    /// [`Error::Torch`].
     pub(crate) fn swap(&mut self, a: usize, b: usize) -> Result<()> {
         if a == b {
             return Ok(());
@@ -108,7 +117,7 @@ impl KvCache {
     /// A cache of `rows` rows that all hold what this one's only row holds.
     ///
     /// # Errors
-    /// [`Error::RowCount`](crate::Error::RowCount) unless this cache has one row.
+    /// [`Error::RowCount`] unless this cache has one row.
     pub fn repeated(&self, rows: usize) -> Result<KvCache> {
         let ledger = self.ledger.repeated(rows)?;
         let slots = ledger.slots() as i64;
@@ -125,6 +134,8 @@ impl KvCache {
             ledger,
             reserved: 0,
             limit: self.limit,
+            context: self.context,
+            bytes_per_token: self.bytes_per_token,
         })
     }
 
@@ -134,40 +145,36 @@ impl KvCache {
         self.layers.iter().flatten().map(|(keys, values)| size(keys) + size(values)).sum()
     }
 
-    /// Stores new keys and values `[b, k, t, e]` of a layer in the last slots, in this precision, and returns all of them,
-    /// `[b, k, slots, e]`.
-    pub(crate) fn store(
-        &mut self,
-        config: &DecoderConfig,
-        layer: usize,
-        (keys, values): (&Tensor, &Tensor),
-        precision: Kind,
-    ) -> Result<(Tensor, Tensor)> {
-        self.layers.resize_with(config.layers, || None);
-        let slots = self.ledger.slots() as i64;
-        let &[batch, heads, new, size] = keys.size().as_slice() else {
-            return Ok((keys.shallow_clone(), values.shallow_clone()));
+    /// Keeps the keys and values `[b, k, t, e]` of the tokens that a pass runs in one layer, counted from 0, after those
+    /// that are cached, and returns all of the layer's, `[b, k, slots, e]`: what the queries of the pass attend to, as
+    /// [`TokenBatch::seen`] says. A pass calls this once in each layer that attends, for the batch that
+    /// [`KvCache::continue_with`] or [`KvCache::append`] has just laid out. They are kept in the precision `kind`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for keys or values of another shape than the batch asks for; [`Error::Setting`] where the
+    /// session's limit does not allow for them; [`Error::Torch`].
+    pub fn extend(&mut self, layer: usize, keys: &Tensor, values: &Tensor, kind: Kind) -> Result<(Tensor, Tensor)> {
+        let (rows, slots) = (self.ledger.rows() as i64, self.ledger.slots() as i64);
+        let (&[batch, _, new, _], &[value_batch, _, value_new, _]) = (keys.size().as_slice(), values.size().as_slice())
+        else {
+            return Err(unfit(keys));
         };
+        if batch > rows || new > slots || (value_batch, value_new) != (batch, new) {
+            return Err(unfit(keys));
+        }
+        if self.layers.len() <= layer {
+            self.layers.resize_with(layer + 1, || None);
+        }
         let past = slots - new;
-        let rows = self.ledger.rows() as i64;
         let held = self.layers[layer].take().filter(|(keys, _)| keys.size()[0] == rows);
         let room = held.as_ref().map_or(0, |(keys, _)| keys.size()[2]);
         let (all_keys, all_values) = match held {
             Some(pair) if room >= slots => pair,
             held => {
-                let capacity = self.capacity(config, room, (rows as usize, precision))?;
-                let grown = |old: Option<&Tensor>| -> Result<Tensor> {
-                    let fresh = Tensor::f_empty([rows, heads, capacity, size], (precision, keys.device()))?;
-                    let old = old.filter(|_| past > 0);
-                    if let Some(old) = old {
-                        fresh.f_narrow(2, 0, past)?.f_copy_(&old.f_narrow(2, 0, past)?)?;
-                    }
-                    // Zeros, since slots that a row skips may be read, with no weight.
-                    let kept = if old.is_some() { past } else { 0 };
-                    let _ = fresh.f_narrow(2, kept, capacity - kept)?.f_zero_()?;
-                    Ok(fresh)
-                };
-                (grown(held.as_ref().map(|pair| &pair.0))?, grown(held.as_ref().map(|pair| &pair.1))?)
+                let capacity = self.capacity(room, slot_bytes(keys, values, kind))?;
+                let (old_keys, old_values) = held.unzip();
+                let grown = |old: Option<Tensor>, new: &Tensor| grown(old, new, [rows, past, capacity], kind);
+                (grown(old_keys, keys)?, grown(old_values, values)?)
             }
         };
         let first = |all: &Tensor| all.f_narrow(0, 0, batch);
@@ -179,20 +186,49 @@ impl KvCache {
         Ok(view)
     }
 
-    /// For how many slots room is made, where there is room for `room`.
-    fn capacity(&self, config: &DecoderConfig, room: i64, (rows, kind): (usize, Kind)) -> Result<i64> {
-        let slots = self.ledger.slots() as i64;
-        let wanted = (self.reserved as i64).max(room + room / 2).min(config.context as i64).max(slots);
-        let Some(limit) = self.limit else { return Ok(wanted) };
-        let slot = 2 * config.layers * config.kv_heads * config.head_size * rows * kind.elt_size_in_bytes();
-        let most = (limit / slot.max(1)) as i64;
+    /// For how many slots room is made, where there is room for `room`; a slot of one row takes `slot` bytes in this layer.
+    fn capacity(&self, room: i64, slot: usize) -> Result<i64> {
+        let (rows, slots) = (self.ledger.rows(), self.ledger.slots() as i64);
+        let wanted =
+            (self.reserved as i64).max(room + room / 2).min(self.context.map_or(i64::MAX, |context| context as i64));
+        let Some(limit) = self.limit else { return Ok(wanted.max(slots)) };
+        // A network that does not say what a token takes gets no more room than it needs.
+        let (token, taken, wanted) = match self.bytes_per_token {
+            Some(token) => (token, 0, wanted.max(slots)),
+            None => (slot, self.bytes(), slots),
+        };
+        let most = (limit.saturating_sub(taken) / (token * rows).max(1)) as i64;
         if slots > most {
-            let expected = format!(
-                "at least {} for {rows} conversations of {slots} tokens, or fewer side by side",
-                slot as i64 * slots
-            );
+            let needed = taken + token * rows * slots as usize;
+            let expected =
+                format!("at least {needed} for {rows} conversations of {slots} tokens, or fewer side by side");
             return Err(Error::setting("cache_budget", limit, expected));
         }
         Ok(wanted.min(most))
     }
+}
+
+/// Bytes of a slot of one row, in one layer.
+fn slot_bytes(keys: &Tensor, values: &Tensor, kind: Kind) -> usize {
+    let numbers = |tensor: &Tensor| tensor.size().iter().skip(1).step_by(2).product::<i64>() as usize;
+    (numbers(keys) + numbers(values)) * kind.elt_size_in_bytes()
+}
+
+/// Room for `capacity` slots in each of `rows` rows like `new`, `[b, k, t, e]`, beginning with `past` slots of `old`.
+fn grown(old: Option<Tensor>, new: &Tensor, [rows, past, capacity]: [i64; 3], kind: Kind) -> Result<Tensor> {
+    let size = new.size();
+    let fresh = Tensor::f_empty([rows, size[1], capacity, size[3]], (kind, new.device()))?;
+    let old = old.filter(|_| past > 0);
+    if let Some(old) = &old {
+        fresh.f_narrow(2, 0, past)?.f_copy_(&old.f_narrow(2, 0, past)?)?;
+    }
+    // Zeros, since slots that a row skips may be read, with no weight.
+    let kept = if old.is_some() { past } else { 0 };
+    let _ = fresh.f_narrow(2, kept, capacity - kept)?.f_zero_()?;
+    Ok(fresh)
+}
+
+fn unfit(keys: &Tensor) -> Error {
+    let problem = format!("{:?} are not [b, k, t, e] of the batch that was laid out last", keys.size());
+    Error::mismatch("keys and values for a cache", problem)
 }

@@ -1,4 +1,4 @@
-//! What a decoder is made of, whatever its family.
+//! What a decoder is made of, whatever its family: a [`DecoderConfig`] and its parts.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +6,7 @@ use crate::hook::Geometry;
 
 /// The shape and the parts of a decoder. A family's file fills it from the model's own configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DecoderConfig {
     /// Family, as the model's configuration calls it.
     pub family: String,
@@ -41,7 +42,7 @@ pub struct DecoderConfig {
     pub attention_cap: Option<f64>,
     /// Soft cap on the logits.
     pub logit_cap: Option<f64>,
-    /// Of each layer: how many tokens back a token sees, itself included, `[l]`; `None` for all of them. Empty
+    /// How many tokens back a token sees in each layer, itself included, `[l]`; `None` for all of them. Empty
     /// where no layer has a window.
     pub windows: Vec<Option<usize>>,
 }
@@ -81,17 +82,18 @@ pub enum Positions {
 
 /// The rotary frequencies `base^(-2i / dimensions)`, and how they are stretched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Frequencies {
     /// Base.
     pub base: f64,
     /// Stretching to longer contexts.
-    pub scaling: Scaling,
+    pub scaling: RopeScaling,
 }
 
 /// How rotary frequencies are stretched to contexts longer than those of the first training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Scaling {
+pub enum RopeScaling {
     /// Not at all.
     None,
     /// All divided by one factor (arXiv 2306.15595).
@@ -141,7 +143,7 @@ pub enum Activation {
     Silu,
     /// `x * Phi(x)`, with the normal distribution function (arXiv 1606.08415).
     Gelu,
-    /// The same by the tanh approximation.
+    /// `x * Phi(x)` by the tanh approximation of Phi.
     GeluTanh,
     /// `max(x, 0)`.
     Relu,
@@ -158,7 +160,7 @@ impl DecoderConfig {
     pub fn rotation_changes_after(&self) -> Option<usize> {
         match &self.positions {
             Positions::Rotary {
-                frequencies: Frequencies { scaling: Scaling::Long { original_context, .. }, .. },
+                frequencies: Frequencies { scaling: RopeScaling::Long { original_context, .. }, .. },
                 ..
             } => Some(*original_context),
             _ => None,

@@ -125,17 +125,7 @@ impl Decoder {
         let config = &self.config;
         let batch = &batch.on(self.device())?;
         hooks.begin(&config.geometry())?;
-        let longest = batch.positions.f_max()?.f_int64_value(&[])? as usize + 1;
-        if longest > config.context {
-            let what = "the longest text of a batch".to_owned();
-            return Err(Error::TextLength { what, tokens: longest, context: config.context });
-        }
-        // On a GPU an id outside the embedding would end the process.
-        let largest = batch.ids.f_max()?.f_int64_value(&[])?;
-        if largest >= config.vocabulary as i64 {
-            let problem = format!("token id {largest}; the model has {} embeddings", config.vocabulary);
-            return Err(Error::Mismatch { what: "a batch".into(), problem });
-        }
+        self.check(batch)?;
         let mut pass = Pass::new(config, batch, self.kind(), self.device())?;
         let mut residual =
             tap(pass.packing.as_ref(), hooks, (Site::Embed, 0), self.embed(batch, pass.packing.as_ref())?)?;
@@ -152,35 +142,65 @@ impl Decoder {
             let at = pass.surroundings(config, index);
             residual = layer.forward(&at, residual, cache.as_deref_mut(), hooks)?;
         }
-        let wants_norm = hooks.wants(Site::FinalNorm, 0);
-        let wants_logits = hooks.wants(Site::Logits, 0);
-        let mut result = None;
-        if wants_norm || wants_logits || logits != LogitsFor::None {
-            let device = self.final_norm.weight.device();
-            if device != pass.device {
-                pass = Pass::new(config, batch, self.kind(), device)?;
-                residual = residual.f_to_device(device)?;
-            }
-            let packing = pass.packing.as_ref();
-            let last = |states: &Tensor| packing.map_or_else(|| last_positions(states, batch), |all| all.last(states));
-            let all_logits = logits == LogitsFor::All || (logits == LogitsFor::None && wants_logits);
-            let mut normed = if all_logits || wants_norm {
-                let normed = self.final_norm.forward_as(&residual, self.kind())?;
-                tap(packing, hooks, (Site::FinalNorm, 0), normed)?
-            } else {
-                self.final_norm.forward_as(&last(&residual)?, self.kind())?
-            };
-            if wants_logits || logits != LogitsFor::None {
-                normed = match (all_logits, wants_norm) {
-                    (true, _) => unpacked(packing, normed)?,
-                    (false, true) => last(&normed)?,
-                    (false, false) => normed,
-                };
-                result = Some(hooks.tap(Site::Logits, 0, self.unembed(&normed)?)?);
-            }
-        }
+        let result = self.finish(batch, pass, residual, hooks, logits)?;
         hooks.finish()?;
         Ok(result.filter(|_| logits != LogitsFor::None))
+    }
+
+    /// From the residual stream behind the last layer to the logits, as far as they are asked for or hooked.
+    fn finish(
+        &self,
+        batch: &TokenBatch,
+        mut pass: Pass,
+        mut residual: Tensor,
+        hooks: &mut Hooks<'_>,
+        logits: LogitsFor,
+    ) -> Result<Option<Tensor>> {
+        let wants_norm = hooks.wants(Site::FinalNorm, 0);
+        let wants_logits = hooks.wants(Site::Logits, 0);
+        if !wants_norm && !wants_logits && logits == LogitsFor::None {
+            return Ok(None);
+        }
+        let device = self.final_norm.weight.device();
+        if device != pass.device {
+            pass = Pass::new(&self.config, batch, self.kind(), device)?;
+            residual = residual.f_to_device(device)?;
+        }
+        let packing = pass.packing.as_ref();
+        let last = |states: &Tensor| packing.map_or_else(|| last_positions(states, batch), |all| all.last(states));
+        let all_logits = logits == LogitsFor::All || (logits == LogitsFor::None && wants_logits);
+        let mut normed = if all_logits || wants_norm {
+            let normed = self.final_norm.forward_as(&residual, self.kind())?;
+            tap(packing, hooks, (Site::FinalNorm, 0), normed)?
+        } else {
+            self.final_norm.forward_as(&last(&residual)?, self.kind())?
+        };
+        if !wants_logits && logits == LogitsFor::None {
+            return Ok(None);
+        }
+        normed = match (all_logits, wants_norm) {
+            (true, _) => unpacked(packing, normed)?,
+            (false, true) => last(&normed)?,
+            (false, false) => normed,
+        };
+        Ok(Some(hooks.tap(Site::Logits, 0, self.unembed(&normed)?)?))
+    }
+
+    /// Refuses texts longer than the context and tokens that the embedding does not have.
+    fn check(&self, batch: &TokenBatch) -> Result<()> {
+        let config = &self.config;
+        let longest = batch.positions.f_max()?.f_int64_value(&[])? as usize + 1;
+        if longest > config.context {
+            let what = "the longest text of a batch".to_owned();
+            return Err(Error::text_length(what, longest, config.context));
+        }
+        // On a GPU an id outside the embedding would end the process.
+        let largest = batch.ids.f_max()?.f_int64_value(&[])?;
+        if largest >= config.vocabulary as i64 {
+            let problem = format!("token id {largest}; the model has {} embeddings", config.vocabulary);
+            return Err(Error::mismatch("a batch", problem));
+        }
+        Ok(())
     }
 
     /// The residual stream is f32 in a bf16 model too: what many layers add to it would else be rounded to 3 digits each time.

@@ -14,6 +14,9 @@ use crate::hook::Geometry;
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::{file, Error, Provenance, Result};
 
+/// The configuration of a Hugging Face directory.
+pub(super) const CONFIG: &str = "config.json";
+
 /// A decoder with its tokeniser and chat template.
 ///
 /// ```no_run
@@ -38,13 +41,11 @@ impl Model {
     /// [`Error::Io`], [`Error::Malformed`], [`Error::MissingTensor`], [`Error::TensorShape`],
     /// [`Error::UnsupportedArchitecture`], [`Error::UnsupportedSetting`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        LoadOptions::default().model(path)
+        LoadOptions::default().load(path)
     }
 
     #[cfg(feature = "gguf")]
-    pub(super) fn from_gguf(path: &Path, options: &LoadOptions) -> Result<Self> {
-        let mut file = Gguf::open(path)?;
-        let config = file.config()?;
+    pub(super) fn from_gguf(path: &Path, mut file: Gguf, config: &Value, options: &LoadOptions) -> Result<Self> {
         let vocabulary = file.vocabulary()?;
         let named: Vec<(&str, String)> =
             [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
@@ -61,15 +62,18 @@ impl Model {
         // Before the weights, so that what a tokeniser takes to be built is free again for them.
         let tokenizer = Tokenizer::from_gguf(path, vocabulary)?;
         file.forget_lists();
-        let (sha256, decoder) = beside(|| file.sha256(), || options.build(&file, path, &config));
+        let (sha256, decoder) = beside(|| file.sha256(), || options.build(&file, path, config));
         Model::assemble(path, decoder?, tokenizer, template, stop, (options.precision, sha256?))
     }
 
-    pub(super) fn from_directory(path: &Path, options: &LoadOptions) -> Result<Self> {
-        let config_path = path.join("config.json");
-        let config = read_json(&config_path)?;
-        let checkpoint = Checkpoint::open(path)?;
-        let (sha256, decoder) = beside(|| checkpoint.sha256(), || options.build(&checkpoint, &config_path, &config));
+    pub(super) fn from_directory(
+        path: &Path,
+        checkpoint: &Checkpoint,
+        config: &Value,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let config_path = path.join(CONFIG);
+        let (sha256, decoder) = beside(|| checkpoint.sha256(), || options.build(checkpoint, &config_path, config));
         let tokenizer = Tokenizer::load(path.join("tokenizer.json"))?;
         let settings = path.join("tokenizer_config.json");
         let settings = if settings.is_file() { read_json(&settings)? } else { Value::Null };
@@ -78,7 +82,7 @@ impl Model {
         let generation = if generation_path.is_file() { read_json(&generation_path)? } else { Value::Null };
         let stop = match end_tokens(&generation_path, &generation)? {
             Some(stop) => stop,
-            None => end_tokens(&config_path, &config)?.unwrap_or_default(),
+            None => end_tokens(&config_path, config)?.unwrap_or_default(),
         };
         Model::assemble(path, decoder?, tokenizer, template, stop, (options.precision, sha256))
     }
@@ -111,7 +115,7 @@ impl Model {
     /// [`Error::Mismatch`] if the tokeniser has ids for which the network has no embedding.
     pub fn new(name: impl Into<String>, network: impl Network + 'static, tokenizer: Tokenizer) -> Result<Self> {
         if let Some(problem) = too_many_ids(&network, &tokenizer) {
-            return Err(Error::Mismatch { what: "tokeniser".into(), problem });
+            return Err(Error::mismatch("tokeniser", problem));
         }
         let provenance = Provenance::from([
             ("model".to_owned(), name.into()),
@@ -186,8 +190,7 @@ fn too_many_ids(network: &impl Network, tokenizer: &Tokenizer) -> Option<String>
 }
 
 pub(super) fn read_json(path: &Path) -> Result<Value> {
-    serde_json::from_str(&file::read_text(path)?)
-        .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), &error))
+    serde_json::from_str(&file::read_text(path)?).map_err(|error| Error::json(path, error))
 }
 
 fn end_tokens(path: &Path, config: &Value) -> Result<Option<Vec<u32>>> {

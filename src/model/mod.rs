@@ -6,7 +6,7 @@
 
 mod attention;
 mod cache;
-mod config;
+pub mod config;
 mod decoder;
 mod family;
 pub(crate) mod kernel;
@@ -20,7 +20,7 @@ mod rotary;
 mod weights;
 
 pub use cache::KvCache;
-pub use config::{Activation, DecoderConfig, FeedForward, Frequencies, Norm, Positions, Scaling};
+pub use config::DecoderConfig;
 pub use decoder::{Decoder, LogitsFor};
 pub use load::Model;
 pub use network::Network;

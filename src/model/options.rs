@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tch::{Device, Kind};
 
-use super::load::read_json;
+use super::load::{read_json, CONFIG};
 #[cfg(feature = "gguf")]
 use super::weights::gguf::Gguf;
 use super::weights::huggingface::Checkpoint;
@@ -13,6 +13,7 @@ use super::weights::{Loader, WeightSource};
 use super::{family, Decoder, Model};
 #[cfg(not(feature = "gguf"))]
 use crate::error::Place;
+use crate::names::by_name;
 use crate::{Error, Result};
 
 /// The precision of weights and states. Norms, softmax and rotary tables are never below f32.
@@ -30,6 +31,8 @@ pub enum Precision {
 }
 
 impl Precision {
+    const ALL: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::F64];
+
     fn kind(self) -> Kind {
         match self {
             Precision::F32 => Kind::Float,
@@ -38,7 +41,7 @@ impl Precision {
         }
     }
 
-    /// The name used in provenance.
+    /// The name used in options and provenance.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
@@ -48,14 +51,17 @@ impl Precision {
     }
 }
 
+by_name!(Precision, "precision");
+
 /// How a model is loaded.
 ///
 /// ```no_run
 /// use probity::model::{LoadOptions, Precision};
-/// let model = LoadOptions::default().precision(Precision::Bf16).model("path/to/model")?;
+/// let model = LoadOptions::default().precision(Precision::Bf16).load("path/to/model")?;
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
+#[must_use]
 pub struct LoadOptions {
     pub(super) precision: Precision,
     devices: Vec<Device>,
@@ -91,34 +97,28 @@ impl LoadOptions {
     /// Loads a model; see [`Model::load`].
     ///
     /// # Errors
-    /// As [`Model::load`]; [`Error::Torch`] for a device that is not there; [`Error::NotFinite`] for a weight.
-    pub fn model(&self, path: impl AsRef<Path>) -> Result<Model> {
+    /// Those of [`Model::load`]; [`Error::Torch`] for a device that is not there; [`Error::NotFinite`] for a weight.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
         tracing::debug!(path = %path.display(), precision = self.precision.name(), "loading a model");
-        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
-        if kind.is_dir() {
-            return Model::from_directory(path, self);
+        match ModelFile::open(path)? {
+            #[cfg(feature = "gguf")]
+            ModelFile::Gguf(file, config) => Model::from_gguf(path, file, &config, self),
+            ModelFile::Directory(weights, config) => Model::from_directory(path, &weights, &config, self),
         }
-        #[cfg(feature = "gguf")]
-        return Model::from_gguf(path, self);
-        #[cfg(not(feature = "gguf"))]
-        Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
     }
 
     /// Loads only the decoder, of a GGUF file or a Hugging Face directory; no tokeniser is needed.
     ///
     /// # Errors
-    /// As [`Model::load`].
-    pub fn decoder(&self, path: impl AsRef<Path>) -> Result<Decoder> {
-        let directory = path.as_ref();
-        #[cfg(feature = "gguf")]
-        if directory.is_file() {
-            let file = Gguf::open(directory)?;
-            return self.build(&file, directory, &file.config()?);
+    /// Those of [`LoadOptions::load`].
+    pub fn load_decoder(&self, path: impl AsRef<Path>) -> Result<Decoder> {
+        let path = path.as_ref();
+        match ModelFile::open(path)? {
+            #[cfg(feature = "gguf")]
+            ModelFile::Gguf(file, config) => self.build(&file, path, &config),
+            ModelFile::Directory(weights, config) => self.build(&weights, &path.join(CONFIG), &config),
         }
-        let config_path = directory.join("config.json");
-        let config = read_json(&config_path)?;
-        self.build(&Checkpoint::open(directory)?, &config_path, &config)
     }
 
     pub(super) fn build(&self, source: &dyn WeightSource, path: &Path, config: &Value) -> Result<Decoder> {
@@ -133,5 +133,29 @@ impl LoadOptions {
             Ok(pool) => pool.install(build),
             Err(_) => build(),
         }
+    }
+}
+
+/// Weights and configuration of a model, as they lie on disk.
+enum ModelFile {
+    #[cfg(feature = "gguf")]
+    Gguf(Gguf, Value),
+    Directory(Checkpoint, Value),
+}
+
+impl ModelFile {
+    fn open(path: &Path) -> Result<Self> {
+        if std::fs::metadata(path).map_err(Error::io("read", path))?.is_dir() {
+            let config = read_json(&path.join(CONFIG))?;
+            return Ok(ModelFile::Directory(Checkpoint::open(path)?, config));
+        }
+        #[cfg(feature = "gguf")]
+        {
+            let file = Gguf::open(path)?;
+            let config = file.config()?;
+            Ok(ModelFile::Gguf(file, config))
+        }
+        #[cfg(not(feature = "gguf"))]
+        Err(Error::malformed(path, Place::File, "is a file: to read GGUF, build probity with the feature `gguf`"))
     }
 }

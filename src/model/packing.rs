@@ -6,8 +6,8 @@ use crate::hook::{Hooks, Site};
 use crate::text::TokenBatch;
 use crate::Result;
 
-/// From one place in so many that is padding on, packing costs less than it saves.
-const WORTH: usize = 8;
+/// Where at least one place in so many is padding, packing costs less than it saves.
+const PLACES_PER_PADDED: usize = 8;
 
 /// Where the n real tokens of a batch `[b, t]` lie. Packed states are `[1, n, ..]`.
 pub(crate) struct Packing {
@@ -27,7 +27,7 @@ impl Packing {
         let &[rows, width] = batch.ids.size().as_slice() else { return Ok(None) };
         let (all, real) = ((rows * width) as usize, batch.rows.iter().map(ExactSizeIterator::len).sum::<usize>());
         let whole = batch.rows.len() == rows as usize && batch.rows.iter().all(|row| !row.is_empty());
-        if !whole || (all - real.min(all)) * WORTH < all {
+        if !whole || (all - real.min(all)) * PLACES_PER_PADDED < all {
             return Ok(None);
         }
         let (mut places, mut tokens, mut last) = (Vec::with_capacity(real), Vec::with_capacity(all), Vec::new());

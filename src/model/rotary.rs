@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::config::{Frequencies, Scaling};
+use super::config::{Frequencies, RopeScaling};
 use super::kernel;
 use super::packing::{self, Packing};
 use super::parts::wide;
@@ -24,12 +24,12 @@ impl Rotation {
         let plain = Tensor::f_full([1], frequencies.base, (kind, device))?.f_pow(&exponents)?.f_reciprocal()?;
         // [frequencies], or [b, 1, frequencies] where rows differ.
         let (scaled, factor) = match &frequencies.scaling {
-            Scaling::None => (plain, 1.0),
-            Scaling::Linear { factor } => (plain.f_div_scalar(*factor)?, 1.0),
-            Scaling::Llama3 { factor, low, high, original_context } => {
+            RopeScaling::None => (plain, 1.0),
+            RopeScaling::Linear { factor } => (plain.f_div_scalar(*factor)?, 1.0),
+            RopeScaling::Llama3 { factor, low, high, original_context } => {
                 (blended(&plain, *factor, *low, *high, *original_context as f64)?, 1.0)
             }
-            Scaling::Long { short, long, original_context, attention_factor } => {
+            RopeScaling::Long { short, long, original_context, attention_factor } => {
                 let divided = |by: &[f64]| -> Result<Tensor> {
                     Ok(plain.f_div(&Tensor::f_from_slice(by)?.f_to_device(device)?.f_to_kind(kind)?)?)
                 };
@@ -45,7 +45,7 @@ impl Rotation {
         Ok(Rotation { cos: table(angles.f_cos()?)?, sin: table(angles.f_sin()?)?, dimensions })
     }
 
-    /// The same for packed states.
+    /// This rotation for packed states.
     pub fn packed(self, packing: Option<&Packing>) -> Result<Self> {
         let Rotation { cos, sin, dimensions } = self;
         Ok(Rotation { cos: packing::packed(packing, cos)?, sin: packing::packed(packing, sin)?, dimensions })

@@ -219,7 +219,7 @@ impl ProbeBank {
     pub fn get(&self, address: Address) -> Result<&Probe> {
         self.probes.get(&address).ok_or_else(|| {
             let name = address.to_string();
-            Error::UnknownAddress { nearest: nearest(&name, self.probes.keys().map(Address::to_string)), address: name }
+            Error::unknown_address(&name, nearest(&name, self.probes.keys().map(Address::to_string)))
         })
     }
 
@@ -264,7 +264,7 @@ impl ProbeBank {
                 if ours != theirs {
                     let problem =
                         format!("the probes learnt with the {what} {ours}, the states come from {theirs} ({key})");
-                    return Err(Error::Mismatch { what: "probes".into(), problem });
+                    return Err(Error::mismatch("probes", problem));
                 }
             }
         }
@@ -300,10 +300,10 @@ impl ProbeBank {
 pub(super) fn check_pooled(activations: &Activations, labels: &Labels) -> Result<()> {
     if activations.token_rows().is_some() {
         let problem = "they have one row per token, a probe needs one per text: capture with a pool".to_owned();
-        return Err(Error::Mismatch { what: "activations".into(), problem });
+        return Err(Error::mismatch("activations", problem));
     }
     if labels.len() != activations.rows() {
-        return Err(Error::RowCount { what: "labels".into(), expected: activations.rows(), found: labels.len() });
+        return Err(Error::row_count("labels", activations.rows(), labels.len()));
     }
     if activations.addresses().next().is_none() {
         return Err(Error::setting("activations", "empty", "capture at least one address"));
@@ -352,7 +352,7 @@ impl Fitted {
         check_width(address, linear.weights.len(), states.ncols())?;
         if !linear.weights.iter().chain([&linear.intercept]).all(|value| value.is_finite()) {
             let problem = "the weights are not finite".to_owned();
-            return Err(Error::Fit { what: address.to_string(), problem });
+            return Err(Error::fit(address.to_string(), problem));
         }
         let direction = Direction::new(address, linear.weights.clone());
         let projections: Vec<f64> = train.iter().map(|&row| dot(states.row(row), direction.unit())).collect();
@@ -387,7 +387,7 @@ pub(super) fn gather(
     chosen: &[usize],
 ) -> Result<Training> {
     if states.ncols() == 0 {
-        return Err(Error::Mismatch { what: address.to_string(), problem: "its states have width 0".into() });
+        return Err(Error::mismatch(address.to_string(), "its states have width 0"));
     }
     let groups: Vec<&String> = chosen.iter().filter_map(|&row| labels.groups().get(row)).collect();
     Training::gather(address.to_string(), states, labels.labels(), chosen).grouped(&groups)

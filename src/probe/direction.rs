@@ -68,7 +68,7 @@ pub(crate) fn check_width(address: Address, expected: usize, found: usize) -> Re
         return Ok(());
     }
     let problem = format!("its states have width {found}, the probe has {expected}; they come from different models");
-    Err(Error::Mismatch { what: address.to_string(), problem })
+    Err(Error::mismatch(address.to_string(), problem))
 }
 
 /// Dot product in f64 of f32 states with f64 weights of the same length.

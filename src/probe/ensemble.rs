@@ -76,7 +76,7 @@ impl LayerEnsemble {
 fn mean_scores(bank: &ProbeBank, addresses: &[Address], activations: &Activations) -> Result<Vec<f64>> {
     if activations.token_rows().is_some() {
         let problem = "they have one row per token, an ensemble scores texts: capture with a pool".to_owned();
-        return Err(Error::Mismatch { what: "activations".into(), problem });
+        return Err(Error::mismatch("activations", problem));
     }
     let mut sums = vec![0.0; activations.rows()];
     for &address in addresses {

@@ -56,11 +56,11 @@ impl Evaluation {
         let n = labels.len();
         for (what, found) in [("decisions", decisions.len()), ("resampled rows", resamples.rows())] {
             if found != n {
-                return Err(Error::RowCount { what: what.into(), expected: n, found });
+                return Err(Error::row_count(what, n, found));
             }
         }
         if let Some(row) = decisions.iter().position(|decision| !decision.is_finite()) {
-            return Err(Error::NotFinite { what: "decisions".into(), row, id: String::new() });
+            return Err(Error::not_finite("decisions", row, String::new()));
         }
         let metrics = || {
             let ranking = Ranking::new(decisions, labels)?;

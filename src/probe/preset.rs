@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 
 use super::{GroupSplit, LogisticProbe};
 use crate::capture::{Pool, Readout};
-use crate::hook::Site;
+use crate::hook::{Address, Site};
 use crate::stats::rng;
 use crate::text::LabelledText;
 use crate::{Error, Model, Result};
@@ -68,7 +68,7 @@ impl Preset {
                 let last = last.ok_or_else(|| Error::setting("layers", 0, "a model with at least one layer"))?;
                 Ok(Readout::new(Site::ResidPost.at(last), Pool::Mean))
             }
-            Preset::Liu2024 => Ok(Readout::new(Site::FinalNorm.at(0), Pool::Last)),
+            Preset::Liu2024 => Ok(Readout::new(Address::FINAL_NORM, Pool::Last)),
         }
     }
 

@@ -35,7 +35,7 @@ impl StatementDirection {
     pub fn of(statements: &Activations) -> Result<Vec<StatementDirection>> {
         if statements.token_rows().is_some() {
             let problem = "they have one row per token: capture with Pool::Last".to_owned();
-            return Err(Error::Mismatch { what: "statements".into(), problem });
+            return Err(Error::mismatch("statements", problem));
         }
         let n = statements.rows();
         if n == 0 || statements.addresses().next().is_none() {
@@ -75,7 +75,7 @@ impl StatementDirection {
     ) -> Result<ProbeBank> {
         let found = Self::of(statements)?;
         if labels.len() != texts.rows() {
-            return Err(Error::RowCount { what: "labels".into(), expected: texts.rows(), found: labels.len() });
+            return Err(Error::row_count("labels", texts.rows(), labels.len()));
         }
         texts.check_finite()?;
         let labels = &*labels.respecting(texts.groups())?;

@@ -49,7 +49,7 @@ fn remove_earlier(folder: &Path) -> Result<()> {
         // A name alone: a list that points elsewhere is not ours.
         let path = folder.join(&file);
         if path.parent() == Some(folder) && path.extension().is_some_and(|ending| ending == "svg") && path.exists() {
-            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+            std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
     Ok(())

@@ -51,9 +51,7 @@ pub(super) fn fit(rows: &[SparseRow], width: usize, labels: &[bool], alpha: f64)
         let fitted = match (linfa.fit(&dataset), &best) {
             (Ok(fitted), _) => fitted,
             (Err(_), Some(_)) => break,
-            (Err(error), None) => {
-                return Err(Error::Fit { what: "the text scorer".into(), problem: error.to_string() })
-            }
+            (Err(error), None) => return Err(Error::fit("the text scorer", error.to_string())),
         };
         // linfa's positive class is the majority, whatever the labels mean: here it becomes `true`.
         sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
@@ -69,7 +67,7 @@ pub(super) fn fit(rows: &[SparseRow], width: usize, labels: &[bool], alpha: f64)
             break;
         }
     }
-    best.ok_or_else(|| Error::Fit { what: "the text scorer".into(), problem: "linfa gave no result".into() })
+    best.ok_or_else(|| Error::fit("the text scorer", "linfa gave no result"))
 }
 
 /// w.x + b of a sparse row.

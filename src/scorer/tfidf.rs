@@ -58,7 +58,7 @@ impl Tfidf {
             return Err(Error::setting("alpha", self.alpha, "above 0 and finite; it is 1/C of scikit-learn"));
         }
         if labels.len() != texts.len() {
-            return Err(Error::RowCount { what: "labels".into(), expected: texts.len(), found: labels.len() });
+            return Err(Error::row_count("labels", texts.len(), labels.len()));
         }
         let immoral = labels.iter().filter(|&&label| label).count();
         if immoral == 0 || immoral == labels.len() {

@@ -43,7 +43,7 @@ impl Vocabulary {
         words.sort_unstable_by_key(|&(_, _, word)| word);
         if words.is_empty() {
             let problem = "no text holds a word of two or more letters".to_owned();
-            return Err(Error::Fit { what: "the words of the texts".into(), problem });
+            return Err(Error::fit("the words of the texts", problem));
         }
         let idf = |in_texts: usize| ((1.0 + texts.len() as f64) / (1.0 + in_texts as f64)).ln() + 1.0;
         let idf = words.iter().map(|&(_, in_texts, _)| idf(in_texts)).collect();
@@ -94,5 +94,5 @@ fn settings() -> linfa_preprocessing::CountVectorizerParams {
 }
 
 fn refused(error: linfa_preprocessing::PreprocessingError) -> Error {
-    Error::Fit { what: "the words of the texts".into(), problem: error.to_string() }
+    Error::fit("the words of the texts", error.to_string())
 }

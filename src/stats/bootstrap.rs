@@ -127,10 +127,10 @@ impl ClusterBootstrap {
     /// [`Error::RowCount`] and [`Error::NotFinite`].
     pub fn means(&self, values: &[f64]) -> Result<Vec<f64>> {
         if values.len() != self.rows() {
-            return Err(Error::RowCount { what: "values".into(), expected: self.rows(), found: values.len() });
+            return Err(Error::row_count("values", self.rows(), values.len()));
         }
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-            return Err(Error::NotFinite { what: "values".into(), row, id: row.to_string() });
+            return Err(Error::not_finite("values", row, row.to_string()));
         }
         let sums = self.sums(values);
         let resamples = self.multiplicities.chunks_exact(self.clusters);

@@ -47,14 +47,14 @@ impl ClusteredMeans {
             return Err(Error::setting("groups", "none", "give at least one row"));
         }
         if groups.len() != n {
-            return Err(Error::RowCount { what: "groups".into(), expected: n, found: groups.len() });
+            return Err(Error::row_count("groups", n, groups.len()));
         }
         let (cluster_of_row, clusters) = number_clusters(groups);
         let mut sizes = vec![0.0; clusters];
         let mut sums = Array2::zeros((clusters, m));
         for ((row, values), &cluster) in values.outer_iter().enumerate().zip(&cluster_of_row) {
             if !values.iter().all(|value| value.is_finite()) {
-                return Err(Error::NotFinite { what: "values".into(), row, id: row.to_string() });
+                return Err(Error::not_finite("values", row, row.to_string()));
             }
             sizes[cluster] += 1.0;
             let mut sum = sums.row_mut(cluster);

@@ -77,14 +77,14 @@ pub fn auroc_permutation_p(
     let n = positive.len();
     for (what, found) in [("scores", scores[0].len()), ("scores", scores[1].len()), ("groups", groups.len())] {
         if found != n {
-            return Err(Error::RowCount { what: what.into(), expected: n, found });
+            return Err(Error::row_count(what, n, found));
         }
     }
     if !(1..=MAX_DRAWS).contains(&draws) {
         return Err(Error::setting("draws", draws, format!("1 to {MAX_DRAWS}")));
     }
     if let Some(row) = (0..n).find(|&row| scores.iter().any(|scores| !scores[row].is_finite())) {
-        return Err(Error::NotFinite { what: "scores".into(), row, id: row.to_string() });
+        return Err(Error::not_finite("scores", row, row.to_string()));
     }
     let ranks = scores.map(midranks);
     let (cluster_of_row, clusters) = number_clusters(groups);

@@ -24,8 +24,8 @@ mod settings;
 mod sign_flip;
 mod simultaneous;
 
-pub use bootstrap::ClusterBootstrap;
 pub(crate) use bootstrap::check_level;
+pub use bootstrap::ClusterBootstrap;
 pub use calibration::{expected_calibration_error, reliability, Binning, Calibration, ReliabilityBin};
 pub use change_point::{first_run, line_break, step_break, Break};
 pub use clustered::{ClusteredMeans, Equivalence};

@@ -82,7 +82,7 @@ impl SignFlips {
     pub fn test(&self, means: &ClusteredMeans) -> Result<SignFlipTest> {
         let clusters = self.signs.ncols();
         if means.clusters() != clusters {
-            return Err(Error::RowCount { what: "clusters".into(), expected: clusters, found: means.clusters() });
+            return Err(Error::row_count("clusters", clusters, means.clusters()));
         }
         let observed: Vec<f64> = means.t().into_iter().map(known).collect();
         let mut order: Vec<usize> = (0..observed.len()).collect();

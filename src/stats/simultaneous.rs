@@ -40,7 +40,7 @@ impl ClusterBootstrap {
     pub fn studentised(&self, means: &ClusteredMeans) -> Result<Studentised> {
         let (clusters, columns) = (self.clusters(), means.columns());
         if means.clusters() != clusters {
-            return Err(Error::RowCount { what: "clusters".into(), expected: clusters, found: means.clusters() });
+            return Err(Error::row_count("clusters", clusters, means.clusters()));
         }
         let resampled = Resampled::new(means);
         let parts: Vec<[Array2<f64>; 2]> = self

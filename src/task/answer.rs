@@ -183,7 +183,7 @@ impl Answer {
     pub fn new(item: &ChoiceItem, said: Said) -> Result<Self> {
         let (found, expected) = (said.scores.len(), item.options.len());
         if found != expected {
-            return Err(Error::RowCount { what: format!("option scores of item {:?}", item.id), expected, found });
+            return Err(Error::row_count(format!("option scores of item {:?}", item.id), expected, found));
         }
         let values: Option<Vec<f64>> = said.scores.iter().map(|score| said.rule.of(score)).collect();
         let values = values.ok_or_else(|| {

@@ -16,7 +16,7 @@ pub enum PadSide {
 
 /// What each query position may attend to.
 #[derive(Debug)]
-pub enum Mask {
+pub(crate) enum Mask {
     /// Every position sees itself and those before it; no mask tensor is needed.
     Causal,
     /// `true` where attended, `[b, 1, t, s]`.
@@ -24,6 +24,14 @@ pub enum Mask {
 }
 
 impl Mask {
+    /// `true` where attended, `[b, 1, t, s]`, or `[t, t]` for all rows of whole texts of `tokens` tokens.
+    pub(crate) fn seen(&self, tokens: i64, device: Device) -> Result<Tensor> {
+        match self {
+            Mask::Causal => Ok(Tensor::f_ones([tokens, tokens], (Kind::Bool, device))?.f_tril(0)?),
+            Mask::Explicit(mask) => Ok(mask.shallow_clone()),
+        }
+    }
+
     pub(crate) fn on(&self, device: Device) -> Result<Self> {
         match self {
             Mask::Causal => Ok(Mask::Causal),
@@ -34,13 +42,14 @@ impl Mask {
 
 /// A rectangular batch of token rows, b rows of t tokens.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct TokenBatch {
     /// Token ids, `[b, t]`, i64; padding holds id 0.
     pub ids: Tensor,
     /// Logical position of each token in its own text, `[b, t]`, i64; 0 in padding.
     pub positions: Tensor,
     /// Which earlier tokens each token sees.
-    pub mask: Mask,
+    pub(crate) mask: Mask,
     /// Logical position of each slot that can be attended to, `[b, s]`, i64, where a cache holds earlier ones;
     /// else they are `positions`.
     pub key_positions: Option<Tensor>,
@@ -64,11 +73,11 @@ impl TokenBatch {
 
     fn layout(texts: &[&[u32]], side: PadSide, ledger: &mut SlotLedger) -> Result<Self> {
         if texts.is_empty() {
-            return Err(Error::TextLength { what: "a batch without texts".into(), tokens: 0, context: usize::MAX });
+            return Err(Error::text_length("a batch without texts", 0, usize::MAX));
         }
         let width = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         if let Some(row) = texts.iter().position(|text| text.is_empty()) {
-            return Err(Error::TextLength { what: format!("row {row} of a batch"), tokens: 0, context: usize::MAX });
+            return Err(Error::text_length(format!("row {row} of a batch"), 0, usize::MAX));
         }
         let past = ledger.slots();
         ledger.rows.resize_with(ledger.rows.len().max(texts.len()), Vec::new);
@@ -102,12 +111,21 @@ impl TokenBatch {
         })
     }
 
-    /// The mask of layers in which a token sees only the last `window` tokens, itself included; `None` where
-    /// no text is longer than that, so that [`TokenBatch::mask`] serves.
+    /// What each token may attend to: `true` where it does, of a shape that goes with `[b, h, t, s]`. The s slots are those
+    /// of [`KvCache::extend`](crate::model::KvCache::extend), or the batch's own tokens where there is no cache.
     ///
     /// # Errors
     /// [`Error::Torch`].
-    pub fn windowed_mask(&self, window: usize) -> Result<Option<Mask>> {
+    pub fn seen(&self) -> Result<Tensor> {
+        self.mask.seen(self.ids.size().get(1).copied().unwrap_or(0), self.ids.device())
+    }
+
+    /// The mask of layers in which a token sees only the last `window` tokens, itself included; `None` where
+    /// no text is longer than that, so that `mask` serves.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub(crate) fn windowed_mask(&self, window: usize) -> Result<Option<Mask>> {
         let longest = self.positions.f_max()?.f_int64_value(&[])?;
         if longest < window as i64 {
             return Ok(None);
@@ -130,7 +148,7 @@ impl TokenBatch {
     pub(crate) fn hide(&mut self, ranges: &[Vec<std::ops::Range<usize>>]) -> Result<()> {
         if ranges.len() != self.rows.len() {
             let what = "rows to hide tokens of".to_owned();
-            return Err(Error::RowCount { what, expected: self.rows.len(), found: ranges.len() });
+            return Err(Error::row_count(what, self.rows.len(), ranges.len()));
         }
         if self.key_positions.is_some() {
             return Err(Error::setting("hidden", "after cached tokens", "tokens of a batch that begins its texts"));
@@ -185,8 +203,18 @@ impl TokenBatch {
 /// All rows have the same number of slots; a slot is a token or a gap (padding, or a token that is no longer held).
 /// Gaps are masked and take no positions, so rows of unequal lengths grow side by side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SlotLedger {
+pub(crate) struct SlotLedger {
     rows: Vec<Vec<Option<u32>>>,
+}
+
+impl PadSide {
+    /// The side's name: "right" or "left".
+    pub fn name(self) -> &'static str {
+        match self {
+            PadSide::Right => "right",
+            PadSide::Left => "left",
+        }
+    }
 }
 
 impl SlotLedger {
@@ -242,7 +270,7 @@ impl SlotLedger {
     pub fn repeated(&self, rows: usize) -> Result<SlotLedger> {
         let [only] = self.rows.as_slice() else {
             let what = "a ledger to repeat".to_owned();
-            return Err(Error::RowCount { what, expected: 1, found: self.rows.len() });
+            return Err(Error::row_count(what, 1, self.rows.len()));
         };
         Ok(SlotLedger { rows: vec![only.clone(); rows] })
     }
@@ -266,7 +294,7 @@ impl SlotLedger {
     pub fn append(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         if !self.rows.is_empty() && self.rows.len() != texts.len() {
             let what = "tokens to append to a cache".to_owned();
-            return Err(Error::RowCount { what, expected: self.rows.len(), found: texts.len() });
+            return Err(Error::row_count(what, self.rows.len(), texts.len()));
         }
         TokenBatch::layout(texts, PadSide::Right, self)
     }
@@ -274,11 +302,11 @@ impl SlotLedger {
     /// [`SlotLedger::append`] for the first rows only, as many as `texts`; the others get gaps.
     ///
     /// # Errors
-    /// As [`SlotLedger::append`]; [`Error::RowCount`] for more rows than the ledger has.
+    /// Those of [`SlotLedger::append`]; [`Error::RowCount`] for more rows than the ledger has.
     pub(crate) fn append_first(&mut self, texts: &[&[u32]]) -> Result<TokenBatch> {
         if texts.len() > self.rows.len() {
             let what = "tokens to append to the first rows of a cache".to_owned();
-            return Err(Error::RowCount { what, expected: self.rows.len(), found: texts.len() });
+            return Err(Error::row_count(what, self.rows.len(), texts.len()));
         }
         TokenBatch::layout(texts, PadSide::Right, self)
     }

@@ -68,7 +68,7 @@ impl SlotLedger {
         let (rows, past) = (self.rows(), self.slots());
         if rows != trees.len() {
             let what = "branches to append to a cache".to_owned();
-            return Err(Error::RowCount { what, expected: rows, found: trees.len() });
+            return Err(Error::row_count(what, rows, trees.len()));
         }
         let width = trees.iter().map(TokenTree::len).max().unwrap_or(0);
         let slots = past + width;

@@ -40,7 +40,7 @@ enum Merge {
 pub(super) fn tokenizer_json(path: &Path, text: &str) -> Result<()> {
     let bad = |key: &str, problem: String| Error::malformed(path, Place::Entry(key.to_owned()), problem);
     let parts: Parts = serde_json::from_str(text)
-        .map_err(|error| Error::malformed(path, Place::Line(error.line() as u64), format!("no tokeniser: {error}")))?;
+        .map_err(|error| Error::unparsed(path, Place::Line(error.line() as u64), "no tokeniser", error))?;
     if let Some(Model { vocab: Value::Object(vocab), merges, continuing_subword_prefix: prefix }) = parts.model {
         let pairs: Vec<(String, String)> = merges
             .into_iter()

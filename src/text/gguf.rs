@@ -90,14 +90,13 @@ impl GgufVocabulary {
             "gpt2" => [Value::Null, self.byte_level(path)?, byte_level(true)],
             "llama" => self.sentence_piece(),
             _ => {
-                return Err(Error::UnsupportedSetting {
-                    path: path.to_owned(),
-                    key: "tokenizer.ggml.model".into(),
-                    value: self.model,
-                    supported: "gpt2 (byte-level BPE), llama (SentencePiece); or load the Hugging Face directory of \
-                                the model"
-                        .into(),
-                })
+                return Err(Error::unsupported_setting(
+                    path,
+                    "tokenizer.ggml.model",
+                    self.model,
+                    "gpt2 (byte-level BPE), llama (SentencePiece); or load the Hugging Face directory of \
+                                the model",
+                ))
             }
         };
         let bad = |key: &str, problem: String| Error::malformed(path, Place::Entry(key.to_owned()), problem);
@@ -157,12 +156,12 @@ impl GgufVocabulary {
         let rule = RULES.iter().find(|(names, _)| names.contains(&pre_tokenizer)).map(|(_, rule)| *rule);
         let rule = rule.ok_or_else(|| {
             let names = GPT2_RULE.iter().chain(RULES.iter().flat_map(|(names, _)| names.iter()));
-            Error::UnsupportedSetting {
-                path: path.to_owned(),
-                key: "tokenizer.ggml.pre".into(),
-                value: pre_tokenizer.to_owned(),
-                supported: names.copied().collect::<Vec<_>>().join(", "),
-            }
+            Error::unsupported_setting(
+                path,
+                "tokenizer.ggml.pre",
+                pre_tokenizer.to_owned(),
+                names.copied().collect::<Vec<_>>().join(", "),
+            )
         })?;
         let split = json!({ "type": "Split", "pattern": { "Regex": rule }, "behavior": "Isolated", "invert": false });
         Ok(json!({ "type": "Sequence", "pretokenizers": [split, byte_level(false)] }))

@@ -24,7 +24,7 @@ impl Labels {
     /// [`Error::RowCount`] unless there is one group per label.
     pub fn new(labels: Vec<bool>, groups: Vec<String>) -> Result<Self> {
         if labels.len() != groups.len() {
-            return Err(Error::RowCount { what: "groups".into(), expected: labels.len(), found: groups.len() });
+            return Err(Error::row_count("groups", labels.len(), groups.len()));
         }
         Ok(Labels { labels, groups })
     }
@@ -63,7 +63,7 @@ impl Labels {
         for (row, id) in ids.iter().enumerate() {
             if row_of.insert(id.as_str(), row).is_some() {
                 let problem = format!("id {id:?} occurs twice, so its label is ambiguous");
-                return Err(Error::Mismatch { what: "ids of the activations".into(), problem });
+                return Err(Error::mismatch("ids of the activations", problem));
             }
         }
         let mut found: Vec<Option<(bool, String, u64)>> = vec![None; ids.len()];
@@ -74,7 +74,7 @@ impl Labels {
             let id = record.get(id_column).unwrap_or_default();
             let slot = row_of.get(id).and_then(|&row| found.get_mut(row));
             let Some(slot) = slot else {
-                return Err(Error::UnknownId { path: path.to_owned(), line, id: id.to_owned() });
+                return Err(Error::unknown_id(path, line, id.to_owned()));
             };
             if let Some((_, _, first)) = slot {
                 return Err(bad(format!("id {id:?} has a label already, on line {first}")));
@@ -130,7 +130,7 @@ impl Labels {
                 let problem = format!(
                     "rows of the activations' group {group:?} are in {first:?} and in {of_label:?}; give coarser groups"
                 );
-                return Err(Error::Mismatch { what: "groups of the labels".into(), problem });
+                return Err(Error::mismatch("groups of the labels", problem));
             }
         }
         Ok(Cow::Borrowed(self))

@@ -12,7 +12,8 @@ mod labels;
 mod template;
 mod tokenizer;
 
-pub use batch::{Mask, PadSide, SlotLedger, TokenBatch};
+pub(crate) use batch::{Mask, SlotLedger};
+pub use batch::{PadSide, TokenBatch};
 pub(crate) use branches::TokenTree;
 #[cfg(feature = "gguf")]
 pub(crate) use gguf::GgufVocabulary;
@@ -88,7 +89,7 @@ impl Text {
         let question = Message::new(Role::User, "What did you do?");
         let text = template.render(&[question, Message::new(Role::Assistant, answer.clone())], false)?;
         let start = text.rfind(&answer).filter(|_| !answer.is_empty());
-        let start = start.ok_or_else(|| Error::Template(format!("it does not show the answer {answer:?} as it is")))?;
+        let start = start.ok_or_else(|| Error::template(format!("it does not show the answer {answer:?} as it is")))?;
         Ok(Text { text, rendered: true, span: Some(Span { start, end: start + answer.len() }), ..self })
     }
 
@@ -138,7 +139,12 @@ fn read_csv(path: &Path) -> Result<Vec<(u64, Text)>> {
     let mut reader = csv::Reader::from_reader(content.as_bytes());
     let bad = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
-        Error::malformed(path, Place::Line(line), format!("{error}; the columns are id,text and may be group"))
+        Error::unparsed(
+            path,
+            Place::Line(line),
+            "is no row of a table; the columns are id,text and may be group",
+            error,
+        )
     };
     let header = reader.headers().map_err(bad)?.clone();
     let mut rows = Vec::new();

@@ -17,6 +17,7 @@ pub struct Tokenizer {
 
 /// The tokens of one text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Encoded {
     /// Token ids, `[t]`.
     pub ids: Vec<u32>,
@@ -132,5 +133,5 @@ impl Tokenizer {
 }
 
 fn failed(error: tokenizers::Error) -> Error {
-    Error::Tokenizer(error.to_string())
+    Error::Tokenizer(error.to_string().into())
 }

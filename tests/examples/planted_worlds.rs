@@ -245,7 +245,7 @@ fn run(args: &Args) -> Result<()> {
     bar.finish();
     let text = table(&found, args, began.elapsed().as_secs_f64());
     match &args.out {
-        Some(path) => std::fs::write(path, text).map_err(|source| probity::Error::Io { path: path.clone(), source }),
+        Some(path) => std::fs::write(path, text).map_err(probity::Error::io("write", path)),
         None => {
             print!("{text}");
             Ok(())

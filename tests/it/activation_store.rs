@@ -63,7 +63,7 @@ fn by_shard(model: &Model, pool: Pool, texts: &[Text]) -> Vec<Activations> {
 fn states_come_back_within_half_a_step_of_each_number_type() {
     let model = tiny("untied_sharded");
     let texts = texts(18);
-    for pool in [Pool::Last, Pool::Mean, Pool::None] {
+    for pool in [Pool::Last, Pool::Mean, Pool::EveryToken] {
         let expected = by_shard(&model, pool, &texts);
         for (dtype, relative, absolute) in [
             (StoreDtype::F32, 0.0, 0.0),
@@ -99,7 +99,7 @@ fn states_come_back_within_half_a_step_of_each_number_type() {
             // A shard by itself is a file of activations.
             let first = Activations::load(folder.join("shard-00000.safetensors")).unwrap();
             assert_eq!(first, store.shard(0, &addresses).unwrap());
-            assert!(store.verify(&()).is_empty());
+            assert!(store.verify().is_empty());
         }
     }
 }
@@ -230,7 +230,7 @@ fn verification_names_the_file_and_the_tensor() {
     let store = write(&model, folder.path(), "0/1");
     let name = "shard-00002.safetensors";
     let whole = folder.read(name);
-    let faults = || store.verify(&()).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let faults = || store.verify().iter().map(ToString::to_string).collect::<Vec<_>>();
     assert!(faults().is_empty());
     let (header, metadata) = safetensors::SafeTensors::read_metadata(&whole).unwrap();
     for (tensor, info) in metadata.tensors() {
@@ -269,9 +269,9 @@ fn verification_names_the_file_and_the_tensor() {
 
     // Deleting what is damaged and capturing again mends the store.
     write(&model, folder.path(), "0/1");
-    assert!(store.verify(&()).is_empty() && folder.read(name) == whole);
+    assert!(store.verify().is_empty() && folder.read(name) == whole);
     let part = folder.join("part");
-    let faults = write(&model, &part, "0/2").verify(&());
+    let faults = write(&model, &part, "0/2").verify();
     assert!(faults.len() == 1 && faults[0].to_string().contains("lacks 2 of 5 shards"), "{faults:?}");
 }
 
@@ -286,19 +286,19 @@ fn parts_merge_to_what_one_process_writes() {
             write(&model, folder, &Shard::new(part, count).unwrap().to_string());
         }
         let out = folder.join(&format!("merged-{count}"));
-        let merged = ActivationStore::merge(parts.iter().rev(), &out, &()).unwrap();
-        assert!(merged.is_complete() && merged.verify(&()).is_empty());
+        let merged = ActivationStore::merge(parts.iter().rev(), &out).unwrap();
+        assert!(merged.is_complete() && merged.verify().is_empty());
         same(&out, &whole);
         // Again, after an interruption, and into one of the parts.
-        ActivationStore::merge(&parts, &out, &()).unwrap();
+        ActivationStore::merge(&parts, &out).unwrap();
         same(&out, &whole);
         std::fs::remove_file(out.join("shard-00001.safetensors")).unwrap();
         // Removed first: it may be the part's file under a second name.
         std::fs::remove_file(out.join("shard-00003.safetensors")).unwrap();
         std::fs::write(out.join("shard-00003.safetensors"), "cut").unwrap();
-        ActivationStore::merge(&parts, &out, &()).unwrap();
+        ActivationStore::merge(&parts, &out).unwrap();
         same(&out, &whole);
-        ActivationStore::merge(&parts, &parts[0], &()).unwrap();
+        ActivationStore::merge(&parts, &parts[0]).unwrap();
         same(&parts[0], &whole);
     }
 }
@@ -309,7 +309,7 @@ fn parts_that_do_not_make_a_whole_are_refused() {
     let part = |number: usize| folder.join(&format!("part-{number}"));
     (0..3).for_each(|number| drop(write(&model, &part(number), &format!("{number}/3"))));
     let out = folder.join("out");
-    let merge = |parts: &[usize]| ActivationStore::merge(parts.iter().map(|&number| part(number)), &out, &());
+    let merge = |parts: &[usize]| ActivationStore::merge(parts.iter().map(|&number| part(number)), &out);
     refused(merge(&[0, 2]), &["lack 2 of 5 shards: shard-00001.safetensors, shard-00004.safetensors"]);
     refused(merge(&[]), &["at least one folder"]);
     refused(merge(&[0, 1, 8]), &["part-8", "store.json", "No such file"]);
@@ -333,7 +333,7 @@ fn parts_that_do_not_make_a_whole_are_refused() {
     content["shards"][0]["sha256"] = json!("0");
     std::fs::write(&manifest, content.to_string()).unwrap();
     refused(
-        ActivationStore::merge([part(2), out.clone()], folder.join("other"), &()),
+        ActivationStore::merge([part(2), out.clone()], folder.join("other")),
         &["shard-00002.safetensors", "part-2", "out", "not the same"],
     );
 }
@@ -356,7 +356,7 @@ fn two_processes_in_one_folder_are_noticed() {
     let (folder, other, model) = (Folder::new(), Folder::new(), tiny("tied"));
     write(&model, other.path(), "2/5");
     let intruder = Intruder(&folder, other.read("store.json"));
-    let written = writer(Pool::Mean).write_with(&model, &texts(18), folder.path(), &intruder);
+    let written = writer(Pool::Mean).write_with_progress(&model, &texts(18), folder.path(), &intruder);
     refused(written, &["another process", "a folder of its own"]);
 }
 
@@ -399,7 +399,7 @@ fn manifests_that_contradict_themselves_are_refused() {
     let (address, _) = store.addresses().nth(1).unwrap();
     refused(store.rows(address, 0..1), &["shard-00000.safetensors", &address.to_string(), "expected F32"]);
     refused(store.load(&[address]), &["shard-00000.safetensors", &address.to_string(), "expected F32"]);
-    assert_eq!(store.verify(&()).len(), 5);
+    assert_eq!(store.verify().len(), 5);
     let mut content = good.clone();
     content["plan"]["texts"] = json!(u64::MAX);
     content["shards"] = json!([]);
@@ -431,7 +431,7 @@ fn a_parquet_file_has_a_row_for_each_text_and_address() {
     let (folder, model) = (Folder::new(), tiny("tied"));
     let store = write(&model, &folder.join("store"), "0/1");
     let path = folder.join("acts.parquet");
-    store.write_parquet(&path, &()).unwrap();
+    store.write_parquet(&path).unwrap();
     let states = store.load(&store.addresses().map(|(address, _)| address).collect::<Vec<_>>()).unwrap();
     let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
     let (mut rows, mut seen) = (0, std::collections::HashSet::new());
@@ -450,6 +450,6 @@ fn a_parquet_file_has_a_row_for_each_text_and_address() {
     let provenance = metadata.iter().find(|entry| entry.key == "probity").unwrap().value.clone().unwrap();
     assert!(provenance.contains(&store.provenance()["texts_sha256"]));
     let tokens = folder.join("tokens");
-    let tokens = writer(Pool::None).write(&model, &texts(5), tokens).unwrap();
-    refused(tokens.write_parquet(folder.join("no.parquet"), &()), &["pool = none"]);
+    let tokens = writer(Pool::EveryToken).write(&model, &texts(5), tokens).unwrap();
+    refused(tokens.write_parquet(folder.join("no.parquet")), &["pool = none"]);
 }

@@ -37,7 +37,7 @@ fn a_file_gives_back_what_was_saved_for_every_pooling() {
     let model = tiny("untied_sharded");
     let grouped: Vec<Text> =
         texts().into_iter().enumerate().map(|(n, text)| Text { group: Some(format!("g{}", n / 2)), ..text }).collect();
-    for pool in [Pool::Last, Pool::Mean, Pool::None] {
+    for pool in [Pool::Last, Pool::Mean, Pool::EveryToken] {
         for texts in [texts(), grouped.clone()] {
             let activations = capture(&model, pool, &texts);
             assert_eq!(activations.groups().is_some(), texts[0].group.is_some());
@@ -88,7 +88,7 @@ fn poolings_agree_with_each_other_at_every_site() {
     for name in TINY {
         let model = tiny(name);
         let texts = texts();
-        let [last, mean, none] = [Pool::Last, Pool::Mean, Pool::None].map(|pool| capture(&model, pool, &texts));
+        let [last, mean, none] = [Pool::Last, Pool::Mean, Pool::EveryToken].map(|pool| capture(&model, pool, &texts));
         let TokenRows { offsets, tokens } = none.token_rows().unwrap();
         assert_eq!(offsets.len(), texts.len() + 1);
         assert_eq!(*offsets.last().unwrap() as usize, tokens.len());
@@ -119,7 +119,7 @@ fn padding_and_batching_change_no_state_at_any_site() {
     for name in TINY {
         let model = tiny(name);
         let texts = texts();
-        for pool in [Pool::Last, Pool::Mean, Pool::None] {
+        for pool in [Pool::Last, Pool::Mean, Pool::EveryToken] {
             let readout = Readout::new(every_site(), pool);
             // One token of budget: every text is a batch of its own, without padding.
             let alone = readout.clone().batch_tokens(1).capture(&model, &texts).unwrap();

@@ -51,7 +51,7 @@ fn adds_up(model: &Model, texts: &[Text]) -> f64 {
         Site::ResidPre.at(layers - 1),
         Site::ResidMid.at(layers / 2),
         Site::ResidPost.at(layers - 1),
-        Site::FinalNorm.at(0),
+        Address::FINAL_NORM,
     ] {
         let direction = direction(address, width(model));
         let found = Attribution::new(&direction).run(model, texts).unwrap();
@@ -81,7 +81,7 @@ fn the_parts_add_up_in_every_family() {
     assert_eq!(variants.len(), 21);
     let mut with_bias = 0;
     for folder in variants {
-        let decoder = LoadOptions::default().precision(Precision::F32).decoder(&folder).unwrap();
+        let decoder = LoadOptions::default().precision(Precision::F32).load_decoder(&folder).unwrap();
         // By the names of Llama's kind, GPT-2 and GPT-NeoX.
         let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
         let names = ["o_proj.bias", "attn.c_proj.bias", "attention.dense.bias"];
@@ -167,8 +167,8 @@ fn what_does_not_add_up_is_refused() {
     };
     let post = Site::ResidPost.at(1);
     assert!(run(Site::MlpOut.at(1), Pool::Last, &texts()).contains("resid_post or final_norm"));
-    assert!(run(Site::FinalNorm.at(0), Pool::Mean, &texts()).contains("before the final norm"));
-    assert!(run(post, Pool::None, &texts()).contains("pool = none"));
+    assert!(run(Address::FINAL_NORM, Pool::Mean, &texts()).contains("before the final norm"));
+    assert!(run(post, Pool::EveryToken, &texts()).contains("pool = none"));
     assert!(run(post, Pool::Last, &[]).contains("at least one text"));
     assert!(run(Site::ResidPost.at(9), Pool::Last, &texts()).contains("L9.resid_post"));
     let narrow = direction(post, d - 1);

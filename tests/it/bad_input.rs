@@ -794,7 +794,7 @@ fn token_rows_that_do_not_fit_are_named() {
         let whole = {
             let rows = TokenRows { offsets: vec![0, 1, 4], tokens: vec![7, 8, 9, 7] };
             let mut activations = Activations::new(["a", "b"]).with_token_rows(rows).unwrap();
-            activations.insert(Site::Embed.at(0), Array2::ones((4, 2))).unwrap();
+            activations.insert(Address::EMBED, Array2::ones((4, 2))).unwrap();
             saved(&activations, |header| header)
         };
         let old: Vec<u8> = [0_i64, 1, 4].iter().flat_map(|at| at.to_le_bytes()).collect();
@@ -849,7 +849,7 @@ fn probes_are_not_fitted_on_what_does_not_fit() {
     refused(fit(&Activations::new(["a"; 0]), &alternating(0)), &["activations"]);
     refused(fit(&activations(0), &alternating(0)), &["only label"]);
     let mut flat = Activations::new((0..40).map(|row| row.to_string()));
-    flat.insert(Site::Embed.at(0), Array2::zeros((40, 0))).unwrap();
+    flat.insert(Address::EMBED, Array2::zeros((40, 0))).unwrap();
     refused(fit(&flat, &alternating(40)), &["embed", "width 0"]);
     for (name, probe) in [
         ("alpha", LogisticProbe::default().alpha(f64::NAN)),
@@ -865,7 +865,7 @@ fn probes_are_not_fitted_on_what_does_not_fit() {
     for scale in [1e-44_f32, 1e38] {
         let mut extreme = Activations::new((0..40).map(|row| row.to_string()));
         let states = activations(40).at(Site::ResidPost.at(0)).unwrap().mapv(|value| value / 8.0 * scale);
-        extreme.insert(Site::Embed.at(0), states).unwrap();
+        extreme.insert(Address::EMBED, states).unwrap();
         for alpha in [1e-300, 1.0, 1e300] {
             let _ = LogisticProbe::default().alpha(alpha).fit_all(&extreme, &alternating(40));
         }
@@ -965,10 +965,10 @@ fn sessions_refuse_what_they_cannot_read_and_stay_usable() {
     let mut session = Session::new(&model);
     refused(session.greedy(3).map(|_| ()), &["Session::read"]);
     refused(session.score(&[vec![vec![1]]]).map(|_| ()), &["Session::read"]);
-    refused(session.read(&[&[1; 65]], |_| Hooks::new()), &["text 0 of a session has 65 tokens", "1 to 64"]);
-    refused(session.read(&[&[1], &[]], |_| Hooks::new()), &["text 1 of a session has 0 tokens"]);
-    refused(session.read(&[], |_| Hooks::new()), &["without texts"]);
-    session.read(&[&[1, 2, 3]], |_| Hooks::new()).unwrap();
+    refused(session.read(&[&[1; 65]]), &["text 0 of a session has 65 tokens", "1 to 64"]);
+    refused(session.read(&[&[1], &[]]), &["text 1 of a session has 0 tokens"]);
+    refused(session.read(&[]), &["without texts"]);
+    session.read(&[&[1, 2, 3]]).unwrap();
     refused(session.score(&[]).map(|_| ()), &["options: 0 rows, expected 1"]);
     refused(session.score(&[vec![vec![]]]).map(|_| ()), &["option"]);
     refused(session.score(&[vec![vec![5; 62]]]).map(|_| ()), &["has 65 tokens"]);
@@ -978,7 +978,7 @@ fn sessions_refuse_what_they_cannot_read_and_stay_usable() {
     let nothing: &[u32] = &[];
     refused(session.generate(&Decoding::new(100).stop_tokens(nothing.iter().copied())).map(|_| ()), &["has 65 tokens"]);
     refused(session.score(&[vec![vec![5, 6]]]).map(|_| ()), &["Session::read"]);
-    session.read(&[&[1, 2, 3]], |_| Hooks::new()).unwrap();
+    session.read(&[&[1, 2, 3]]).unwrap();
     let after = session.score(&[vec![vec![5, 6]]]).unwrap();
     assert!((before[0][0].total - after[0][0].total).abs() < 1e-5, "{before:?} {after:?}");
 }
@@ -993,9 +993,9 @@ fn a_model_whose_weights_are_not_finite_gives_no_states() {
     // On request already when it is loaded.
     let folder = Folder::new();
     let path = folder.write("m.gguf", file.bytes());
-    let checked = LoadOptions::default().check_finite(true).model(path);
+    let checked = LoadOptions::default().check_finite(true).load(path);
     refused(checked.map(|_| ()), &["m.gguf: blk.1.ffn_down.weight, row 0 (column 5)", "not finite"]);
-    assert!(LoadOptions::default().check_finite(true).model(fixture("tiny_llama/tied")).is_ok());
+    assert!(LoadOptions::default().check_finite(true).load(fixture("tiny_llama/tied")).is_ok());
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn steering_a_cached_answer_is_steering_the_whole_text() {
     let texts: [&[u32]; 2] = [&[5, 9, 200, 31], &[44, 7]];
     let mut session = Session::new(&model);
     session.read(&texts, steer).unwrap();
-    let steered = tokens(session.generate_with(&endless(10), &[], steer).unwrap());
+    let steered = tokens(session.generate_hooked(&endless(10), &[], steer).unwrap());
     for (text, steered) in texts.iter().zip(&steered) {
         let mut grown = text.to_vec();
         for _ in 0..10 {
@@ -95,7 +95,7 @@ fn steering_a_cached_answer_is_steering_the_whole_text() {
         }
         assert_eq!(steered, &grown[text.len()..]);
     }
-    session.read(&texts, |_| Hooks::new()).unwrap();
+    session.read(&texts).unwrap();
     assert_ne!(tokens(session.generate(&endless(10)).unwrap()), steered, "and the next read is the model's own again");
 }
 

@@ -46,7 +46,7 @@ fn agrees_with_one_cpu(devices: &[Device]) {
             hooks
         };
         session.read(&ids, altered).unwrap();
-        tokens(session.generate_with(&endless(6), &[], altered).unwrap())
+        tokens(session.generate_hooked(&endless(6), &[], altered).unwrap())
     };
     assert_eq!(answers(&ours), answers(&theirs));
 }
@@ -65,7 +65,7 @@ fn more_devices_than_layers_are_no_fault() {
 fn a_device_that_is_not_there_is_an_error() {
     let absent = Device::Cuda(Cuda::device_count().max(0) as usize + 3);
     for devices in [vec![absent], vec![Device::Cpu, absent]] {
-        let error = LoadOptions::default().devices(devices).model(fixture("tiny_llama/tied")).unwrap_err();
+        let error = LoadOptions::default().devices(devices).load(fixture("tiny_llama/tied")).unwrap_err();
         assert!(error.to_string().to_lowercase().contains("cuda"), "{error}");
     }
 }

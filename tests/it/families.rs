@@ -35,7 +35,7 @@ fn variants() -> Vec<PathBuf> {
 }
 
 fn load(folder: &Path, precision: Precision) -> Decoder {
-    LoadOptions::default().precision(precision).decoder(folder).unwrap_or_else(|error| panic!("{error}"))
+    LoadOptions::default().precision(precision).load_decoder(folder).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn values(tensor: &Tensor) -> Vec<f64> {
@@ -387,7 +387,7 @@ fn sessions_cross_the_length_at_which_rotation_changes() {
     };
     let texts: [&[u32]; 2] = [&[5, 6, 7, 8, 9, 10], &[40, 41, 42]];
     let mut session = Session::new(&model);
-    session.read(&texts, |_| Hooks::new()).unwrap();
+    session.read(&texts).unwrap();
     let options = vec![vec![vec![20, 21, 22, 23, 24]], vec![vec![30, 31]]];
     for (row, scores) in session.score(&options).unwrap().iter().enumerate() {
         let (text, option) = (texts[row], &options[row][0]);
@@ -409,7 +409,7 @@ fn sessions_cross_the_length_at_which_rotation_changes() {
     assert!(altered.score(&options).unwrap_err().to_string().contains("would be lost"));
     assert!(altered.generate(&endless(8)).unwrap_err().to_string().contains("would be lost"));
     altered.read(&texts, silenced).unwrap();
-    assert_eq!(altered.generate_with(&endless(8), &[], silenced).unwrap()[0].tokens.len(), 8);
+    assert_eq!(altered.generate_hooked(&endless(8), &[], silenced).unwrap()[0].tokens.len(), 8);
     for (text, generated) in texts.iter().zip(tokens(session.generate(&endless(8)).unwrap())) {
         let mut grown = text.to_vec();
         for _ in 0..8 {

@@ -95,7 +95,7 @@ fn stopping_after_the_last_wanted_layer_changes_nothing() {
 #[test]
 fn pooled_states_in_bf16_point_where_those_in_f32_do() {
     let Some(model) = smollm() else { return };
-    let half = LoadOptions::default().precision(Precision::Bf16).model(smollm_path()).unwrap();
+    let half = LoadOptions::default().precision(Precision::Bf16).load(smollm_path()).unwrap();
     let texts = texts();
     let readout = Readout::new(everywhere(), Pool::Last);
     let (wide, narrow) = (readout.capture(&model, &texts).unwrap(), readout.capture(&half, &texts).unwrap());
@@ -134,7 +134,7 @@ fn plainly(model: &Model, text: &[u32], option: &[u32]) -> f64 {
 fn check_options(model: &Model, texts: &[Vec<u32>], options: &[Vec<Vec<u32>>], tolerance: f64) {
     let mut session = Session::new(model);
     let whole: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    session.read(&whole, |_| Hooks::new()).unwrap();
+    session.read(&whole).unwrap();
     let scores = session.score(options).unwrap();
     for (row, (text, options)) in texts.iter().zip(options).enumerate() {
         assert_eq!(scores[row].len(), options.len());
@@ -146,7 +146,7 @@ fn check_options(model: &Model, texts: &[Vec<u32>], options: &[Vec<Vec<u32>>], t
     }
     // The branches are gone: what follows is what would have followed without them.
     let mut fresh = Session::new(model);
-    fresh.read(&whole, |_| Hooks::new()).unwrap();
+    fresh.read(&whole).unwrap();
     assert_eq!(session.greedy(4).unwrap(), fresh.greedy(4).unwrap());
 }
 
@@ -187,7 +187,7 @@ fn generation_side_by_side_gives_the_tokens_of_each_text_alone_without_a_cache()
     let whole: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     let mut session = Session::new(&model);
     session.reserve(3);
-    session.read(&whole, |_| Hooks::new()).unwrap();
+    session.read(&whole).unwrap();
     let together = session.generate(&Decoding::new(12).stop_tokens([])).unwrap();
     for (text, together) in texts.iter().zip(together) {
         let mut grown = text.clone();
@@ -234,8 +234,8 @@ fn keys_and_values_stay_within_their_budget() {
 
     let mut session = Session::new(&model).cache_limit(1 << 20);
     let long: Vec<u32> = (100..200).collect();
-    let message = session.read(&[&long], |_| Hooks::new()).unwrap_err().to_string();
+    let message = session.read(&[&long]).unwrap_err().to_string();
     assert!(message.contains("cache_budget") && message.contains("fewer side by side"), "{message}");
-    session.read(&[&long[..10]], |_| Hooks::new()).unwrap();
+    session.read(&[&long[..10]]).unwrap();
     assert!(session.peak_cache_bytes() <= 1 << 20);
 }

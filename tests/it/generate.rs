@@ -28,7 +28,7 @@ fn alone(model: &Model, text: &[u32]) -> Vec<f32> {
 /// Stop tokens that end the rows of [`TEXTS`] at different lengths, and these lengths.
 fn stops(model: &Model) -> (Vec<u32>, Vec<usize>) {
     let mut session = Session::new(model);
-    session.read(&TEXTS, |_| Hooks::new()).unwrap();
+    session.read(&TEXTS).unwrap();
     let free = session.generate(&endless(10)).unwrap();
     let stops = vec![free[0].tokens[2], free[2].tokens[6], free[3].tokens[0]];
     let length = |row: &Continuation| row.tokens.iter().position(|id| stops.contains(id)).unwrap_or(10);
@@ -46,11 +46,11 @@ fn rows_that_end_leave_the_batch_and_hooks_are_told_which_rows_are_in_it() {
         let model = tiny(name);
         let (stops, lengths) = stops(&model);
         let mut session = Session::new(&model);
-        session.read(&TEXTS, |_| Hooks::new()).unwrap();
+        session.read(&TEXTS).unwrap();
         let (steps, seen) = (RefCell::new(Vec::new()), RefCell::new(vec![Vec::new(); TEXTS.len()]));
         let last = Site::ResidPost.at(model.geometry().layers - 1);
         let found = session
-            .generate_with(&Decoding::new(10).stop_tokens(stops), &[], |batch| {
+            .generate_hooked(&Decoding::new(10).stop_tokens(stops), &[], |batch| {
                 steps.borrow_mut().push(batch.texts.len());
                 let (texts, seen) = (batch.texts.clone(), &seen);
                 let mut hooks = Hooks::new();
@@ -86,7 +86,7 @@ fn the_read_after_an_answer_reuses_it_in_every_row() {
     let model = tiny("tied");
     let (stops, lengths) = stops(&model);
     let mut session = Session::new(&model);
-    session.read(&TEXTS, |_| Hooks::new()).unwrap();
+    session.read(&TEXTS).unwrap();
     let mut texts: Vec<Vec<u32>> = TEXTS.iter().map(|text| text.to_vec()).collect();
     for round in 0..2 {
         let decoding = Decoding::new(10).stop_tokens(stops.clone());
@@ -100,7 +100,7 @@ fn the_read_after_an_answer_reuses_it_in_every_row() {
         let (mut run, seen) = (Vec::new(), RefCell::new(Vec::new()));
         let last = Site::ResidPost.at(model.geometry().layers - 1);
         session
-            .read(&views, |batch| {
+            .read_hooked(&views, |batch| {
                 run = batch.rows.iter().map(|row| row.len()).collect();
                 let (rows, seen) = (batch.rows.clone(), &seen);
                 let mut hooks = Hooks::new();
@@ -136,8 +136,8 @@ fn drawn_rows_keep_their_own_numbers_when_others_leave() {
         let texts: Vec<&[u32]> = rows.iter().map(|&row| prompts[row].as_slice()).collect();
         let keys: Vec<String> = rows.iter().map(|row| row.to_string()).collect();
         let mut session = Session::new(&model);
-        session.read(&texts, |_| Hooks::new()).unwrap();
-        session.generate_with(&decoding, &keys, |_| Hooks::new()).unwrap()
+        session.read(&texts).unwrap();
+        session.generate_hooked(&decoding, &keys, |_| Hooks::new()).unwrap()
     };
     let together = draw(&[0, 1, 2, 3, 4]);
     let mut lengths: Vec<usize> = together.iter().map(|row| row.tokens.len()).collect();

@@ -52,7 +52,7 @@ fn hooks_at_one_address_run_in_the_order_of_their_adding() {
 #[test]
 fn a_replacement_may_be_of_another_precision() {
     for precision in [Precision::F32, Precision::Bf16] {
-        let model = LoadOptions::default().precision(precision).model(fixture("tiny_llama/odd_heads")).unwrap();
+        let model = LoadOptions::default().precision(precision).load(fixture("tiny_llama/odd_heads")).unwrap();
         let plain = logits(&model, &mut Hooks::new()).unwrap();
         for site in Site::ALL {
             let mut hooks = Hooks::new();
@@ -117,7 +117,7 @@ fn a_hook_that_never_fires_is_an_error() {
     let batch = TokenBatch::new(&[TEXT], PadSide::Right).unwrap();
     let mut hooks = Hooks::new();
     // Nobody asked for logits but the hook: that is enough for it to fire.
-    hooks.observe(Site::Logits.at(0), |_| Ok(()));
+    hooks.observe(Address::LOGITS, |_| Ok(()));
     assert!(model.network().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap().is_none());
 
     // A model of one's own that forgets a site.

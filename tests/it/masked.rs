@@ -29,7 +29,7 @@ fn model(name: &str) -> Model {
         "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
         "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "?" },
     });
-    let decoder = LoadOptions::default().decoder(fixture(name)).unwrap();
+    let decoder = LoadOptions::default().load_decoder(fixture(name)).unwrap();
     Model::new(name, decoder, Tokenizer::from_json(&tokenizer.to_string()).unwrap()).unwrap()
 }
 
@@ -79,7 +79,8 @@ fn others_do_not_see_hidden_tokens() {
                 Text { span, hidden: if hide { text.hidden.clone() } else { Vec::new() }, ..text }
             };
             let read = |text: Text| {
-                let states = Readout::new(Site::ResidPost.all_layers(), Pool::None).pad(pad).capture(&model, &[text]);
+                let states =
+                    Readout::new(Site::ResidPost.all_layers(), Pool::EveryToken).pad(pad).capture(&model, &[text]);
                 let states = states.unwrap();
                 let last = states.addresses().last().unwrap();
                 states.at(last).unwrap().iter().copied().collect::<Vec<f32>>()

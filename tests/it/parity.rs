@@ -14,7 +14,7 @@ const TOLERANCE: f64 = 1e-4;
 
 fn readout() -> Readout {
     let sites = Site::ResidPost.all_layers().and(Site::AttnOut.all_layers()).and(Site::MlpOut.all_layers());
-    Readout::new(sites.and(Site::Embed.all_layers()).and(Site::FinalNorm.all_layers()), Pool::None)
+    Readout::new(sites.and(Site::Embed.all_layers()).and(Site::FinalNorm.all_layers()), Pool::EveryToken)
 }
 
 fn texts(cases: &serde_json::Value) -> Vec<Text> {
@@ -36,7 +36,7 @@ fn worst(
 ) -> (f64, Address) {
     let offsets = &states.token_rows().unwrap().offsets;
     let start = offsets[row] as usize;
-    let mut worst = (0.0, Site::Embed.at(0));
+    let mut worst = (0.0, Address::EMBED);
     for address in states.addresses() {
         let all = states.at(address).unwrap();
         let ours: Vec<f32> = case["positions"]
@@ -100,7 +100,7 @@ fn logits_agree() {
             continue;
         }
         let ours = readout.capture(&model, std::slice::from_ref(text)).unwrap();
-        let ours = ours.at(Site::Logits.at(0)).unwrap().row(0).to_vec();
+        let ours = ours.at(Address::LOGITS).unwrap().row(0).to_vec();
         let theirs = floats(&reference, &format!("t{number}.logits"));
         let error = max_difference(&ours, &theirs) / cases["texts"][number]["max_abs"]["logits"].as_f64().unwrap();
         assert!(error <= TOLERANCE, "{error:e}");
@@ -142,7 +142,7 @@ fn the_chat_template_renders_identically() {
 fn generate(model: &Model, prompts: &[Vec<u32>]) -> Vec<Vec<u32>> {
     let rows: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     let mut session = Session::new(model);
-    session.read(&rows, |_| Hooks::new()).unwrap();
+    session.read(&rows).unwrap();
     tokens(session.generate(&endless(64)).unwrap())
 }
 

@@ -37,7 +37,7 @@ const CONDITIONS: [(&str, usize); 11] = [
 
 fn places() -> Vec<Address> {
     let layered = (0..4).flat_map(|layer| [Site::ResidPost.at(layer), Site::HeadOut.at(layer).head(1)]);
-    layered.chain([Site::Embed.at(0)]).collect()
+    layered.chain([Address::EMBED]).collect()
 }
 
 /// The group of an item; its items lie scattered.

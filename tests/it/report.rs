@@ -313,7 +313,7 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
 
 fn places() -> Vec<Address> {
     let layered = (0..3).flat_map(|layer| [Site::ResidPost.at(layer), Site::HeadOut.at(layer).head(1)]);
-    layered.chain([Site::Embed.at(0)]).collect()
+    layered.chain([Address::EMBED]).collect()
 }
 
 const CONDITIONS: [(&str, usize); 5] = [("none", 0), ("neutral", 1), ("neutral", 2), ("L1", 1), ("L1", 2)];
@@ -332,7 +332,7 @@ fn sparse() -> Vec<(&'static str, Report)> {
         ("no neutral", report(&one, &[("none", 0), ("L1", 1)], 0.9)),
         ("no plain question", report(&one, &[("neutral", 1), ("L1", 1)], 0.9)),
         ("plain question only", report(&places(), plain, 0.0)),
-        ("no site with layers", report(&[Site::FinalNorm.at(0)], &CONDITIONS, 0.9)),
+        ("no site with layers", report(&[Address::FINAL_NORM], &CONDITIONS, 0.9)),
         ("no behaviour", Report { behaviour: Behaviour::default(), ..all.clone() }),
         ("texts", Report { behaviour: completions(&CONDITIONS), ..all.clone() }),
         ("no verdict", Report { verdicts: Vec::new(), ..all.clone() }),

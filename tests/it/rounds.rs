@@ -147,7 +147,7 @@ fn states_scores_and_answers_are_those_of_the_stored_conversations_alone() {
                 assert!((probability - mean.exp() / total).abs() < 1e-4);
             }
             let mut session = Session::new(&model);
-            session.read(&[&prompt], |_| Hooks::new()).unwrap();
+            session.read(&[&prompt]).unwrap();
             let tokens = session.greedy(8).unwrap().remove(0);
             assert_eq!(answer.text, model.tokenizer().decode(&tokens).unwrap().trim());
             checked += 1;
@@ -242,7 +242,7 @@ fn parts_of_conversations_have_the_states_that_their_tokens_have() {
             let then = if part == Part::Answer { talk.clone() } else { talk.before_answer(round).unwrap() };
             let prompt = then.closed(&model).unwrap();
             let placed = prompt.of(part, round).next().unwrap();
-            let states = Readout::new(at, Pool::None)
+            let states = Readout::new(at, Pool::EveryToken)
                 .capture(
                     &model,
                     &[Text { rendered: true, span: Some(placed.span), ..Text::new("x", prompt.text.clone()) }],

@@ -44,7 +44,7 @@ fn read(session: &mut Session<'_>, model: &Model, texts: &[&[u32]]) -> (Vec<Vec<
     let seen = RefCell::new(vec![Vec::new(); texts.len()]);
     let mut run = 0;
     session
-        .read(texts, |batch| {
+        .read_hooked(texts, |batch| {
             run = batch.rows.iter().map(|row| row.len()).sum();
             let ends: Vec<i64> = batch.rows.iter().map(|row| row.end as i64 - 1).collect();
             let mut hooks = Hooks::new();
@@ -175,14 +175,14 @@ fn wrong_use_is_an_error_and_the_session_stays_usable() {
     assert!(matches!(session.greedy(3), Err(Error::Setting { .. })));
     assert!(matches!(session.score(&[vec![vec![1]]]), Err(Error::Setting { .. })));
     let long = vec![7; model.context() + 1];
-    assert!(matches!(session.read(&[&[1], &long], |_| Hooks::new()), Err(Error::TextLength { tokens: 65, .. })));
-    assert!(matches!(session.read(&[&[]], |_| Hooks::new()), Err(Error::TextLength { tokens: 0, .. })));
-    session.read(&[&[1, 2]], |_| Hooks::new()).unwrap();
+    assert!(matches!(session.read(&[&[1], &long]), Err(Error::TextLength { tokens: 65, .. })));
+    assert!(matches!(session.read(&[&[]]), Err(Error::TextLength { tokens: 0, .. })));
+    session.read(&[&[1, 2]]).unwrap();
     assert!(matches!(session.score(&[vec![vec![]]]), Err(Error::Setting { .. })));
     assert!(matches!(session.score(&[]), Err(Error::RowCount { expected: 1, found: 0, .. })));
     // The context is full before the answer is.
     let full = &long[..60];
-    session.read(&[full], |_| Hooks::new()).unwrap();
+    session.read(&[full]).unwrap();
     assert!(matches!(session.generate(&endless(10)), Err(Error::TextLength { .. })));
     // A hook that fails leaves no cache behind that claims tokens it never saw.
     let failing = |_: &TokenBatch| {
@@ -212,14 +212,14 @@ fn an_intervention_needs_a_fresh_session_and_leaves_no_trace_in_the_next_read() 
     let score = |session: &mut Session<'_>| session.score(&option).unwrap()[0][0].total;
 
     let mut session = Session::new(&model);
-    session.read(&[text], |_| Hooks::new()).unwrap();
+    session.read(&[text]).unwrap();
     let clean = score(&mut session);
     assert!(session.read(&[text], steered).unwrap_err().to_string().contains("read nothing yet"));
 
     let mut session = Session::new(&model);
     session.read(&[text], steered).unwrap();
     assert!((score(&mut session) - clean).abs() > 0.1, "the intervention matters");
-    session.read(&[text], |_| Hooks::new()).unwrap();
+    session.read(&[text]).unwrap();
     assert!((score(&mut session) - clean).abs() < 1e-4, "and is gone");
 }
 
@@ -228,13 +228,13 @@ fn a_row_that_has_ended_does_not_outgrow_the_context() {
     let model = tiny("tied");
     let long: Vec<u32> = (0..64).map(|at| 3 + at % 200).collect();
     let mut session = Session::new(&model);
-    session.read(&[&long], |_| Hooks::new()).unwrap();
+    session.read(&[&long]).unwrap();
     let stop = tokens(session.generate(&endless(1)).unwrap())[0][0];
     let short: &[u32] = &[40, 41];
-    session.read(&[short], |_| Hooks::new()).unwrap();
+    session.read(&[short]).unwrap();
     let alone = tokens(session.generate(&Decoding::new(6).stop_tokens([stop])).unwrap()).remove(0);
     assert!(!alone.is_empty());
-    session.read(&[&long, short], |_| Hooks::new()).unwrap();
+    session.read(&[&long, short]).unwrap();
     assert_eq!(tokens(session.generate(&Decoding::new(6).stop_tokens([stop])).unwrap()), [vec![], alone]);
 }
 
@@ -249,8 +249,8 @@ fn drawn_answers_do_not_depend_on_the_batch() {
         let texts: Vec<&[u32]> = rows.iter().map(|&row| prompts[row].as_slice()).collect();
         let keys: Vec<String> = rows.iter().map(|row| format!("prompt {row}")).collect();
         let mut session = Session::new(&model);
-        session.read(&texts, |_| Hooks::new()).unwrap();
-        session.generate_with(decoding, &keys, |_| Hooks::new()).unwrap()
+        session.read(&texts).unwrap();
+        session.generate_hooked(decoding, &keys, |_| Hooks::new()).unwrap()
     };
     let together = draw(&[0, 1, 2], &decoding);
     for (row, answer) in together.iter().enumerate() {
@@ -268,7 +268,7 @@ fn answers_say_why_they_ended() {
     let text: &[u32] = &[5, 6, 7, 8, 9];
     let mut session = Session::new(&model);
     let mut generate = |decoding: Decoding| {
-        session.read(&[text], |_| Hooks::new()).unwrap();
+        session.read(&[text]).unwrap();
         session.generate(&decoding).unwrap().remove(0)
     };
     let free = generate(endless(10));

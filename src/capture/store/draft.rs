@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::manifest::{shard_file, Entry, Manifest, Plan, FILE};
+use super::manifest::{shard_file, Entry, Manifest, Plan, MANIFEST_FILE};
 use super::shard_file;
 use crate::capture::Activations;
 use crate::{file, Error, Result};
 
-/// Of the temporary names in a store's folder, so that a killed process's leavings are known from others' files.
-const PARTIAL: &str = ".partial-store-";
+/// How the temporary names in a store's folder begin, so that a killed process's leavings are known from others' files.
+const PARTIAL_PREFIX: &str = ".partial-store-";
 
 /// A store in the making. Killed at any moment, its folder holds whole shards, the manifest of some of them, and
 /// perhaps leavings; taken up again it ends with the same files.
@@ -59,7 +59,7 @@ impl Draft {
             bytes: bytes.len() as u64,
             sha256: file::sha256(&bytes),
         };
-        file::write_atomic_under(&path, PARTIAL, |file| file.write_all(&bytes))?;
+        file::write_atomic_under(&path, PARTIAL_PREFIX, |file| file.write_all(&bytes))?;
         self.record(entry)
     }
 
@@ -68,12 +68,12 @@ impl Draft {
     pub fn adopt(&mut self, entry: &Entry, from: &Path, bytes: &[u8], widths: &[usize]) -> Result<()> {
         self.set_widths(widths.to_vec())?;
         let path = self.folder.join(&entry.file);
-        std::fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder))?;
+        std::fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
         if path.exists() {
-            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+            std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
         if std::fs::hard_link(from, &path).is_err() {
-            file::write_atomic_under(&path, PARTIAL, |file| file.write_all(bytes))?;
+            file::write_atomic_under(&path, PARTIAL_PREFIX, |file| file.write_all(bytes))?;
         }
         self.record(entry.clone())
     }
@@ -81,7 +81,7 @@ impl Draft {
     fn set_widths(&mut self, widths: Vec<usize>) -> Result<()> {
         if !self.manifest.widths.is_empty() && self.manifest.widths != widths {
             let problem = format!("widths are {widths:?}, those of the shards before {:?}", self.manifest.widths);
-            return Err(Error::Mismatch { what: format!("the store in {}", self.folder.display()), problem });
+            return Err(Error::mismatch(format!("the store in {}", self.folder.display()), problem));
         }
         self.manifest.widths = widths;
         Ok(())
@@ -101,9 +101,9 @@ impl Draft {
         if found.as_ref().map(|found| &found.shards) != known {
             let what = format!("the store in {}", self.folder.display());
             let problem = "another process writes into it: give each process a folder of its own, then merge them";
-            return Err(Error::Mismatch { what, problem: problem.to_owned() });
+            return Err(Error::mismatch(what, problem.to_owned()));
         }
-        file::write_atomic_under(&self.folder.join(FILE), PARTIAL, |file| {
+        file::write_atomic_under(&self.folder.join(MANIFEST_FILE), PARTIAL_PREFIX, |file| {
             serde_json::to_writer_pretty(&mut *file, &next)?;
             file.write_all(b"\n")
         })?;
@@ -117,11 +117,11 @@ impl Draft {
         if !self.written {
             self.write(self.manifest.clone())?;
         }
-        for entry in std::fs::read_dir(&self.folder).map_err(Error::io(&self.folder))? {
-            let path = entry.map_err(Error::io(&self.folder))?.path();
+        for entry in std::fs::read_dir(&self.folder).map_err(Error::io("list", &self.folder))? {
+            let path = entry.map_err(Error::io("list", &self.folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(PARTIAL) {
-                std::fs::remove_file(&path).map_err(Error::io(&path))?;
+            if name.starts_with(PARTIAL_PREFIX) {
+                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             }
         }
         Ok(())

@@ -1,15 +1,11 @@
 //! The number types in which states are stored.
 
-use std::fmt;
-use std::str::FromStr;
-
 use ndarray::ArrayView2;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use super::super::npy;
-use crate::error::nearest;
-use crate::{Error, Result};
+use crate::names::by_name;
 
 /// The number type in which an [`ActivationStore`](super::ActivationStore) keeps states.
 ///
@@ -87,22 +83,7 @@ impl StoreDtype {
     }
 }
 
-impl fmt::Display for StoreDtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for StoreDtype {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        StoreDtype::ALL.into_iter().find(|dtype| dtype.name() == text).ok_or_else(|| {
-            let names = nearest(text, StoreDtype::ALL.map(|dtype| dtype.name().to_owned()));
-            Error::setting("dtype", text, format!("one of f32, bf16, f16; nearest: {}", names.join(", ")))
-        })
-    }
-}
+by_name!(StoreDtype, "dtype");
 
 fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();

@@ -13,7 +13,7 @@ use crate::error::Place;
 use crate::hook::Address;
 use crate::{file, Error, Provenance, Result};
 
-pub(super) const FILE: &str = "store.json";
+pub(super) const MANIFEST_FILE: &str = "store.json";
 const SCHEMA: &str = "probity.activation-store";
 const VERSION: u32 = 1;
 
@@ -28,7 +28,7 @@ pub(super) struct Plan {
     pub texts: usize,
     pub shard_texts: usize,
     pub addresses: Vec<Address>,
-    /// Of the model, the tokeniser, the readout, this crate and all texts together.
+    /// Provenance of the model, the tokeniser, the readout, this crate and all texts together.
     pub provenance: Provenance,
 }
 
@@ -62,7 +62,7 @@ impl Plan {
             return Ok(());
         }
         let problem = format!("it was made with other settings ({}): {do_instead}", differences.join("; "));
-        Err(Error::Mismatch { what: format!("the store in {}", folder.display()), problem })
+        Err(Error::mismatch(format!("the store in {}", folder.display()), problem))
     }
 }
 
@@ -129,10 +129,10 @@ impl Manifest {
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] for another format and for entries that do not fit together.
     pub fn load(folder: &Path) -> Result<Self> {
-        let path = folder.join(FILE);
+        let path = folder.join(MANIFEST_FILE);
         let text = file::read_text(&path)?;
         let bad = |name: &str, problem: String| Error::malformed(&path, Place::Entry(name.to_owned()), problem);
-        let not_json = |error: serde_json::Error| Error::malformed(&path, Place::Line(error.line() as u64), error);
+        let not_json = |error: serde_json::Error| Error::json(&path, error);
         // Of another version not even the fields are known.
         let header: Header = serde_json::from_str(&text).map_err(not_json)?;
         if header.schema != SCHEMA {
@@ -148,7 +148,7 @@ impl Manifest {
 
     /// The manifest of a store, if there is one.
     pub fn find(folder: &Path) -> Result<Option<Self>> {
-        match folder.join(FILE).exists() {
+        match folder.join(MANIFEST_FILE).exists() {
             true => Manifest::load(folder).map(Some),
             false => Ok(None),
         }
@@ -179,7 +179,7 @@ impl Manifest {
                 let problem = format!("shard {number} ({:?}, {} texts) does not fit the plan", entry.file, entry.texts);
                 return Err(("shards", problem));
             }
-            if entry.rows < texts || (plan.pool != Pool::None && entry.rows != texts) {
+            if entry.rows < texts || (plan.pool != Pool::EveryToken && entry.rows != texts) {
                 return Err(("shards", format!("shard {number} has {} rows for {texts} texts", entry.rows)));
             }
         }

@@ -24,7 +24,7 @@ pub(super) fn merge(stores: &[ActivationStore], out: &Path, progress: &dyn Progr
     sources.values().for_each(|(_, entry)| whole.insert((*entry).clone()));
     if !whole.is_complete() {
         let problem = format!("the folders lack {}; run the parts that make them, or name their folders", whole.lack());
-        return Err(Error::Mismatch { what: "stores to merge".to_owned(), problem });
+        return Err(Error::mismatch("stores to merge", problem));
     }
 
     let mut draft = Draft::open(out, plan.clone())?;
@@ -50,7 +50,7 @@ fn sources(stores: &[ActivationStore]) -> Result<BTreeMap<usize, Source<'_>>> {
                 Some((other, known)) if *known != entry => {
                     let (here, there) = (store.folder.display(), other.folder.display());
                     let problem = format!("{} in {here} is not the same as in {there}: leave one out", entry.file);
-                    return Err(Error::Mismatch { what: "stores to merge".to_owned(), problem });
+                    return Err(Error::mismatch("stores to merge", problem));
                 }
                 Some(_) => {}
                 None => drop(sources.insert(entry.number, (store, entry))),

@@ -59,7 +59,15 @@ impl ActivationStore {
     /// [`Error::Mismatch`] for stores made with different settings, which are named, for a shard that no folder has, or that
     /// differs between two, and where `out` holds another store; [`Error::Malformed`] for a damaged shard;
     /// [`Error::Io`]. Nothing is written before all shards are found.
-    pub fn merge<P: AsRef<Path>>(
+    pub fn merge<P: AsRef<Path>>(folders: impl IntoIterator<Item = P>, out: impl AsRef<Path>) -> Result<Self> {
+        ActivationStore::merge_with_progress(folders, out, &())
+    }
+
+    /// [`ActivationStore::merge`] with progress, counted in shards.
+    ///
+    /// # Errors
+    /// Those of [`ActivationStore::merge`].
+    pub fn merge_with_progress<P: AsRef<Path>>(
         folders: impl IntoIterator<Item = P>,
         out: impl AsRef<Path>,
         progress: &dyn Progress,
@@ -73,7 +81,12 @@ impl ActivationStore {
     ///
     /// Each is an [`Error::Malformed`] that names the file and, where it can be told, the tensor, or an [`Error::Io`];
     /// missing shards are one [`Error::Mismatch`]. A fault is mended by deleting the file and capturing again.
-    pub fn verify(&self, progress: &dyn Progress) -> Vec<Error> {
+    pub fn verify(&self) -> Vec<Error> {
+        self.verify_with_progress(&())
+    }
+
+    /// [`ActivationStore::verify`] with progress, counted in shards.
+    pub fn verify_with_progress(&self, progress: &dyn Progress) -> Vec<Error> {
         progress.begin("verifying shards", self.manifest.shards.len() as u64);
         let check = |entry: &Entry| self.file(entry)?.verify(entry, &self.manifest.plan, &self.manifest.widths);
         let checked = self.manifest.shards.iter().filter_map(|entry| {
@@ -111,7 +124,7 @@ impl ActivationStore {
         self.manifest.plan.dtype
     }
 
-    /// The pooling: with [`Pool::None`] rows are tokens.
+    /// The pooling: with [`Pool::EveryToken`] rows are tokens.
     pub fn pool(&self) -> Pool {
         self.manifest.plan.pool
     }
@@ -148,7 +161,7 @@ impl ActivationStore {
     /// Some rows of one address, `[rows, d]`, in the order of the texts.
     ///
     /// # Errors
-    /// As [`ActivationStore::ids`]; [`Error::UnknownAddress`]; [`Error::Setting`] for rows that there are not.
+    /// Those of [`ActivationStore::ids`]; [`Error::UnknownAddress`]; [`Error::Setting`] for rows that there are not.
     pub fn rows(&self, address: Address, rows: Range<usize>) -> Result<Array2<f32>> {
         let (total, width) = (self.total_rows()?, self.width(address)?);
         if rows.start > rows.end || rows.end > total {
@@ -184,7 +197,7 @@ impl ActivationStore {
         if let Some(groups) = header.groups {
             part = part.with_groups(groups)?;
         }
-        if self.pool() == Pool::None {
+        if self.pool() == Pool::EveryToken {
             part = part.with_token_rows(file.token_rows(entry.texts)?)?;
         }
         for &address in addresses {
@@ -196,7 +209,7 @@ impl ActivationStore {
     /// All texts' states at these addresses as [`Activations`], to fit probes on. Groups come where all texts have one.
     ///
     /// # Errors
-    /// As [`ActivationStore::ids`] and [`ActivationStore::shard`].
+    /// Those of [`ActivationStore::ids`] and [`ActivationStore::shard`].
     pub fn load(&self, addresses: &[Address]) -> Result<Activations> {
         self.complete()?;
         let mut states = vec![Vec::new(); addresses.len()];
@@ -222,7 +235,7 @@ impl ActivationStore {
         if let Some(groups) = groups {
             whole = whole.with_groups(groups)?;
         }
-        if self.pool() == Pool::None {
+        if self.pool() == Pool::EveryToken {
             whole = whole.with_token_rows(rows)?;
         }
         for (&address, values) in addresses.iter().zip(states) {
@@ -241,7 +254,7 @@ impl ActivationStore {
         width.ok_or_else(|| {
             let name = address.to_string();
             let nearest = nearest(&name, self.addresses().map(|(address, _)| address.to_string()));
-            Error::UnknownAddress { address: name, nearest }
+            Error::unknown_address(name, nearest)
         })
     }
 
@@ -250,10 +263,10 @@ impl ActivationStore {
             return Ok(());
         }
         let problem = format!("it lacks {}; run the capture again, or merge the other parts", self.manifest.lack());
-        Err(Error::Mismatch { what: format!("the store in {}", self.folder.display()), problem })
+        Err(Error::mismatch(format!("the store in {}", self.folder.display()), problem))
     }
 }
 
 fn misshapen(address: Address, error: &ndarray::ShapeError) -> Error {
-    Error::Mismatch { what: address.to_string(), problem: error.to_string() }
+    Error::mismatch(address.to_string(), error.to_string())
 }

@@ -33,9 +33,17 @@ impl ActivationStore {
     /// # Errors
     /// [`Error::Setting`] where every token was kept: ids would not tell rows apart; else as
     /// [`ActivationStore::load`]. The file appears whole or not at all.
-    pub fn write_parquet(&self, path: impl AsRef<Path>, progress: &dyn Progress) -> Result<()> {
+    pub fn write_parquet(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.write_parquet_with_progress(path, &())
+    }
+
+    /// [`ActivationStore::write_parquet`] with progress, counted in texts.
+    ///
+    /// # Errors
+    /// Those of [`ActivationStore::write_parquet`].
+    pub fn write_parquet_with_progress(&self, path: impl AsRef<Path>, progress: &dyn Progress) -> Result<()> {
         let path = path.as_ref();
-        if self.pool() == Pool::None {
+        if self.pool() == Pool::EveryToken {
             return Err(Error::setting("pool", "none", "pooled states, one row a text"));
         }
         self.complete()?;

@@ -12,13 +12,13 @@ use safetensors::Dtype;
 
 use super::manifest::{shard_file, Entry, Plan};
 use super::StoreDtype;
-use crate::capture::activations::{Header, HEADER_FORMAT, HEADER_KEY};
+use crate::capture::activations::{bad_header, Header, HEADER_FORMAT, HEADER_KEY};
 use crate::capture::{Activations, TokenRows};
 use crate::error::Place;
 use crate::hook::Address;
 use crate::{file, Error, Result};
 
-const AGAIN: &str = "delete the file and run the capture again, which makes just this one";
+const MEND_SHARD: &str = "delete the file and run the capture again, which makes just this one";
 
 /// An array on its way into the file, encoded when it is asked for, so that only one is held twice.
 enum Outgoing<'a> {
@@ -67,7 +67,7 @@ pub(super) fn encode(path: &Path, activations: &Activations, dtype: StoreDtype) 
         if let Some(row) = dtype.misfit(states) {
             let problem =
                 format!("{address}, row {row} of {}: too large a value for {dtype}; take bf16 or f32", shown(path));
-            return Err(Error::Mismatch { what: "number type".to_owned(), problem });
+            return Err(Error::mismatch("number type", problem));
         }
         tensors.push((address.to_string(), Outgoing::States(states, dtype, [states.nrows(), states.ncols()])));
     }
@@ -112,7 +112,7 @@ impl ShardFile {
         let path = folder.join(shard_file(entry.number));
         let map = file::map(&path)?;
         if map.len() as u64 != entry.bytes {
-            let problem = format!("has {} bytes, was written with {}: {AGAIN}", map.len(), entry.bytes);
+            let problem = format!("has {} bytes, was written with {}: {MEND_SHARD}", map.len(), entry.bytes);
             return Err(Error::malformed(&path, Place::File, problem));
         }
         let (metadata, data) = file::safetensors_header(&path, &map)?;
@@ -125,7 +125,7 @@ impl ShardFile {
     }
 
     fn bad(&self, name: &str, problem: impl std::fmt::Display) -> Error {
-        Error::malformed(&self.path, Place::Entry(name.to_owned()), format!("{problem}: {AGAIN}"))
+        Error::malformed(&self.path, Place::Entry(name.to_owned()), format!("{problem}: {MEND_SHARD}"))
     }
 
     /// The bytes of a tensor, after its type and shape are checked.
@@ -156,7 +156,7 @@ impl ShardFile {
     pub fn header(&self, texts: usize) -> Result<Header> {
         let text = self.metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
         let text = text.ok_or_else(|| self.bad(HEADER_KEY, "is not in the metadata"))?;
-        let header: Header = serde_json::from_str(text).map_err(|error| self.bad(HEADER_KEY, error))?;
+        let header: Header = serde_json::from_str(text).map_err(|error| bad_header(&self.path, error))?;
         if header.ids.len() != texts || header.groups.as_ref().is_some_and(|groups| groups.len() != texts) {
             return Err(self.bad(HEADER_KEY, format!("does not name {texts} texts")));
         }
@@ -191,7 +191,7 @@ impl ShardFile {
                     return Err(self.bad(name, "is damaged: its SHA-256 is not the one it was written with"));
                 }
             }
-            let problem = format!("its header is damaged: the file's SHA-256 is not {}: {AGAIN}", entry.sha256);
+            let problem = format!("its header is damaged: the file's SHA-256 is not {}: {MEND_SHARD}", entry.sha256);
             return Err(Error::malformed(&self.path, Place::File, problem));
         }
         for (&address, &width) in plan.addresses.iter().zip(widths) {

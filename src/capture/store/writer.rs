@@ -9,7 +9,7 @@ use super::{ActivationStore, Shard, StoreDtype};
 use crate::capture::readout::of_texts;
 use crate::capture::Readout;
 use crate::progress::Progress;
-use crate::text::{PadSide, Text};
+use crate::text::Text;
 use crate::{Error, Model, Result};
 
 /// Captures many texts into an [`ActivationStore`], a shard of them at a time: no more than one is held in memory.
@@ -28,6 +28,7 @@ use crate::{Error, Model, Result};
 /// shard follow from the shard's texts alone. (The same bytes on the same machine with as many threads: libtorch's
 /// products promise no more.)
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct StoreWriter {
     readout: Readout,
     dtype: StoreDtype,
@@ -68,14 +69,14 @@ impl StoreWriter {
     /// value too large for the number type; [`Error::Setting`] for no texts, a repeated id or `shard_texts` of 0; those
     /// of [`Readout::capture`], of all texts that are to be read before the first is; [`Error::Io`].
     pub fn write(&self, model: &Model, texts: &[Text], folder: impl AsRef<Path>) -> Result<ActivationStore> {
-        self.write_with(model, texts, folder, &())
+        self.write_with_progress(model, texts, folder, &())
     }
 
     /// [`StoreWriter::write`] with progress, counted in texts.
     ///
     /// # Errors
-    /// As [`StoreWriter::write`].
-    pub fn write_with(
+    /// Those of [`StoreWriter::write`].
+    pub fn write_with_progress(
         &self,
         model: &Model,
         texts: &[Text],
@@ -96,7 +97,7 @@ impl StoreWriter {
         progress.advance(count(&done));
         for shard in missing {
             tracing::debug!(shard, "capturing a shard");
-            draft.put(shard, &self.readout.capture_with(model, of(shard), &Within(progress))?)?;
+            draft.put(shard, &self.readout.capture_with_progress(model, of(shard), &Within(progress))?)?;
         }
         draft.finish()?;
         ActivationStore::open(folder)
@@ -122,10 +123,7 @@ impl StoreWriter {
             dtype: self.dtype,
             pool: self.readout.pool(),
             batch_tokens,
-            pad: match pad {
-                PadSide::Right => "right".to_owned(),
-                PadSide::Left => "left".to_owned(),
-            },
+            pad: pad.name().to_owned(),
             texts: texts.len(),
             shard_texts: self.shard_texts,
             addresses: self.readout.addresses(model)?,

@@ -5,7 +5,7 @@
 use super::settings::Settings;
 use super::usual::{QkNorm, Usual, PLAIN};
 use super::Family;
-use crate::model::config::{Activation, FeedForward, Frequencies, Positions, Scaling};
+use crate::model::config::{Activation, FeedForward, Frequencies, Positions, RopeScaling};
 use crate::model::DecoderConfig;
 use crate::Result;
 
@@ -46,7 +46,7 @@ pub(super) const GEMMA3: Family = Family {
         let local = if by_type {
             settings.frequencies(Some("sliding_attention"), config.context)?
         } else {
-            Frequencies { base: settings.number_or("rope_local_base_freq", 10_000.0)?, scaling: Scaling::None }
+            Frequencies { base: settings.number_or("rope_local_base_freq", 10_000.0)?, scaling: RopeScaling::None }
         };
         if let Positions::Rotary { frequencies, windowed, .. } = &mut config.positions {
             *frequencies = settings.frequencies(by_type.then_some("full_attention"), config.context)?;

@@ -45,10 +45,12 @@ const FAMILIES: [Family; 10] = [
 pub(crate) fn build(loader: Loader<'_>, path: &Path, config: &Value) -> Result<Decoder> {
     let settings = Settings { path, config, source: loader.source };
     let name = settings.text("model_type")?;
-    let family = FAMILIES.iter().find(|family| family.name == name).ok_or_else(|| Error::UnsupportedArchitecture {
-        path: path.to_owned(),
-        found: name.to_owned(),
-        supported: FAMILIES.iter().map(|family| family.name.to_owned()).collect(),
+    let family = FAMILIES.iter().find(|family| family.name == name).ok_or_else(|| {
+        Error::unsupported_architecture(
+            path,
+            name.to_owned(),
+            FAMILIES.iter().map(|family| family.name.to_owned()).collect(),
+        )
     })?;
     settings.only("quantization_config", &[])?;
     let config = (family.config)(&settings)?;

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::settings::Settings;
-use crate::model::config::{Frequencies, Scaling};
+use crate::model::config::{Frequencies, RopeScaling};
 use crate::Result;
 
 impl Settings<'_> {
@@ -44,13 +44,13 @@ impl Settings<'_> {
             Some(entry) if entry.is_object() => Settings { config: entry, ..*self }.number_or("rope_theta", base)?,
             _ => base,
         };
-        let Some(inner) = self.rope(layer_type)? else { return Ok(Frequencies { base, scaling: Scaling::None }) };
+        let Some(inner) = self.rope(layer_type)? else { return Ok(Frequencies { base, scaling: RopeScaling::None }) };
         let base = inner.number_or("rope_theta", base)?;
         let key = if inner.get("rope_type").is_some() { "rope_type" } else { "type" };
         let scaling = match inner.get(key).map_or(Some("default"), Value::as_str) {
-            Some("default") => Scaling::None,
-            Some("linear") => Scaling::Linear { factor: inner.number("factor")? },
-            Some("llama3") => Scaling::Llama3 {
+            Some("default") => RopeScaling::None,
+            Some("linear") => RopeScaling::Linear { factor: inner.number("factor")? },
+            Some("llama3") => RopeScaling::Llama3 {
                 factor: inner.number("factor")?,
                 low: inner.number("low_freq_factor")?,
                 high: inner.number("high_freq_factor")?,
@@ -62,7 +62,7 @@ impl Settings<'_> {
                 return Err(inner.unsupported(key, value, "default, linear, llama3, longrope"));
             }
         };
-        if let Scaling::Llama3 { low, high, .. } = scaling {
+        if let RopeScaling::Llama3 { low, high, .. } = scaling {
             if low >= high {
                 return Err(inner.wrong("high_freq_factor", format!("{high} must be above low_freq_factor, {low}")));
             }
@@ -70,7 +70,7 @@ impl Settings<'_> {
         Ok(Frequencies { base, scaling })
     }
 
-    fn long(&self, inner: &Settings<'_>, context: usize) -> Result<Scaling> {
+    fn long(&self, inner: &Settings<'_>, context: usize) -> Result<RopeScaling> {
         let key = "original_max_position_embeddings";
         let original_context = match self.optional_size(key)? {
             Some(size) => size,
@@ -85,7 +85,7 @@ impl Settings<'_> {
         // arXiv 2402.13753; 1 where the context was not stretched.
         let by_length = if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / (original_context as f64).ln()).sqrt() };
         let attention_factor = inner.number_or("attention_factor", by_length)?;
-        Ok(Scaling::Long {
+        Ok(RopeScaling::Long {
             short: list("short_factor")?,
             long: list("long_factor")?,
             original_context,

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::Place;
-use crate::model::config::{Activation, FeedForward, Norm, Positions, Scaling};
+use crate::model::config::{Activation, FeedForward, Norm, Positions, RopeScaling};
 use crate::model::weights::WeightSource;
 use crate::model::DecoderConfig;
 use crate::{Error, Result};
@@ -81,12 +81,7 @@ impl Settings<'_> {
     }
 
     pub fn unsupported(&self, key: &str, value: impl std::fmt::Display, supported: impl Into<String>) -> Error {
-        Error::UnsupportedSetting {
-            path: self.path.to_owned(),
-            key: self.source.own_key(key),
-            value: value.to_string(),
-            supported: supported.into(),
-        }
+        Error::unsupported_setting(self.path, self.source.own_key(key), value.to_string(), supported.into())
     }
 
     /// The activation function under `key`.
@@ -190,7 +185,7 @@ impl Settings<'_> {
         }
         if let Positions::Rotary { dimensions, frequencies, .. } = &config.positions {
             let dimensions = *dimensions;
-            if let Scaling::Long { short, long, .. } = &frequencies.scaling {
+            if let RopeScaling::Long { short, long, .. } = &frequencies.scaling {
                 if let Some(list) = [short, long].into_iter().find(|list| list.len() != dimensions / 2) {
                     let problem = format!("{} factors for {} frequencies", list.len(), dimensions / 2);
                     return Err(self.wrong("rope_parameters", problem));

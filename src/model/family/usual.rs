@@ -155,7 +155,7 @@ pub(super) fn split<const N: usize>(fused: &Linear, sizes: [usize; N]) -> Result
         start += size as i64;
     }
     let count = parts.len();
-    parts.try_into().map_err(|_| crate::Error::RowCount { what: "fused parts".into(), expected: N, found: count })
+    parts.try_into().map_err(|_| crate::Error::row_count("fused parts", N, count))
 }
 
 /// Puts query or key rows into the order that pairs the two halves of a head, where the file has the order

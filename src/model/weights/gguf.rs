@@ -32,20 +32,20 @@ pub(crate) struct Gguf {
 const ROTARY_FACTORS: [&str; 3] = ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
 
 /// Elements that are dequantised at a time.
-const CHUNK: usize = 1 << 16;
+const CHUNK_ELEMENTS: usize = 1 << 16;
 
 impl Gguf {
     /// Opens the file and reads its header.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(Error::io(path))?;
-        let len = file.metadata().map_err(Error::io(path))?.len();
+        let mut file = File::open(path).map_err(Error::io("read", path))?;
+        let len = file.metadata().map_err(Error::io("read", path))?.len();
         let bad = |problem: String| Error::malformed(path, Place::File, problem);
         if len == 0 {
             return Err(bad("the file is empty".to_owned()));
         }
         let mut start = Vec::new();
-        (&mut file).take(16).read_to_end(&mut start).map_err(Error::io(path))?;
-        file.rewind().map_err(Error::io(path))?;
+        (&mut file).take(16).read_to_end(&mut start).map_err(Error::io("read", path))?;
+        file.rewind().map_err(Error::io("read", path))?;
         let mut reader = HeaderReader { inner: BufReader::new(file), past_key: None };
         let content = Content::read(&mut reader)
             .map_err(|error| bad(format!("no GGUF file, or a truncated or damaged one: {error}")))?;
@@ -133,7 +133,7 @@ impl Gguf {
         let shape = self.shape(embedding).ok_or_else(|| {
             let tensor = self.names.own(embedding);
             let nearest = nearest(&tensor, self.content.tensor_infos.keys().cloned());
-            Error::MissingTensor { path: self.path.clone(), tensor, nearest }
+            Error::missing_tensor(&self.path, tensor, nearest)
         })?;
         config.insert("vocab_size".to_owned(), json!(shape.first()));
         config.insert("tie_word_embeddings".to_owned(), json!(self.shape("lm_head.weight").is_none()));
@@ -260,8 +260,8 @@ impl WeightSource for Gguf {
         let shape: Vec<i64> = info.shape.dims().iter().map(|&size| size as i64).collect();
         let tensor = Tensor::f_empty([elements as i64], (Kind::Float, tch::Device::Cpu))?;
         // Piece by piece, so that beside the tensor no second one is held. A piece is a whole number of blocks.
-        for from in (0..elements).step_by(CHUNK) {
-            let count = CHUNK.min(elements - from);
+        for from in (0..elements).step_by(CHUNK_ELEMENTS) {
+            let count = CHUNK_ELEMENTS.min(elements - from);
             let values = self.dequantised(info, from, count).map_err(|error| self.bad(&name, error))?;
             tensor.f_narrow(0, from as i64, count as i64)?.f_copy_(&Tensor::f_from_slice(&values)?)?;
         }

@@ -43,7 +43,7 @@ impl Checkpoint {
         let mut promised = BTreeMap::new();
         if index_path.is_file() {
             let index: Index = serde_json::from_str(&file::read_text(&index_path)?)
-                .map_err(|error| Error::malformed(&index_path, Place::Line(error.line() as u64), &error))?;
+                .map_err(|error| Error::json(&index_path, error))?;
             files = index.weight_map.values().cloned().collect();
             files.sort();
             files.dedup();

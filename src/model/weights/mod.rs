@@ -59,13 +59,13 @@ impl<'s> Loader<'s> {
         Loader { source, kind, devices, device, check_finite: false, used: Arc::default() }
     }
 
-    /// The same for one layer of several: the devices share them out in runs of consecutive layers.
+    /// The loader of one layer of several: the devices share them out in runs of consecutive layers.
     pub fn for_layer(&self, index: usize, layers: usize) -> Self {
         let device = self.devices.get(index * self.devices.len() / layers.max(1)).copied().unwrap_or(self.device);
         Loader { device, used: self.used.clone(), ..*self }
     }
 
-    /// The same for what follows the layers.
+    /// The loader of what follows the layers.
     pub fn after_layers(&self) -> Self {
         Loader { device: self.devices.last().copied().unwrap_or(self.device), used: self.used.clone(), ..*self }
     }
@@ -98,13 +98,12 @@ impl<'s> Loader<'s> {
         let expected: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
         let path = self.source.path();
         let own_name = self.source.own_name(name);
-        let found = self.source.shape(name).ok_or_else(|| Error::MissingTensor {
-            path: path.to_owned(),
-            nearest: nearest(&own_name, self.own_names()),
-            tensor: own_name.clone(),
-        })?;
+        let found = self
+            .source
+            .shape(name)
+            .ok_or_else(|| Error::missing_tensor(path, own_name.clone(), nearest(&own_name, self.own_names())))?;
         if found != expected {
-            return Err(Error::TensorShape { path: Some(path.to_owned()), tensor: own_name, expected, found });
+            return Err(Error::tensor_shape(Some(path), own_name, expected, found));
         }
         if let Ok(mut used) = self.used.lock() {
             used.insert(name.to_owned());
@@ -115,7 +114,7 @@ impl<'s> Loader<'s> {
             if let Some(at) = finite.iter().position(|finite| !finite) {
                 let width = shape.last().copied().unwrap_or(1).max(1);
                 let (row, id) = (at / width, format!("column {}", at % width));
-                return Err(Error::NotFinite { what: format!("{}: {own_name}", path.display()), row, id });
+                return Err(Error::not_finite(format!("{}: {own_name}", path.display()), row, id));
             }
         }
         Ok(tensor)

@@ -119,7 +119,7 @@ impl<E: Estimator> Estimator for Calibrated<E> {
                 let problem = "its decisions separate the calibration part without error, so no temperature is best: \
                                calibrate by Platt"
                     .to_owned();
-                return Err(Error::Fit { what: training.what, problem });
+                return Err(Error::fit(training.what, problem));
             }
             _ => {
                 tracing::warn!(address = training.what, "decisions do not rise with the labels they are calibrated on");

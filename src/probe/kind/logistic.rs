@@ -150,7 +150,7 @@ impl Estimator for LogisticProbe {
         let Training { what, states, labels, .. } = training;
         let fits = self.fit_labels(&what, states, &standardiser, self.problem(alpha), &[&labels])?;
         let fitted = fits.into_iter().next();
-        let fitted = fitted.ok_or_else(|| Error::Fit { what, problem: "the solver gave no result".into() })?;
+        let fitted = fitted.ok_or_else(|| Error::fit(what, "the solver gave no result"))?;
         Ok((fitted, curve))
     }
 
@@ -219,7 +219,7 @@ impl LogisticProbe {
             .zip(draws)
             .map(|(solution, labels)| match solution {
                 Ok(solution) => Ok(report(what, solution, standardiser, (labels.len(), problem.tolerance))),
-                Err(error) => Err(Error::Fit { what: what.to_owned(), problem: error.to_string() }),
+                Err(error) => Err(Error::fit(what.to_owned(), error.to_string())),
             })
             .collect()
     }

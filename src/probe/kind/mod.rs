@@ -140,7 +140,7 @@ impl Training {
         let values = training.states.as_slice_memory_order().unwrap_or_default();
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             let row = at % training.states.nrows().max(1);
-            return Err(Error::NotFinite { what: training.what, row, id: row.to_string() });
+            return Err(Error::not_finite(training.what, row, row.to_string()));
         }
         Ok(training)
     }
@@ -165,7 +165,7 @@ impl Training {
         let n = self.labels.len();
         if groups.len() != n {
             let what = format!("groups of {}", self.what);
-            return Err(Error::RowCount { what, expected: n, found: groups.len() });
+            return Err(Error::row_count(what, n, groups.len()));
         }
         // Numbered by the order of their names: the order of the rows does not matter.
         let names: BTreeSet<&G> = groups.iter().collect();
@@ -197,7 +197,7 @@ impl Training {
     pub(in crate::probe) fn check_other(&self, labels: &[bool]) -> Result<()> {
         let (n, found) = (self.states.nrows(), labels.len());
         if found != n {
-            return Err(Error::RowCount { what: format!("labels of {}", self.what), expected: n, found });
+            return Err(Error::row_count(format!("labels of {}", self.what), n, found));
         }
         let immoral = labels.iter().filter(|&&label| label).count();
         if immoral == 0 || immoral == n {

@@ -99,7 +99,7 @@ impl Estimator for RidgeProbe {
 
     fn fit(&self, training: Training) -> Result<Linear> {
         let (what, labels) = (training.what.clone(), training.labels.clone());
-        let none = || Error::Fit { what, problem: "no solution".to_owned() };
+        let none = || Error::fit(what, "no solution");
         self.solve(training, &[labels])?.pop().ok_or_else(none)
     }
 

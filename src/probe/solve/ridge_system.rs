@@ -59,10 +59,7 @@ impl RidgeSystem {
     /// # Errors
     /// [`Error::Fit`] for a system that is singular to machine precision.
     pub fn factor(&self, ridge: f64) -> Result<Factored<'_>> {
-        let singular = || Error::Fit {
-            what: self.what.clone(),
-            problem: "the covariance has no inverse: regularise or shrink more".to_owned(),
-        };
+        let singular = || Error::fit(self.what.clone(), "the covariance has no inverse: regularise or shrink more");
         if !self.primal && ridge <= 0.0 {
             return Err(singular());
         }

@@ -170,7 +170,7 @@ impl Validity {
         let rows = [("texts", texts.map(<[_]>::len)), ("control types", self.types.as_ref().map(Vec::len))];
         for (what, found) in rows {
             if let Some(found) = found.filter(|&found| found != labels.len()) {
-                return Err(Error::RowCount { what: what.into(), expected: labels.len(), found });
+                return Err(Error::row_count(what, labels.len(), found));
             }
         }
         let addresses: Vec<Address> = activations.addresses().collect();

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn places_begin_with_the_residual_stream() {
-        let addresses = [Site::Embed.at(0), Site::HeadOut.at(0).head(1), Site::ResidPost.at(0), Site::ResidPost.at(1)];
+        let addresses = [Address::EMBED, Site::HeadOut.at(0).head(1), Site::ResidPost.at(0), Site::ResidPost.at(1)];
         let names: Vec<String> = Place::all(addresses).into_iter().map(Place::name).collect();
         assert_eq!(names, ["resid_post", "embed", "head_out.h1"]);
     }

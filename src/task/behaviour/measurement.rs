@@ -65,11 +65,9 @@ impl<'a> Measurement<'a> {
     pub fn measure<I: Item>(&self, items: &[I], rounds: &[AnsweredRound<'_, I::Answer>]) -> Result<Behaviour> {
         match rounds.iter().find(|round| round.answers.len() != items.len()) {
             None => I::measure(items, rounds, self),
-            Some(AnsweredRound { condition, answers }) => Err(Error::RowCount {
-                what: format!("answers of {condition}"),
-                expected: items.len(),
-                found: answers.len(),
-            }),
+            Some(AnsweredRound { condition, answers }) => {
+                Err(Error::row_count(format!("answers of {condition}"), items.len(), answers.len()))
+            }
         }
     }
 

@@ -59,7 +59,7 @@ impl Outcome {
         let gains: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
         let interval = resampler.of(&self.groups)?.mean(&gains)?;
         let column = ArrayView2::from_shape((gains.len(), 1), &gains)
-            .map_err(|error| Error::Mismatch { what: "outcomes".into(), problem: error.to_string() })?;
+            .map_err(|error| Error::mismatch("outcomes", error.to_string()))?;
         let changing: Vec<usize> = changing_rows(&gains, &self.groups);
         if changing.is_empty() {
             return Ok(Some(interval));

@@ -55,7 +55,7 @@ impl Bbq {
         let table = if table.exists() { table } else { data.join("additional_metadata.csv") };
         let targets = Targets::load(&table)?;
         let mut files: Vec<_> = std::fs::read_dir(&data)
-            .map_err(Error::io(&data))?
+            .map_err(Error::io("read", &data))?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
             .collect();

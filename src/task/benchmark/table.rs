@@ -29,7 +29,7 @@ pub(super) fn read_table(
     let broken = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
         match error.into_kind() {
-            ErrorKind::Io(error) => Error::io(path)(error),
+            ErrorKind::Io(error) => Error::io("read", path)(error),
             ErrorKind::Utf8 { .. } => bad(line, "not UTF-8 text".to_owned()),
             ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 bad(line, format!("{len} fields, expected {expected_len}"))

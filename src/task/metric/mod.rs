@@ -113,7 +113,7 @@ metrics! {
 pub(super) fn check_rows(what: &str, found: usize, expected: usize) -> Result<()> {
     match found == expected {
         true => Ok(()),
-        false => Err(Error::RowCount { what: what.to_owned(), expected, found }),
+        false => Err(Error::row_count(what.to_owned(), expected, found)),
     }
 }
 

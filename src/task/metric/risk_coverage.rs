@@ -40,7 +40,7 @@ impl RiskCoverage {
             return Err(Error::setting("answers", 0, "at least one"));
         }
         if let Some(row) = confidence.iter().position(|value| !value.is_finite()) {
-            return Err(Error::NotFinite { what: "confidence".into(), row, id: row.to_string() });
+            return Err(Error::not_finite("confidence", row, row.to_string()));
         }
         let mut rows: Vec<usize> = (0..confidence.len()).collect();
         rows.sort_by(|&a, &b| (confidence[b] + 0.0).total_cmp(&(confidence[a] + 0.0)));

@@ -14,11 +14,9 @@ pub fn majority_vote(samples: &[Vec<Option<usize>>], budget: usize) -> Result<Ve
         return Err(Error::setting("budget", 0, "at least one sample an item"));
     }
     let vote = |(row, samples): (usize, &Vec<Option<usize>>)| {
-        let samples = samples.get(..budget).ok_or_else(|| Error::RowCount {
-            what: format!("samples of item {row}"),
-            expected: budget,
-            found: samples.len(),
-        })?;
+        let samples = samples
+            .get(..budget)
+            .ok_or_else(|| Error::row_count(format!("samples of item {row}"), budget, samples.len()))?;
         // Pairs of option and votes, in the order of their first vote.
         let mut votes: Vec<(usize, usize)> = Vec::new();
         for &option in samples.iter().flatten() {

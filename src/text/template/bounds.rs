@@ -10,20 +10,20 @@ use minijinja::value::{Object, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 /// Instructions of one rendering. Some hundred go into a turn.
-pub(super) const FUEL: u64 = 4_000_000;
+pub(super) const MAX_INSTRUCTIONS: u64 = 4_000_000;
 /// Bytes of all strings that one rendering makes, and so a bound on what it holds.
-pub(super) const BYTES: usize = 256 << 20;
+pub(super) const MAX_TEXT_BYTES: usize = 256 << 20;
 /// Bytes of a template's source.
-pub(super) const SOURCE: usize = 1 << 18;
+pub(super) const MAX_SOURCE_BYTES: usize = 1 << 18;
 /// How deep lists and mappings may lie in each other.
-const DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// For what the other bounds let through; no honest template comes near it.
-const TIME: Duration = Duration::from_secs(10);
+const MAX_TIME: Duration = Duration::from_secs(10);
 /// What an element of a list counts for, in bytes.
-const ELEMENT: usize = 32;
+const ELEMENT_BYTES: usize = 32;
 
 /// The name of the filter that the rewritten source calls on each value that is kept.
-pub(super) const HELD: &str = "held_";
+pub(super) const HELD_FILTER: &str = "held_";
 
 /// What is left of the bounds of one rendering.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) fn refused(problem: &str) -> Error {
 
 /// Counts bytes that are about to be made.
 pub(super) fn spend(state: &State, bytes: usize) -> Result<(), Error> {
-    let start = || Meter { bytes: AtomicUsize::new(BYTES), end: Instant::now() + TIME };
+    let start = || Meter { bytes: AtomicUsize::new(MAX_TEXT_BYTES), end: Instant::now() + MAX_TIME };
     let meter: Arc<Meter> = state.get_or_set_temp_object("meter", start);
     if Instant::now() > meter.end {
         return Err(refused("takes too long"));
@@ -48,7 +48,7 @@ pub(super) fn spend(state: &State, bytes: usize) -> Result<(), Error> {
     let left = meter.bytes.load(Ordering::Relaxed);
     match left.checked_sub(bytes) {
         Some(rest) => meter.bytes.store(rest, Ordering::Relaxed),
-        None => return Err(refused(&format!("makes more than {BYTES} bytes of text"))),
+        None => return Err(refused(&format!("makes more than {MAX_TEXT_BYTES} bytes of text"))),
     }
     Ok(())
 }
@@ -62,16 +62,19 @@ pub(super) fn held(state: &State, value: Value) -> Result<Value, Error> {
 pub(super) fn weigh(state: &State, value: &Value) -> Result<(), Error> {
     let mut open = vec![(value.clone(), 0)];
     while let Some((value, depth)) = open.pop() {
-        if depth > DEPTH {
+        if depth > MAX_DEPTH {
             return Err(refused("puts lists or mappings too deep into each other"));
         }
         match value.kind() {
-            ValueKind::String => spend(state, ELEMENT + value.as_str().map_or(0, str::len))?,
+            ValueKind::String => spend(state, ELEMENT_BYTES + value.as_str().map_or(0, str::len))?,
             kind @ (ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) => {
                 // First by its length, which a lazy sequence has without its elements.
-                spend(state, ELEMENT * value.len().unwrap_or(0).saturating_add(1).min(usize::MAX / ELEMENT))?;
+                spend(
+                    state,
+                    ELEMENT_BYTES * value.len().unwrap_or(0).saturating_add(1).min(usize::MAX / ELEMENT_BYTES),
+                )?;
                 for item in value.try_iter()? {
-                    spend(state, ELEMENT)?;
+                    spend(state, ELEMENT_BYTES)?;
                     if kind == ValueKind::Map {
                         open.push((value.get_item(&item)?, depth + 1));
                     }
@@ -84,7 +87,7 @@ pub(super) fn weigh(state: &State, value: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// The source with [`HELD`] on every sum, product, concatenation, comparison, list, mapping and assigned value, and
+/// The source with [`HELD_FILTER`] on every sum, product, concatenation, comparison, list, mapping and assigned value, and
 /// with no operation left that could be carried out while compiling; the longest piece of plain text, in bytes,
 /// where text can be captured.
 pub(super) fn rewritten(source: &str, root: &Stmt, tokens: Vec<usize>) -> Result<(String, Option<usize>), Error> {
@@ -121,14 +124,14 @@ impl Walk<'_> {
     fn hold(&mut self, start: usize, end: usize) {
         let order = self.marks.len();
         self.marks.push((start, true, order, "(".to_owned()));
-        self.marks.push((end, false, order, format!(")|{HELD}")));
+        self.marks.push((end, false, order, format!(")|{HELD_FILTER}")));
     }
 
     /// Holds what an attribute, an index or a call may follow.
     fn hold_literal(&mut self, start: usize, end: usize) {
         let order = self.marks.len();
         self.marks.push((start, true, order, "((".to_owned()));
-        self.marks.push((end, false, order, format!(")|{HELD})")));
+        self.marks.push((end, false, order, format!(")|{HELD_FILTER})")));
     }
 
     /// Where a comparison begins: the parser gives it the place of the token before it.

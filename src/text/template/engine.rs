@@ -9,37 +9,40 @@ use minijinja::{filters, AutoEscape, Environment, Error, ErrorKind, State, Value
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-use super::bounds::{held, refused, rewritten, spend, weigh, BYTES, FUEL, HELD, SOURCE};
+use super::bounds::{
+    held, refused, rewritten, spend, weigh, HELD_FILTER, MAX_INSTRUCTIONS, MAX_SOURCE_BYTES, MAX_TEXT_BYTES,
+};
 use super::date;
 
 /// Stack for parsing: what chains of operators and conditions need that fill the longest source.
-const STACK: usize = 512 << 20;
+const PARSER_STACK_BYTES: usize = 512 << 20;
 
-const NAME: &str = "chat";
+const TEMPLATE_NAME: &str = "chat";
 
 /// A compiled template in its environment.
 pub(super) fn compile(source: &str) -> Result<Environment<'static>, Error> {
-    if source.len() > SOURCE {
-        return Err(refused(&format!("has {} bytes; at most {SOURCE} are read", source.len())));
+    if source.len() > MAX_SOURCE_BYTES {
+        return Err(refused(&format!("has {} bytes; at most {MAX_SOURCE_BYTES} are read", source.len())));
     }
     let source = without_generation_tags(source);
     let whitespace = WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
     let compiling = || {
-        let root = parse(&source, NAME, SyntaxConfig, whitespace)?;
+        let root = parse(&source, TEMPLATE_NAME, SyntaxConfig, whitespace)?;
         let tokens = tokenize(&source, false, SyntaxConfig, whitespace)
             .map(|token| Ok(token?.1.start_offset as usize))
             .collect::<Result<_, Error>>()?;
         let (bounded, longest) = rewritten(&source, &root, tokens)?;
         let mut environment = environment();
         // Plain text that is captured is counted by nothing but the instructions that write it.
-        let fuel = longest.map_or(FUEL, |longest| FUEL.min((4 * BYTES / longest.max(1)) as u64));
+        let fuel = longest
+            .map_or(MAX_INSTRUCTIONS, |longest| MAX_INSTRUCTIONS.min((4 * MAX_TEXT_BYTES / longest.max(1)) as u64));
         environment.set_fuel(Some(fuel));
-        environment.add_template_owned(NAME, bounded)?;
+        environment.add_template_owned(TEMPLATE_NAME, bounded)?;
         Ok(environment)
     };
     let failed = || refused("could not be compiled in a thread of its own");
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, compiling);
+        let thread = std::thread::Builder::new().stack_size(PARSER_STACK_BYTES).spawn_scoped(scope, compiling);
         thread.map_err(|_| failed())?.join().map_err(|_| failed())?
     })
 }
@@ -47,7 +50,7 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>, Error> {
 /// Renders into a text.
 pub(super) fn render(environment: &Environment, context: impl Serialize) -> Result<String, Error> {
     let mut out = Limited(Vec::new());
-    environment.get_template(NAME)?.render_captured_to(context, &mut out)?;
+    environment.get_template(TEMPLATE_NAME)?.render_captured_to(context, &mut out)?;
     String::from_utf8(out.0).map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
 }
 
@@ -56,8 +59,8 @@ struct Limited(Vec<u8>);
 
 impl Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
-        if self.0.len() + bytes.len() > BYTES {
-            return Err(IoError::other(format!("more than {BYTES} bytes")));
+        if self.0.len() + bytes.len() > MAX_TEXT_BYTES {
+            return Err(IoError::other(format!("more than {MAX_TEXT_BYTES} bytes")));
         }
         self.0.write(bytes)
     }
@@ -86,7 +89,7 @@ fn environment() -> Environment<'static> {
         Err(Error::new(ErrorKind::InvalidOperation, format!("the template refuses: {message}")))
     });
     environment.add_function("strftime_now", |format: &str| date::now(format));
-    environment.add_filter(HELD, held);
+    environment.add_filter(HELD_FILTER, held);
     environment.add_filter("tojson", to_json);
     // Those that can make much of little say first how much.
     environment.add_filter("join", |state: &State, value: &Value, joiner: Option<&str>| {

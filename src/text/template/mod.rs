@@ -102,5 +102,5 @@ impl ChatTemplate {
 }
 
 fn failed(error: minijinja::Error) -> Error {
-    Error::Template(error.to_string())
+    Error::template(error.to_string())
 }
