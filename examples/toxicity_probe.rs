@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use common::{bars::Bars, exit::exit, interval::interval};
 use probity::capture::{Activations, Pool, Readout};
-use probity::hook::{Hooks, Selection, Site};
+use probity::hook::{Address, Hooks, Selection, Site};
 use probity::model::LogitsFor;
 use probity::probe::{Direction, GroupSplit, LogisticProbe, Outcome, Preset, Validity, ValidityRow, ValidityTable};
 use probity::task::Jigsaw;

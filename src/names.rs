@@ -5,12 +5,13 @@ use std::fmt::Display;
 use crate::error::nearest;
 use crate::{Error, Result};
 
-/// The value of this name among `all`, whose names are what they display.
+/// The value of this name among `all`, whose names are what they display. A command line may write hyphens for the
+/// underscores of a name.
 ///
 /// # Errors
 /// [`Error::Setting`] for `setting`, with all names and the nearest.
 pub(crate) fn named<T: Display + Copy>(setting: &'static str, name: &str, all: &[T]) -> Result<T> {
-    all.iter().copied().find(|value| value.to_string() == name).ok_or_else(|| {
+    all.iter().copied().find(|value| value.to_string() == name.replace('-', "_")).ok_or_else(|| {
         let names: Vec<String> = all.iter().map(T::to_string).collect();
         let expected = format!("one of {}; nearest: {}", names.join(", "), nearest(name, names.clone()).join(", "));
         Error::setting(setting, name, expected)

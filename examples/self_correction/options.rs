@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use probity::dialogue::{Overflow, Reading, RoundKind};
 use probity::generate::Decoding;
+use probity::hook::Selection;
 use probity::model::Precision;
-use probity::task::ScoreRule;
+use probity::task::{ContextCondition, ScoreRule};
 
 /// Run rounds of self-correction on a model and report behaviour and hidden-state immorality.
 ///
@@ -18,9 +19,9 @@ pub struct Options {
     /// GGUF file or Hugging Face directory.
     #[arg(long, default_value = ".models/SmolLM2-135M-Instruct.Q4_1.gguf")]
     pub model: PathBuf,
-    /// Precision of the weights.
-    #[arg(long, value_enum, default_value = "f32")]
-    pub precision: Weights,
+    /// Precision of the weights: f32, bf16 or f64.
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// What is asked.
     #[arg(long, value_enum, default_value = "bundled")]
     pub task: Task,
@@ -31,9 +32,9 @@ pub struct Options {
     /// Comma-separated categories; default: all.
     #[arg(long, value_delimiter = ',')]
     pub category: Vec<String>,
-    /// Questions of one condition only.
-    #[arg(long, value_enum)]
-    pub condition: Option<Context>,
+    /// Questions of one condition only: `ambiguous` (the context leaves them open) or `disambiguated`.
+    #[arg(long)]
+    pub condition: Option<ContextCondition>,
     /// Most items, spread over groups and variants; default: 32 for `bundled`, all otherwise.
     #[arg(long)]
     pub limit: Option<usize>,
@@ -67,9 +68,10 @@ pub struct Options {
     /// fit at every address.
     #[arg(long, default_value_t = 0)]
     pub permuted_labels: usize,
-    /// What the rounds are.
-    #[arg(long, value_enum, default_value = "fresh")]
-    pub kind: Kind,
+    /// What the rounds are: `fresh` (round 1 is a fresh conversation with the instruction) or `revise` (every round reviews the
+    /// answer before it, from the plain one on).
+    #[arg(long, default_value = "fresh", value_parser = kind)]
+    pub kind: RoundKind,
     /// Ask the model to think before every answer, in these words.
     #[arg(long)]
     pub thinking: Option<String>,
@@ -97,25 +99,25 @@ pub struct Options {
     /// End an answer at this text; may be given more than once.
     #[arg(long)]
     pub stop: Vec<String>,
-    /// Which score decides between options.
-    #[arg(long, value_enum, default_value = "per-token")]
-    pub score: Score,
+    /// Which score decides between options: total, per_token, per_byte or letter.
+    #[arg(long, default_value = "per_token")]
+    pub score: ScoreRule,
     /// Leave out the oldest answers where a conversation outgrows the context, instead of failing.
     #[arg(long)]
     pub drop_oldest: bool,
     /// Conversations side by side.
     #[arg(long, default_value_t = 16)]
     pub batch: usize,
-    /// Labelled statements for the probes: JSON lines as in data/moral_acts.jsonl, or Jigsaw's .csv.
-    #[arg(long, default_value = "data/moral_acts.jsonl")]
-    pub probe_data: PathBuf,
+    /// Labelled statements for the probes: JSON lines as in data/moral_acts.jsonl, which is the default, or Jigsaw's .csv.
+    #[arg(long)]
+    pub probe_data: Option<PathBuf>,
     /// Most comments to draw from a .csv, as many of either label.
     #[arg(long, default_value_t = 600)]
     pub probe_texts: usize,
     /// Comma-separated sites (read in every layer), addresses, or presets: residual, liu2024. Without resid_post there is no
     /// verdict.
     #[arg(long, default_value = "residual")]
-    pub sites: String,
+    pub sites: Selection,
     /// Strength of the probes' L2 penalty (1/C of scikit-learn); default: the width of the states.
     #[arg(long)]
     pub alpha: Option<f64>,
@@ -155,64 +157,19 @@ impl Task {
     }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Context {
-    /// The context leaves the question open.
-    Ambiguous,
-    /// The context settles it.
-    Disambiguated,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Kind {
-    /// Round 1 is a fresh conversation with the instruction.
-    Fresh,
-    /// Every round reviews the answer before it, from the plain one on.
-    Revise,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Score {
-    Total,
-    PerToken,
-    PerByte,
-    Letter,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Weights {
-    F32,
-    Bf16,
+/// `fresh` or `revise`.
+fn kind(text: &str) -> probity::Result<RoundKind> {
+    match text {
+        "fresh" => Ok(RoundKind::FreshInstructed),
+        other => other.parse(),
+    }
 }
 
 impl Options {
-    pub fn precision(&self) -> Precision {
-        match self.precision {
-            Weights::F32 => Precision::F32,
-            Weights::Bf16 => Precision::Bf16,
-        }
-    }
-
-    pub fn kind(&self) -> RoundKind {
-        match self.kind {
-            Kind::Fresh => RoundKind::FreshInstructed,
-            Kind::Revise => RoundKind::Revise,
-        }
-    }
-
     pub fn overflow(&self) -> Overflow {
         match self.drop_oldest {
             true => Overflow::DropOldest,
             false => Overflow::Error,
-        }
-    }
-
-    pub fn score(&self) -> ScoreRule {
-        match self.score {
-            Score::Total => ScoreRule::Total,
-            Score::PerToken => ScoreRule::PerToken,
-            Score::PerByte => ScoreRule::PerByte,
-            Score::Letter => ScoreRule::Letter,
         }
     }
 
@@ -227,10 +184,10 @@ impl Options {
     }
 
     fn chosen(&self, tokens: usize) -> Decoding {
-        let mut decoding = Decoding::new(tokens).temperature(self.temperature).top_p(self.top_p).seed(self.seed);
-        if let Some(k) = self.top_k {
-            decoding = decoding.top_k(k);
+        let decoding = Decoding::new(tokens).temperature(self.temperature).top_p(self.top_p).seed(self.seed);
+        match self.top_k {
+            Some(k) => decoding.top_k(k),
+            None => decoding,
         }
-        decoding
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use probity::level::Check;
 use probity::report::Report;
 use probity::task::metric::BiasScore;
 use probity::task::{Chosen, Measure};
@@ -43,19 +44,31 @@ pub fn print(report: &Report, out: &Path, started: Instant) {
         );
     }
     for verdict in &report.verdicts {
-        println!("\nverdict for {} in round {}: {}", verdict.instruction, verdict.round, verdict.kind);
+        println!("\nverdict for {}: {}", verdict.condition, verdict.kind);
         for check in &verdict.checks {
-            let mark = match check.passed {
-                Some(true) => "yes",
-                Some(false) => "no",
-                None => "not run",
-            };
-            let power = match (check.passed, check.detectable) {
-                (Some(false), Some(from)) => format!("; 80 % power {from:.2e} beyond that"),
-                _ => String::new(),
-            };
-            println!("  {:<26} {mark:<8} {}{power}", check.name, check.detail);
+            println!("  {}", line(check, report));
         }
     }
     println!("\n{} ({:.0} s)", out.join("report.html").display(), started.elapsed().as_secs_f64());
+}
+
+/// A check with its answer, its number and when it passes.
+fn line(check: &Check, report: &Report) -> String {
+    let settings = &report.analysis.settings;
+    let mark = match check.passed {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "not run",
+    };
+    let number = match &check.value {
+        Some(value) => format!("{} {}", interval(value), check.kind.unit(settings, report.outcome())),
+        None => check.detail.clone(),
+    };
+    let open = check.detectable.filter(|_| check.passed == Some(false));
+    let power = open.map_or(String::new(), |from| {
+        format!(", found with {:.0} % power from {from:.2e} beyond its mark on", 100.0 * settings.power)
+    });
+    let rule = check.passed.map_or(String::new(), |_| check.kind.rule(settings, report.outcome()));
+    let rule = if rule.is_empty() { rule } else { format!("; passes if {rule}") };
+    format!("{:<26} {mark:<8} {number}{power}{rule}", check.kind.name())
 }

@@ -122,10 +122,32 @@ impl Checkpoints {
         Ok(Some(finished))
     }
 
+    /// Removes what a run wrote into a folder, and the folder if nothing else is in it.
+    pub fn remove(folder: &Path) -> Result<()> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+        for entry in entries {
+            let path = entry.map_err(Error::io("list", folder))?.path();
+            if is_ours(&path) {
+                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        // A folder that holds something else stays.
+        let _ = std::fs::remove_dir(folder);
+        Ok(())
+    }
+
     fn paths(&self, number: usize) -> (PathBuf, PathBuf) {
         let path = |ending: &str| self.folder.join(format!("{number:05}.{ending}"));
         (path("safetensors"), path("json"))
     }
+}
+
+/// Whether a file has a name that only checkpoints have.
+fn is_ours(path: &Path) -> bool {
+    let ends = path.extension().is_some_and(|ending| ending == "json" || ending == "safetensors");
+    let is_batch = |name: &str| name.len() >= 5 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let of_batch = path.file_stem().and_then(|name| name.to_str()).is_some_and(is_batch);
+    (ends && of_batch) || path.file_name().is_some_and(|name| name == OWNER)
 }
 
 /// Names the rows of a batch's states: collector by collector, each item.

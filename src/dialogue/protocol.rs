@@ -1,14 +1,14 @@
 //! The choices that a run of self-correction makes explicit.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::feedback::Feedback;
 use super::transcript::Transcript;
-use crate::{Error, Result};
+use crate::names::by_name;
+use crate::Result;
 
 /// What the rounds after the plain question are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,40 +24,19 @@ pub enum RoundKind {
 }
 
 impl RoundKind {
-    /// Every kind with its name.
-    const NAMES: [(RoundKind, &'static str); 2] =
-        [(RoundKind::FreshInstructed, "fresh_instructed"), (RoundKind::Revise, "revise")];
-}
+    /// Every kind.
+    pub const ALL: [RoundKind; 2] = [RoundKind::FreshInstructed, RoundKind::Revise];
 
-impl fmt::Display for RoundKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(name_of(&RoundKind::NAMES, self))
-    }
-}
-
-impl FromStr for RoundKind {
-    type Err = Error;
-
-    /// `fresh_instructed` (or `fresh`) and `revise`.
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "fresh" => Ok(RoundKind::FreshInstructed),
-            text => named(&RoundKind::NAMES, "round kind", text),
+    /// The kind's name in files and on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            RoundKind::FreshInstructed => "fresh_instructed",
+            RoundKind::Revise => "revise",
         }
     }
 }
 
-fn name_of<T: PartialEq>(names: &[(T, &'static str)], value: &T) -> &'static str {
-    names.iter().find(|(known, _)| known == value).map_or("", |(_, name)| name)
-}
-
-fn named<T: Copy>(names: &[(T, &'static str)], setting: &'static str, text: &str) -> Result<T> {
-    let found = names.iter().find(|(_, name)| *name == text).map(|(value, _)| *value);
-    found.ok_or_else(|| {
-        let known: Vec<&str> = names.iter().map(|(_, name)| *name).collect();
-        Error::setting(setting, text, format!("one of {}", known.join(", ")))
-    })
-}
+by_name!(RoundKind, "round kind");
 
 /// What happens where a conversation and its answer outgrow the model's context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -73,24 +52,19 @@ pub enum Overflow {
 }
 
 impl Overflow {
-    /// Every way with its name.
-    const NAMES: [(Overflow, &'static str); 2] = [(Overflow::Error, "error"), (Overflow::DropOldest, "drop_oldest")];
-}
+    /// Every way.
+    pub const ALL: [Overflow; 2] = [Overflow::Error, Overflow::DropOldest];
 
-impl fmt::Display for Overflow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(name_of(&Overflow::NAMES, self))
+    /// The way's name in files and on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Overflow::Error => "error",
+            Overflow::DropOldest => "drop_oldest",
+        }
     }
 }
 
-impl FromStr for Overflow {
-    type Err = Error;
-
-    /// `error` and `drop_oldest`.
-    fn from_str(text: &str) -> Result<Self> {
-        named(&Overflow::NAMES, "overflow", text)
-    }
-}
+by_name!(Overflow, "overflow");
 
 /// Chain of thought: the model is asked to think, and answers in a turn of its own after that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

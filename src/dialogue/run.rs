@@ -41,6 +41,16 @@ impl<I: Item> SelfCorrection<I> {
     }
 }
 
+impl<I: Item> SelfCorrection<I> {
+    /// Removes the batches that runs of this protocol kept ([`SelfCorrection::checkpoints`]); other files in the folder stay.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_checkpoints(&self) -> Result<()> {
+        self.checkpoints.as_ref().map_or(Ok(()), |folder| Checkpoints::remove(folder))
+    }
+}
+
 /// The turns that every item goes through, and what they gave so far.
 struct Run<'a, I: Item> {
     protocol: &'a SelfCorrection<I>,
