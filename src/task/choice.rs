@@ -154,7 +154,7 @@ impl Item for ChoiceItem {
         &self.category
     }
 
-    /// Category, condition, polarity.
+    /// Category, condition of the context, polarity.
     fn strata(&self) -> Vec<String> {
         vec![self.category.clone(), format!("{:?}", self.condition), format!("{:?}", self.polarity)]
     }

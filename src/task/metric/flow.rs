@@ -18,6 +18,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<AnswerFlow>>> {
 /// Answers before and after (arXiv 2310.01798). Compare with the flow under the neutral instruction: some
 /// answers change whatever is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AnswerFlow {
     /// Items by state before (row) and after (column), in the order of [`AnswerFlow::STATES`].
     pub counts: [[usize; 4]; 4],

@@ -14,20 +14,21 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<OracleStop>>> {
 
 /// What an oracle that stops the rounds would gain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OracleStop {
     /// Share of items that are right in some round.
     pub accuracy: Interval,
     /// Share of items that are right in the last round.
     pub last: Interval,
-    /// The first minus the second: what self-correction found and lost again.
+    /// Share of items that are right in some round and not in the last: what self-correction found and lost again.
     pub lost: Interval,
 }
 
 impl OracleStop {
-    /// From the options chosen in each round, `[r][n]` ([`OracleStop::chosen`]).
+    /// Measures the answers of [`OracleStop::chosen`] and of the last round; rounds are `[r][n]`.
     ///
     /// # Errors
-    /// As [`OracleStop::chosen`]; [`Error::RowCount`] unless the resamples describe the items.
+    /// [`Error::Setting`] without rounds; [`Error::RowCount`] unless rounds and resamples describe the items.
     pub fn of(items: &[ChoiceItem], rounds: &[Vec<Option<usize>>], resamples: &ClusterBootstrap) -> Result<Self> {
         let stopped = OracleStop::chosen(items, rounds)?;
         let shares = |chosen: &[Option<usize>]| -> Vec<f64> {

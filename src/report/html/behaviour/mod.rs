@@ -41,7 +41,7 @@ pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
         "<section id=\"behaviour\"><h2>Behaviour by round</h2><figure class=\"panels\">{charts}<figcaption>All items, \
          with pointwise {} intervals over item groups. {about} Every instruction starts from the plain question, round \
          0.</figcaption></figure>{}{}{}</section>",
-        percent(report.settings.level),
+        percent(report.analysis.settings.level),
         shares(report, &instructions),
         choices::blocks(behaviour),
         completions::blocks(behaviour)
@@ -165,7 +165,7 @@ fn shares(report: &Report, instructions: &[Instructed]) -> String {
         format!(
             "Shares of items with {} intervals; p(right) is the mean probability of the right option. Ambiguous: the context \
              leaves the question open, and the undetermined option is right.",
-            percent(report.settings.level)
+            percent(report.analysis.settings.level)
         ),
         MEASURES.map(|(_, name)| name),
     );
