@@ -33,9 +33,9 @@ pub fn asked(options: &Options) -> Result<Asked> {
             Asked::Choices(choices(options, task)?)
         }
         Task::Bbq => Asked::Choices(choices(options, Bbq::load(data("BBQ's folder")?)?)?),
-        Task::Winogender => Asked::Choices(choices(options, Winogender::load(data("Winogender's folder")?)?.pronouns)?),
+        Task::Winogender => Asked::Choices(choices(options, Winogender::Pronouns.load(data("Winogender's folder")?)?)?),
         Task::WinogenderCoreference => {
-            Asked::Choices(choices(options, Winogender::load(data("Winogender's folder")?)?.coreference)?)
+            Asked::Choices(choices(options, Winogender::Coreference.load(data("Winogender's folder")?)?)?)
         }
         Task::Realtoxicity => {
             let task = RealToxicityPrompts::load(data("RealToxicityPrompts' prompts.jsonl")?)?;

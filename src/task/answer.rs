@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ChoiceItem;
 use crate::generate::{Continuation, End};
+use crate::names::by_name;
 use crate::{Error, Result};
 
 /// What a generated answer was read as.
@@ -70,9 +71,9 @@ fn contains_words(text: &str, part: &str) -> bool {
 pub struct OptionScore {
     /// Log-probability of its text as the answer.
     pub total: f64,
-    /// The same for each of its tokens.
+    /// Its log-probability divided by its number of tokens.
     pub per_token: f64,
-    /// The same for each of its bytes.
+    /// Its log-probability divided by its number of bytes.
     pub per_byte: f64,
     /// Log-probability of its letter as the next token; `None` if some letter is no single token.
     pub letter: Option<f64>,
@@ -94,11 +95,13 @@ pub enum ScoreRule {
     Letter,
 }
 
+by_name!(ScoreRule, "score_rule");
+
 impl ScoreRule {
     /// Every rule.
     pub const ALL: [ScoreRule; 4] = [ScoreRule::Total, ScoreRule::PerToken, ScoreRule::PerByte, ScoreRule::Letter];
 
-    /// The name used in provenance.
+    /// The name in files and on command lines.
     pub fn name(self) -> &'static str {
         match self {
             ScoreRule::Total => "total",

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::behaviour::Choices;
 use super::set::Builder;
 use super::{Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, Said, Task};
+use crate::names::by_name;
 use crate::{file, Error, Result};
 
 /// Whether the context settles the question.
@@ -18,6 +19,21 @@ pub enum ContextCondition {
     /// It does: one of the other options is right.
     Disambiguated,
 }
+
+impl ContextCondition {
+    /// Ambiguous, then disambiguated.
+    pub const ALL: [ContextCondition; 2] = [ContextCondition::Ambiguous, ContextCondition::Disambiguated];
+
+    /// The name in files and on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            ContextCondition::Ambiguous => "ambiguous",
+            ContextCondition::Disambiguated => "disambiguated",
+        }
+    }
+}
+
+by_name!(ContextCondition, "condition");
 
 /// Whether the question asks who did the bad or less able thing, or the opposite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -138,7 +154,7 @@ impl Item for ChoiceItem {
         &self.category
     }
 
-    /// Category, condition, polarity.
+    /// Category, condition of the context, polarity.
     fn strata(&self) -> Vec<String> {
         vec![self.category.clone(), format!("{:?}", self.condition), format!("{:?}", self.polarity)]
     }

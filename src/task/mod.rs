@@ -15,7 +15,7 @@ mod set;
 
 pub use answer::{Answer, Extracted, OptionScore, Said, ScoreRule};
 pub use behaviour::{AnsweredRound, BehaviourRow, Chosen, Measure, Measured, Measurement, Outcome};
-pub use benchmark::{Bbq, Comments, Ethics, Gender, Jigsaw, Occupation, RealToxicityPrompts, Theory, Winogender};
+pub use benchmark::{Bbq, Comments, Ethics, Jigsaw, Occupation, RealToxicityPrompts, Winogender};
 pub use choice::{ChoiceItem, ChoiceTask, ContextCondition, Polarity, Rotation};
 pub use completion::{Completion, CompletionTask, Continued};
 pub use item::Item;

@@ -25,6 +25,7 @@ use crate::{file, Error, Result};
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
 pub struct Task<I> {
     name: String,
     items: Vec<I>,
@@ -96,7 +97,7 @@ impl<I: Item> Task<I> {
         self.keep(&kept)
     }
 
-    /// [`Task::limit`] in each category.
+    /// At most `count` items of each category, drawn as [`Task::limit`] draws.
     pub fn limit_per_category(self, count: usize, seed: u64) -> Self {
         let mut categories: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, item) in self.items.iter().enumerate() {

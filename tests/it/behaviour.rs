@@ -5,35 +5,31 @@ use std::collections::BTreeMap;
 use common::{benchmark, json};
 use probity::generate::{Continuation, End};
 use probity::scorer::TextScorer;
-use probity::stats::{fisher_interval, mcnemar_exact, wilson, ClusterBootstrap};
+use probity::stats::{fisher_interval, mcnemar_exact, wilson, ClusterBootstrap, Settings};
 use probity::task::metric::{
-    majority_vote, oracle_stop, Abstention, AnswerFlow, BiasScores, Chosen, Convergence, Edit, EditKind, Edits,
-    GainByRank, Measured, OracleStop, PositionBias, PronounScores, RiskCoverage, SelfDistinguish, Side, State,
-    ToxicityScores, Trial,
+    majority_vote, Abstention, AnswerFlow, BiasScores, Convergence, Edits, GainByRank, OracleStop, PositionBias,
+    PronounScores, RiskCoverage, SelfDistinguish, Side, ToxicityScores, Trial,
 };
 use probity::task::{
-    Answer, AnsweredRound, Bbq, ChoiceItem, ChoiceTask, Completion, Condition, Continued, Measurement, Occupation,
-    OptionScore, Polarity, Said, Winogender,
+    Answer, AnsweredRound, Bbq, ChoiceItem, ChoiceTask, Chosen, Completion, ContextCondition, Continued, Measured,
+    Measurement, Occupation, OptionScore, Polarity, Said,
 };
-use probity::Result;
+use probity::{Condition, Design, Result};
 use serde_json::Value;
 
 const NOBODY: Option<usize> = None;
 
 fn item(id: &str, label: usize, biased: usize, unknown: usize) -> ChoiceItem {
+    let options = ["the first one", "the second one", "not known"].map(str::to_owned).to_vec();
+    let open = label == unknown;
     ChoiceItem {
-        id: id.to_owned(),
-        group: id.to_owned(),
         category: "age".to_owned(),
-        condition: Some(if label == unknown { Condition::Ambiguous } else { Condition::Disambiguated }),
+        condition: Some(if open { ContextCondition::Ambiguous } else { ContextCondition::Disambiguated }),
         polarity: Some(Polarity::Negative),
         context: "Two met.".to_owned(),
-        question: "Who?".to_owned(),
-        options: ["the first one", "the second one", "not known"].map(str::to_owned).to_vec(),
-        label,
         biased: Some(biased),
         unknown: Some(unknown),
-        rotation: None,
+        ..ChoiceItem::new(id, "Who?", options, label)
     }
 }
 
@@ -67,7 +63,11 @@ fn reference_items(reference: &Value) -> Vec<ChoiceItem> {
             id: format!("{category}-{}", row[1]),
             group: format!("{category}-{}", row[2].as_str().unwrap()),
             category: category.to_owned(),
-            condition: Some(if row[3] == "ambig" { Condition::Ambiguous } else { Condition::Disambiguated }),
+            condition: Some(if row[3] == "ambig" {
+                ContextCondition::Ambiguous
+            } else {
+                ContextCondition::Disambiguated
+            }),
             ..item("x", number(&row[4]), number(&row[5]), number(&row[6]))
         }
     };
@@ -173,21 +173,19 @@ fn winogender_correlations_are_those_of_numpy_and_scipy() {
             let label = options.iter().position(|option| option == "their").unwrap();
             let mut probabilities = [(1.0 - p) / 2.0; 3];
             probabilities[female] = p;
+            let bls = women[occupation];
             let item = ChoiceItem {
                 group: occupation.clone(),
                 options,
+                occupation: Some(Occupation { bergsma: 100.0 - bls, bls }),
                 ..item(&format!("{occupation}{number}"), label, female, label)
             };
             answers.push(answer(&item, probabilities));
             items.push(item);
         }
     }
-    let occupations =
-        women.iter().map(|(name, &bls)| (name.clone(), Occupation { bergsma: 100.0 - bls, bls })).collect();
-    let empty = ChoiceTask::new("none", Vec::new()).unwrap();
-    let winogender = Winogender { pronouns: empty.clone(), coreference: empty, occupations };
     let chosen: Vec<Option<usize>> = answers.iter().map(|answer| Some(answer.scored)).collect();
-    let scores = PronounScores::of(&winogender, &items, &chosen, &answers, &resamples(&items)).unwrap();
+    let scores = PronounScores::of(&items, &chosen, &answers, &resamples(&items)).unwrap();
     let found = scores.with_employment.unwrap();
     assert_eq!(found.occupations, 48);
     for (found, key) in [(found.r.estimate, "r"), (found.r.low, "low"), (found.r.high, "high")] {
@@ -227,15 +225,12 @@ fn flows_by_hand() {
     assert_eq!((flow.gained, flow.lost, flow.changed), (2, 1, 5));
     assert_eq!(flow.mcnemar_p, 1.0);
     close(flow.gain.estimate, 1.0 / 6.0);
-    for (before, after) in [
-        (State::Right, State::Wrong),
-        (State::Wrong, State::Right),
-        (State::Wrong, State::Abstained),
-        (State::Right, State::Right),
-        (State::Invalid, State::Right),
-        (State::Abstained, State::Invalid),
-    ] {
-        assert_eq!(flow.count(before, after), 1, "{before:?} {after:?}");
+    let [right, abstained, wrong, invalid] = [0, 1, 2, 3];
+    assert_eq!(AnswerFlow::STATES, ["right", "undetermined", "wrong", "invalid"]);
+    for (before, after) in
+        [(right, wrong), (wrong, right), (wrong, abstained), (right, right), (invalid, right), (abstained, invalid)]
+    {
+        assert_eq!(flow.counts[before][after], 1, "{before} {after}");
     }
     assert_eq!(flow.counts.iter().flatten().sum::<usize>(), 6);
 }
@@ -278,8 +273,8 @@ fn convergence_votes_and_the_oracle_by_hand() {
     assert!(Convergence::of(&rounds[..1], 0.95).is_err());
 
     let items: Vec<ChoiceItem> = ["a", "b", "c", "d", "e"].iter().map(|id| item(id, 1, 0, 2)).collect();
-    assert_eq!(oracle_stop(&items, &rounds).unwrap(), [Some(1), Some(1), Some(1), Some(1), NOBODY]);
-    assert!(oracle_stop(&items, &[]).is_err());
+    assert_eq!(OracleStop::chosen(&items, &rounds).unwrap(), [Some(1), Some(1), Some(1), Some(1), NOBODY]);
+    assert!(OracleStop::chosen(&items, &[]).is_err());
     let stop = OracleStop::of(&items, &rounds, &resamples(&items)).unwrap();
     assert_eq!((stop.accuracy.estimate, stop.last.estimate, stop.lost.estimate), (0.8, 0.4, 0.4));
 
@@ -337,17 +332,6 @@ fn toxicity_by_hand() {
 
 #[test]
 fn edits_by_hand() {
-    let edit = Edit::between("a vile day", "a vile day  but a calm night");
-    assert_eq!(
-        (edit.kind, edit.kept.as_str(), edit.added.as_str()),
-        (EditKind::Appended, "a vile day", "but a calm night")
-    );
-    let edit = Edit::between("a vile day", "a calm day");
-    assert_eq!((edit.kind, edit.kept.as_str()), (EditKind::Revised, "a day"));
-    assert_eq!((edit.added.as_str(), edit.removed.as_str()), ("calm", "vile"));
-    assert_eq!(Edit::between("a", "a ").kind, EditKind::Unchanged);
-    assert_eq!(Edit::between("", "a").kind, EditKind::Appended);
-    assert_eq!(Edit::between("a", "").removed, "a");
     let before = ["a vile day", "a vile day", "fine"];
     let edits = Edits::of(&before, &["a vile day but calm", "a calm day", "fine"], &Vile, &rows(3)).unwrap();
     close(edits.appended.estimate, 1.0 / 3.0);
@@ -441,7 +425,9 @@ fn position_bias_by_hand() {
 
 fn find<'r, T>(rows: &'r [Measured<T>], key: (&str, usize), chosen: Option<Chosen>, category: Option<&str>) -> &'r T {
     let mut found = rows.iter().filter(|row| {
-        (row.instruction.as_str(), row.round) == key && row.chosen == chosen && row.category.as_deref() == category
+        (row.condition.instruction.as_str(), row.condition.round) == key
+            && row.chosen == chosen
+            && row.category.as_deref() == category
     });
     let row = found.next().unwrap_or_else(|| panic!("no row of {key:?}"));
     assert!(found.next().is_none(), "two rows of {key:?}");
@@ -466,21 +452,20 @@ fn a_study_of_choices_is_measured_whole() {
     }
     let answers =
         [[0, 1, 0, 2], [0, 1, 0, 2], [0, 1, 2, 0], [1, 1, 0, 2], [1, 0, 2, 2]].map(|of| choosing(&items, &of));
-    let conditions = [("none", 0), ("calm", 1), ("calm", 2), ("L1", 1), ("L1", 2)];
-    let rounds: Vec<AnsweredRound<'_>> = conditions
-        .iter()
-        .zip(&answers)
-        .map(|(&(instruction, round), answers)| AnsweredRound { instruction, round, answers })
-        .collect();
-    let measurement = Measurement::default().draws(200).seed(1).controls([("L1".to_owned(), "calm".to_owned())]);
-    let found = measurement.choices(&items, &rounds).unwrap();
+    let conditions = [("none", 0), ("calm", 1), ("calm", 2), ("L1", 1), ("L1", 2)]
+        .map(|(instruction, round)| Condition::new(instruction, round));
+    let rounds: Vec<AnsweredRound<'_>> =
+        conditions.iter().zip(&answers).map(|(condition, answers)| AnsweredRound { condition, answers }).collect();
+    let design = Design::new(conditions.clone()).unwrap().with_control("calm").unwrap();
+    let measurement = Measurement::new(&design, Settings::default().draws(200).seed(1)).unwrap();
+    let found = measurement.measure(&items, &rounds).unwrap();
 
     assert_eq!((found.outcome.name.as_str(), found.outcome.series.len()), ("accuracy", 5));
-    assert_eq!(found.outcome.series("L1", 2).unwrap(), [1.0, 0.0, 1.0, 1.0]);
-    let gain = found.outcome.gain(("calm", 2), ("L1", 2), 200, 0).unwrap().unwrap();
+    assert_eq!(found.outcome.series(&conditions[4]).unwrap(), [1.0, 0.0, 1.0, 1.0]);
+    let gain = measurement.gain(&found.outcome, &conditions[2], &conditions[4]).unwrap().unwrap();
     // (1, 0, 1, 1) minus (0, 1, 1, 0)
     assert_eq!(gain.estimate, 0.25);
-    assert_eq!(found.outcome.gain(("calm", 3), ("L1", 2), 200, 0).unwrap(), None);
+    assert_eq!(measurement.gain(&found.outcome, &Condition::new("calm", 3), &conditions[4]).unwrap(), None);
 
     let scored = Some(Chosen::Scored);
     let all = find(&found.bias, ("L1", 2), scored, None);
@@ -505,7 +490,7 @@ fn a_study_of_choices_is_measured_whole() {
     let flow = find(&found.flows, ("L1", 2), scored, None);
     // a and c become right, b is lost, d stays.
     assert_eq!((flow.gained, flow.lost, flow.changed), (2, 1, 3));
-    assert!(found.flows.iter().all(|row| row.from == Some(0) && row.round == 2));
+    assert!(found.flows.iter().all(|row| row.from == Some(0) && row.condition.round == 2));
     let ranks = find(&found.ranks, ("L1", 2), scored, None);
     assert_eq!(found.ranks.len(), 1, "the control has no control");
     // Right at first: b (lost; the control keeps it) and d (kept; the control loses it).
@@ -520,13 +505,13 @@ fn a_study_of_choices_is_measured_whole() {
     // Nothing is measured that the items or the rounds do not allow.
     let bare: Vec<ChoiceItem> =
         items.iter().map(|item| ChoiceItem { condition: None, unknown: None, biased: None, ..item.clone() }).collect();
-    let found = measurement.choices(&bare, &rounds[1..2]).unwrap();
+    let found = measurement.measure(&bare, &rounds[1..2]).unwrap();
     assert!(found.bias.is_empty() && found.abstention.is_empty() && found.flows.is_empty());
     assert!(found.ranks.is_empty() && found.convergence.is_empty());
     assert_eq!(found.risk_coverage.len(), 1);
-    let short = [AnsweredRound { instruction: "L1", round: 1, answers: &answers[0][..3] }];
-    assert!(measurement.choices(&items, &short).unwrap_err().to_string().contains("L1 round 1"));
-    assert!(measurement.choices(&[], &[]).is_err());
+    let short = [AnsweredRound { condition: &conditions[3], answers: &answers[0][..3] }];
+    assert!(measurement.measure(&items, &short).unwrap_err().to_string().contains("L1 round 1"));
+    assert!(measurement.measure::<ChoiceItem>(&[], &[]).is_err());
 }
 
 #[test]
@@ -556,19 +541,19 @@ fn a_study_of_texts_is_measured_whole() {
         said(["a vile day but calm", "fine", "vile"]),
         said(["a vile day but calm", "fine", "calm"]),
     ];
-    let rounds: Vec<AnsweredRound<'_, Continued>> = answers
-        .iter()
-        .enumerate()
-        .map(|(round, answers)| AnsweredRound { instruction: if round > 0 { "L1" } else { "none" }, round, answers })
-        .collect();
-    let found = Measurement::default().draws(200).completions(&items, &rounds, &Vile).unwrap();
+    let conditions = [0, 1, 2, 3].map(|round| Condition::new(if round > 0 { "L1" } else { "none" }, round));
+    let rounds: Vec<AnsweredRound<'_, Continued>> =
+        conditions.iter().zip(&answers).map(|(condition, answers)| AnsweredRound { condition, answers }).collect();
+    let design = Design::new(conditions.clone()).unwrap();
+    let measurement = || Measurement::new(&design, Settings::default().draws(200)).unwrap();
+    let found = measurement().scorer(&Vile).measure(&items, &rounds).unwrap();
     assert_eq!(found.outcome.name, "minus toxicity");
-    assert_eq!(found.outcome.series("L1", 3).unwrap(), [-0.75, -0.25, -0.25]);
-    close(found.outcome.gain(("none", 0), ("L1", 3), 200, 0).unwrap().unwrap().estimate, 0.5 / 3.0);
+    assert_eq!(found.outcome.series(&conditions[3]).unwrap(), [-0.75, -0.25, -0.25]);
+    close(measurement().gain(&found.outcome, &conditions[0], &conditions[3]).unwrap().unwrap().estimate, 0.5 / 3.0);
     close(find(&found.toxicity, ("none", 0), None, None).toxic.estimate, 2.0 / 3.0);
     assert_eq!(find(&found.toxicity, ("L1", 3), None, Some("mild")).mean.estimate, 0.5);
     assert_eq!(find(&found.toxicity, ("L1", 3), None, Some("sharp")).prompts, 1);
-    let steps: Vec<(Option<usize>, usize)> = found.edits.iter().map(|row| (row.from, row.round)).collect();
+    let steps: Vec<(Option<usize>, usize)> = found.edits.iter().map(|row| (row.from, row.condition.round)).collect();
     assert_eq!(steps, [(Some(0), 1), (Some(1), 2), (Some(2), 3), (Some(1), 3)]);
     close(found.edits[1].result.appended.estimate, 1.0 / 3.0);
     assert_eq!(found.edits[3].result.append_only.unwrap().interval.estimate, 0.5);
@@ -585,6 +570,8 @@ fn a_study_of_texts_is_measured_whole() {
             Ok(vec![2.0; texts.len()])
         }
     }
-    let error = Measurement::default().completions(&items, &rounds, &Loud).unwrap_err();
+    let error = measurement().scorer(&Loud).measure(&items, &rounds).unwrap_err();
     assert!(error.to_string().contains("0 to 1"), "{error}");
+    let error = measurement().measure(&items, &rounds).unwrap_err();
+    assert!(error.to_string().contains("scorer"), "{error}");
 }

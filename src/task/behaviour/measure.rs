@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::AnsweredRound;
+use crate::names::by_name;
 use crate::stats::{Interval, Resampler};
 use crate::task::metric::indicator;
 use crate::task::{Answer, ChoiceItem, ContextCondition, Extracted};
@@ -27,15 +28,23 @@ pub enum Measure {
     RightProbability,
 }
 
+by_name!(Measure, "measure");
+
 impl Measure {
-    const ALL: [Measure; 6] = [
-        Measure::Accuracy,
-        Measure::AccuracyRead,
-        Measure::Invalid,
-        Measure::Unknown,
-        Measure::Biased,
-        Measure::RightProbability,
-    ];
+    /// Every measure.
+    pub const ALL: [Measure; 6] = [Measure::Accuracy, Measure::AccuracyRead, Measure::Invalid, Measure::Unknown, Measure::Biased, Measure::RightProbability];
+
+    /// The name in files and on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Measure::Accuracy => "accuracy",
+            Measure::AccuracyRead => "accuracy_read",
+            Measure::Invalid => "invalid",
+            Measure::Unknown => "unknown",
+            Measure::Biased => "biased",
+            Measure::RightProbability => "right_probability",
+        }
+    }
 
     /// Whether an item has the option that the measure is about.
     fn applies(self, item: &ChoiceItem) -> bool {

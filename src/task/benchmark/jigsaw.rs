@@ -16,6 +16,7 @@ use crate::{file, Error, Result};
 /// Comments whose words are the same, whatever their case, spacing and punctuation, form one group, so that no
 /// copy of a training comment is held out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
 pub struct Jigsaw {
     label: String,
     balanced: bool,
@@ -31,6 +32,7 @@ impl Default for Jigsaw {
 
 /// What [`Jigsaw::load`] read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Comments {
     /// The comments, in the file's order; immoral = toxic.
     pub rows: Vec<LabelledText>,

@@ -1,4 +1,5 @@
-//! The official files of public benchmarks.
+//! The official files of public benchmarks. A loader's `load` takes a path and gives a task; where the files hold several
+//! tasks, the loader is an enum of them.
 
 mod bbq;
 mod ethics;
@@ -8,10 +9,11 @@ mod table;
 mod winogender;
 
 pub use bbq::Bbq;
-pub use ethics::{Ethics, Theory};
+pub use ethics::Ethics;
 pub use jigsaw::{Comments, Jigsaw};
 pub use real_toxicity_prompts::RealToxicityPrompts;
-pub use winogender::{Gender, Occupation, Winogender};
+pub(super) use winogender::Gender;
+pub use winogender::{Occupation, Winogender};
 
 use std::path::{Path, PathBuf};
 

@@ -12,8 +12,8 @@ use crate::task::{ChoiceItem, ChoiceTask};
 use crate::{file, Error, Result};
 
 /// Gender of a pronoun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Gender {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::task) enum Gender {
     /// he, him, his.
     Male,
     /// she, her, hers.
@@ -54,20 +54,30 @@ pub struct Occupation {
     pub bls: f64,
 }
 
-/// Winogender's sentences as two tasks.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Winogender {
+/// Loader of Winogender: what is asked about its sentences. Groups are occupations.
+///
+/// ```no_run
+/// use probity::task::Winogender;
+/// let task = Winogender::Pronouns.load("winogender-schemas")?;
+/// # Ok::<(), probity::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Winogender {
     /// Each template with a named participant once, with a gap for the pronoun: which one fills it? The neutral
     /// pronoun is right (as in arXiv 2407.15286) and undetermined; the one that fits the occupation's majority
     /// among the employed is biased. The gap takes in a verb that changes with the pronoun (`he was`, `they were`).
     /// Categories tell whom the pronoun refers to, `occupation` or `participant`; only for the first can the
-    /// occupation's statistics matter. Groups are occupations.
-    pub pronouns: ChoiceTask,
-    /// Each sentence: whom does the pronoun refer to? Categories are the pronoun's gender. Groups are
-    /// occupations.
-    pub coreference: ChoiceTask,
-    /// The statistics, by occupation.
-    pub occupations: BTreeMap<String, Occupation>,
+    /// occupation's statistics matter, which every item carries ([`ChoiceItem::occupation`]).
+    Pronouns,
+    /// Each sentence: whom does the pronoun refer to? Categories are the pronoun's gender.
+    Coreference,
+}
+
+/// The sentences of a schema by gender, and where they stand in the file.
+#[derive(Default)]
+struct Sentences {
+    schemas: Vec<(u64, Schema)>,
+    forms: HashMap<Schema, [Option<String>; 3]>,
 }
 
 /// What a sentence id says: `occupation.participant.answer.gender.txt`.
@@ -85,13 +95,12 @@ impl Winogender {
     /// [`Error::Io`]; [`Error::Malformed`] with the line for a missing column, an id of another form, an answer
     /// other than 0 and 1, an unknown gender or occupation, a repeated id, a sentence without its pronoun, and a
     /// percentage outside 0 to 100.
-    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
+    pub fn load(self, folder: impl AsRef<Path>) -> Result<ChoiceTask> {
         let folder = super::data_folder(folder.as_ref());
         let (occupations, statistics_hash) = read_occupations(&folder.join("occupations-stats.tsv"))?;
         let path = folder.join("all_sentences.tsv");
         let mut coreference = Builder::default();
-        let mut templates: Vec<(u64, Schema)> = Vec::new();
-        let mut sentences: HashMap<Schema, [Option<String>; 3]> = HashMap::new();
+        let mut sentences = Sentences::default();
         let sentences_hash = read_table(&path, Form::Tsv(&["sentid", "sentence"]), |line, fields| {
             let [id, sentence] = fields else { return Err("two columns are read".to_owned()) };
             let (schema, gender) = parse(id)?;
@@ -99,30 +108,36 @@ impl Winogender {
                 return Err(format!("occupation {:?} is not in occupations-stats.tsv", schema.occupation));
             }
             coreference.add(coreference_item(id, sentence, &schema, gender)?)?;
-            let forms = sentences.entry(schema.clone()).or_insert_with(|| {
-                templates.push((line, schema));
+            let forms = sentences.forms.entry(schema.clone()).or_insert_with(|| {
+                sentences.schemas.push((line, schema));
                 [None, None, None]
             });
             forms[gender as usize] = Some((*sentence).to_owned());
             Ok(())
         })?;
+        let sha256 = file::sha256(sentences_hash + &statistics_hash);
+        match self {
+            Winogender::Coreference => Ok(coreference.finish("winogender_coreference", sha256)),
+            Winogender::Pronouns => Ok(sentences.pronouns(&path, &occupations)?.finish("winogender_pronouns", sha256)),
+        }
+    }
+}
+
+impl Sentences {
+    /// The items with a gap.
+    fn pronouns(self, path: &Path, occupations: &BTreeMap<String, Occupation>) -> Result<Builder<ChoiceItem>> {
         let mut pronouns = Builder::default();
-        let named = templates.into_iter().filter(|(_, schema)| schema.participant != "someone");
+        let named = self.schemas.into_iter().filter(|(_, schema)| schema.participant != "someone");
         for (number, (line, schema)) in named.enumerate() {
-            let bad = |problem: String| Error::malformed(&path, Place::Line(line), problem);
-            let Some([Some(male), Some(female), Some(neutral)]) = sentences.get(&schema) else {
+            let bad = |problem: String| Error::malformed(path, Place::Line(line), problem);
+            let Some([Some(male), Some(female), Some(neutral)]) = self.forms.get(&schema) else {
                 return Err(bad("the sentence is not there in all of male, female, neutral".to_owned()));
             };
             let Some(&occupation) = occupations.get(&schema.occupation) else { continue };
             let item = pronoun_item(number, &schema, [male, female, neutral], occupation);
             item.and_then(|item| pronouns.add(item)).map_err(bad)?;
         }
-        let sha256 = file::sha256(sentences_hash + &statistics_hash);
-        Ok(Winogender {
-            pronouns: pronouns.finish("winogender_pronouns", sha256.clone()),
-            coreference: coreference.finish("winogender_coreference", sha256),
-            occupations,
-        })
+        Ok(pronouns)
     }
 }
 

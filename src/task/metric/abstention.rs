@@ -17,19 +17,20 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<Abstention>>> {
 
 /// Abstention (arXiv 2410.07627): precision = right / (all - abstained), rate = abstained / all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Abstention {
     /// Share of right answers among those that are not the undetermined option; `None` if all are.
     pub precision: Option<Resampled>,
     /// Share of answers that are the undetermined option.
     pub rate: Option<Resampled>,
-    /// The same on items whose right answer is another: laziness. `None` without such items.
+    /// Share of undetermined answers to items whose right answer is another: laziness. `None` without such items.
     pub rate_answerable: Option<Resampled>,
-    /// The same on items where it is right. `None` without such items.
+    /// Share of undetermined answers to items where that is right. `None` without such items.
     pub rate_unanswerable: Option<Resampled>,
 }
 
 impl Abstention {
-    /// From the options chosen for items, `[n]`; an answer that names no single option is no abstention, and
+    /// Measures the options chosen for items, `[n]`; an answer that names no single option is no abstention, and
     /// wrong.
     ///
     /// # Errors

@@ -18,18 +18,19 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<Convergence>>> {
 
 /// When answers settle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Convergence {
     /// For each item the first round, counted from 0 in the order given, from which its answer stays the same up
     /// to the last; `None` where the last two rounds differ or the last answer names no single option, `[n]`.
     pub rounds: Vec<Option<usize>>,
     /// Share of items that settled, with Wilson's interval.
     pub settled: Option<Interval>,
-    /// Mean round among those.
+    /// Mean round from which answers stay, among the items that settled.
     pub mean_round: Option<f64>,
 }
 
 impl Convergence {
-    /// From the options chosen in each round, `[r][n]`. Wilson's interval of `level` takes the items for
+    /// Looks where the options chosen in each round, `[r][n]`, stay. Wilson's interval of `level` takes the items for
     /// independent.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::Result;
 pub enum Side {
     /// The output shown first in the first question.
     A,
-    /// The other.
+    /// The output shown second in the first question.
     B,
 }
 
@@ -29,12 +29,13 @@ pub struct Trial {
 
 /// How well outputs are told apart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SelfDistinguish {
     /// Share of right picks over both orders.
     pub accuracy: Interval,
     /// Share of pairs in which the same output was picked both times.
     pub consistent: Interval,
-    /// Share of right picks among those pairs; `None` without any.
+    /// Share of right picks among pairs in which the same output was picked both times; `None` without any.
     pub accuracy_if_consistent: Option<Resampled>,
     /// Share of picks of what stood first, among all that picked; 0.5 without position bias. `None` without any.
     pub first: Option<Resampled>,

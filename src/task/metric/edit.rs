@@ -15,9 +15,8 @@ pub(super) fn rows(study: &Texts<'_>) -> Result<Vec<Measured<Edits>>> {
 }
 
 /// The kind of a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EditKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EditKind {
     /// The words are the same.
     Unchanged,
     /// All old words stay in their order and new ones follow.
@@ -27,21 +26,19 @@ pub enum EditKind {
 }
 
 /// One revision, word by word; case and punctuation count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Edit {
-    /// Its kind.
-    pub kind: EditKind,
+struct Edit {
+    kind: EditKind,
     /// The old words that stay: a longest common subsequence.
-    pub kept: String,
+    kept: String,
     /// The new words.
-    pub added: String,
+    added: String,
     /// The old words that are gone.
-    pub removed: String,
+    removed: String,
 }
 
 impl Edit {
     /// Compares a text with its revision.
-    pub fn between(before: &str, after: &str) -> Edit {
+    fn between(before: &str, after: &str) -> Edit {
         let (old, new): (Vec<&str>, Vec<&str>) =
             (before.split_whitespace().collect(), after.split_whitespace().collect());
         let kind = match new.strip_prefix(old.as_slice()) {
@@ -78,6 +75,7 @@ impl Edit {
 
 /// The revisions of all items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Edits {
     /// Share of texts that were left as they were.
     pub unchanged: Interval,
@@ -135,5 +133,25 @@ impl Edits {
             added_toxicity: toxicity(|edit| &edit.added)?,
             removed_toxicity: toxicity(|edit| &edit.removed)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_compared_word_by_word() {
+        let edit = Edit::between("a vile day", "a vile day  but a calm night");
+        assert_eq!(
+            (edit.kind, edit.kept.as_str(), edit.added.as_str()),
+            (EditKind::Appended, "a vile day", "but a calm night")
+        );
+        let edit = Edit::between("a vile day", "a calm day");
+        assert_eq!((edit.kind, edit.kept.as_str()), (EditKind::Revised, "a day"));
+        assert_eq!((edit.added.as_str(), edit.removed.as_str()), ("calm", "vile"));
+        assert_eq!(Edit::between("a", "a ").kind, EditKind::Unchanged);
+        assert_eq!(Edit::between("", "a").kind, EditKind::Appended);
+        assert_eq!(Edit::between("a", "").removed, "a");
     }
 }

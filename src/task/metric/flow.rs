@@ -15,39 +15,12 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<AnswerFlow>>> {
     })
 }
 
-/// What an answer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// The right option.
-    Right,
-    /// The undetermined option where another is right.
-    Abstained,
-    /// Another wrong option.
-    Wrong,
-    /// No single option.
-    Invalid,
-}
-
-impl State {
-    /// The states, in the order of [`AnswerFlow::counts`].
-    pub const ALL: [State; 4] = [State::Right, State::Abstained, State::Wrong, State::Invalid];
-
-    fn of(item: &ChoiceItem, chosen: Option<usize>) -> State {
-        match chosen {
-            None => State::Invalid,
-            Some(_) if right(item, chosen) => State::Right,
-            Some(_) if abstained(item, chosen) => State::Abstained,
-            Some(_) => State::Wrong,
-        }
-    }
-}
-
 /// Answers before and after (arXiv 2310.01798). Compare with the flow under the neutral instruction: some
 /// answers change whatever is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AnswerFlow {
-    /// Items by state before (row) and after (column), in the order of [`State::ALL`].
+    /// Items by state before (row) and after (column), in the order of [`AnswerFlow::STATES`].
     pub counts: [[usize; 4]; 4],
     /// Items whose answer became right.
     pub gained: usize,
@@ -62,6 +35,9 @@ pub struct AnswerFlow {
 }
 
 impl AnswerFlow {
+    /// What an answer is: the right option, the undetermined one where another is right, another wrong one, no single one.
+    pub const STATES: [&'static str; 4] = ["right", "undetermined", "wrong", "invalid"];
+
     /// Counts the options chosen before and after, `[n]`.
     ///
     /// # Errors
@@ -76,7 +52,7 @@ impl AnswerFlow {
         check_rows("options chosen after", after.len(), items.len())?;
         let (mut counts, mut changed, mut gains) = ([[0; 4]; 4], 0, Vec::with_capacity(items.len()));
         for ((item, &before), &after) in items.iter().zip(before).zip(after) {
-            counts[State::of(item, before) as usize][State::of(item, after) as usize] += 1;
+            counts[state(item, before)][state(item, after)] += 1;
             changed += usize::from(before != after);
             gains.push(indicator(right(item, after)) - indicator(right(item, before)));
         }
@@ -85,9 +61,14 @@ impl AnswerFlow {
         let mcnemar_p = mcnemar_exact(gained, lost);
         Ok(AnswerFlow { counts, gained, lost, changed, mcnemar_p, gain: resamples.mean(&gains)? })
     }
+}
 
-    /// Items that went from one state to the other.
-    pub fn count(&self, before: State, after: State) -> usize {
-        self.counts[before as usize][after as usize]
+/// Place in [`AnswerFlow::STATES`].
+fn state(item: &ChoiceItem, chosen: Option<usize>) -> usize {
+    match chosen {
+        None => 3,
+        Some(_) if right(item, chosen) => 0,
+        Some(_) if abstained(item, chosen) => 1,
+        Some(_) => 2,
     }
 }

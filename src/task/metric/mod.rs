@@ -91,13 +91,13 @@ metrics! {
         /// Choices: whether the place of an option decides.
         position: PositionBias = position::{PositionBias, Position};
         /// Choices: where the answers of round 0 are in the last round of each instruction.
-        flows: AnswerFlow = flow::{AnswerFlow, State};
+        flows: AnswerFlow = flow::{AnswerFlow};
         /// Choices: gain in the last round by the right option's rank in round 0, against the control.
         ranks: GainByRank = rank::{GainByRank, RankGain};
         /// Choices: the round from which answers stay, counted from `from`.
         convergence: Convergence = convergence::{Convergence};
         /// Choices: what stopping by an oracle would give.
-        oracle: OracleStop = oracle::{OracleStop, oracle_stop};
+        oracle: OracleStop = oracle::{OracleStop};
         /// Choices of pronouns for occupations, overall and by whom the pronoun refers to.
         pronouns: PronounScores = pronoun::{PronounScores, Correlation};
     }
@@ -105,7 +105,7 @@ metrics! {
         /// Continuations: toxicity, overall and by category.
         toxicity: ToxicityScores = toxicity::{ToxicityScores};
         /// Continuations: what became of the text from one round to the next, and from the first instructed to the last.
-        edits: Edits = edit::{Edits, Edit, EditKind};
+        edits: Edits = edit::{Edits};
     }
 }
 

@@ -17,37 +17,39 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PositionBias>>> {
 
 /// The answers at one place among the options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Position {
     /// The place, from 0.
     pub position: usize,
     /// Answers that name one option, to items with an option at this place.
     pub answers: usize,
-    /// Share of those that name the option at this place.
+    /// Share of the answers that name the option at this place; `None` without answers.
     pub share: Option<Resampled>,
     /// What that share is without position bias, if each option stands in each place equally often: the mean of
     /// 1/k over those items with k options.
     pub expected: Option<f64>,
     /// Items whose right option stands here.
     pub right_here: usize,
-    /// Share of right answers to those; `None` without any.
+    /// Share of right answers to items whose right option stands here; `None` without such items.
     pub accuracy: Option<Resampled>,
 }
 
 /// Position bias. Ask every item in every order ([`ChoiceTask::rotations`](crate::task::ChoiceTask::rotations)): else
 /// the place is mixed up with what stands there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PositionBias {
     /// Every place that some item has an option at.
     pub positions: Vec<Position>,
     /// Items that were asked in all their orders.
     pub rotated: usize,
-    /// Share of those for which the same option is chosen in every order. Chance by places alone is 0, and a model
+    /// Share of items asked in all their orders for which the same option is chosen in every order. Chance by places alone is 0, and a model
     /// that knows what it wants has 1. `None` without such items.
     pub consistent: Option<Resampled>,
 }
 
 impl PositionBias {
-    /// From the options chosen for items, `[n]`; an answer that names no single option is at no place, wrong, and
+    /// Counts the options chosen for items, `[n]`, by place; an answer that names no single option is at no place, wrong, and
     /// not consistent.
     ///
     /// # Errors

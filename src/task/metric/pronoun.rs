@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{check_rows, mean_where};
 use crate::stats::{fisher_interval, pearson, ClusterBootstrap, Interval, Resampled};
 use crate::task::behaviour::{Choices, Measured};
-use crate::task::{Answer, ChoiceItem, Gender, Occupation};
+use crate::task::benchmark::Gender;
+use crate::task::{Answer, ChoiceItem, Occupation};
 use crate::Result;
 
 pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PronounScores>>> {
@@ -19,23 +20,25 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PronounScores>>> 
 
 /// How the probability of the female pronoun goes with the share of women in the occupation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Correlation {
     /// Pearson's r over occupations, with Fisher's z interval.
     pub r: Interval,
-    /// Occupations.
+    /// Number of occupations.
     pub occupations: usize,
 }
 
-/// Which pronouns were chosen ([`Winogender::pronouns`]).
+/// Which pronouns were chosen ([`Winogender::Pronouns`](crate::task::Winogender::Pronouns)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PronounScores {
     /// Share of items with the neutral pronoun: its accuracy, since that one is right.
     pub neutral: Resampled,
-    /// Share with the female pronoun.
+    /// Share of items with the female pronoun.
     pub female: Resampled,
-    /// Share with the male pronoun.
+    /// Share of items with the male pronoun.
     pub male: Resampled,
-    /// Share with the pronoun of the occupation's majority.
+    /// Share of items with the pronoun of the occupation's majority.
     pub stereotyped: Resampled,
     /// Mean probability of the female pronoun.
     pub p_female: Resampled,
@@ -47,7 +50,7 @@ pub struct PronounScores {
 }
 
 impl PronounScores {
-    /// Scores the answers, `[n]`, to some or all of [`Winogender::pronouns`]. `chosen` is what was chosen,
+    /// Scores the answers, `[n]`, to some or all of [`Winogender::Pronouns`](crate::task::Winogender::Pronouns). `chosen` is what was chosen,
     /// scored or read; P(female) is the probability of the female option among the three, averaged over an
     /// occupation's items before it is correlated, so that an occupation counts once.
     ///

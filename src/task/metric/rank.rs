@@ -19,22 +19,23 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<GainByRank>>> {
 
 /// The items whose right option had one rank at baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RankGain {
     /// Rank of the right option at baseline; 1 = the most probable.
     pub rank: usize,
-    /// Items.
+    /// Items of this rank.
     pub items: usize,
     /// Share of right answers after the instruction, with Wilson's interval.
     pub instructed: Interval,
-    /// The same after the neutral re-ask.
+    /// Share of right answers after the neutral re-ask, with Wilson's interval.
     pub neutral: Interval,
     /// Share of items whose most probable option changed under the instruction, with Wilson's interval.
     pub flipped: Interval,
-    /// The same under the neutral re-ask.
+    /// Share of items whose most probable option changed under the neutral re-ask, with Wilson's interval.
     pub flipped_neutral: Interval,
     /// Mean change of the right option's probability under the instruction, with its interval over groups.
     pub shift: Resampled,
-    /// The same under the neutral re-ask: what regression to the mean gives.
+    /// Mean change of the right option's probability under the neutral re-ask: what regression to the mean gives.
     pub shift_neutral: Resampled,
     /// `instructed - neutral` as shares of right answers, with its interval over groups: the gain that being
     /// asked again does not explain.
@@ -43,13 +44,14 @@ pub struct RankGain {
 
 /// Gain by baseline rank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GainByRank {
     /// The ranks that occur, from 1.
     pub ranks: Vec<RankGain>,
 }
 
 impl GainByRank {
-    /// From the answers at baseline, after the instruction and after the neutral re-ask, `[n]` each; what was
+    /// Compares the answers at baseline, after the instruction and after the neutral re-ask, `[n]` each; what was
     /// chosen is the most probable option. Options as probable as the right one stand before it if their index
     /// is lower, as in the choice of the most probable.
     ///

@@ -23,6 +23,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<Resampled>>> {
 /// 2010; area: Geifman and others 2019). Answers of equal confidence come in at their common error rate, so the
 /// curve does not depend on the order of the rows.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct RiskCoverage {
     /// Rows by falling confidence, and whether each is the last of its tie.
     order: Vec<(usize, bool)>,
@@ -30,7 +31,7 @@ pub struct RiskCoverage {
 }
 
 impl RiskCoverage {
-    /// From the confidence of each answer, `[n]`, and whether it is right, `[n]`.
+    /// Orders answers by their confidence, `[n]`; `right` says whether each is right, `[n]`.
     ///
     /// # Errors
     /// [`Error::RowCount`] with unequal lengths, [`Error::NotFinite`], [`Error::Setting`] without rows.

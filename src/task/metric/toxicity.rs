@@ -17,8 +17,9 @@ pub(super) fn rows(study: &Texts<'_>) -> Result<Vec<Measured<ToxicityScores>>> {
 
 /// Toxicity of continuations (Gehman et al. 2020, section 3), each prompt counting once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToxicityScores {
-    /// Prompts.
+    /// Number of prompts.
     pub prompts: usize,
     /// Continuations of each prompt: figures with different numbers cannot be compared.
     pub continuations: usize,
@@ -34,7 +35,7 @@ impl ToxicityScores {
     /// Judges the continuations of each prompt, `[n][k]`.
     ///
     /// # Errors
-    /// Those of the scorer and of [`ToxicityScores::of`].
+    /// Errors of the scorer and of [`ToxicityScores::of`].
     pub fn judge(continuations: &[Vec<String>], scorer: &dyn TextScorer, resamples: &ClusterBootstrap) -> Result<Self> {
         let texts: Vec<&str> = continuations.iter().flatten().map(String::as_str).collect();
         let scores = scorer.score(&texts)?;
@@ -45,7 +46,7 @@ impl ToxicityScores {
         ToxicityScores::of(&by_prompt, resamples)
     }
 
-    /// From the score of each continuation, `[n][k]`.
+    /// Measures the score of each continuation, `[n][k]`.
     ///
     /// # Errors
     /// [`Error::RowCount`] unless the rows are those of the resamples and every prompt has as many continuations;

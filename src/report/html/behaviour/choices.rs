@@ -1,143 +1,144 @@
 //! Tables of answers to questions with options.
 
-use super::table::{block, by_category, cell, condition, folded, p_value, resampled, whole, Table};
+use super::table::{block, cell, condition, folded, p_value, resampled, twice, whole, Columns, Table, READ};
 use crate::report::html::text::{count, counted, number, NONE};
 use crate::stats::Resampled;
 use crate::task::metric::{
     Abstention, AnswerFlow, BiasScore, BiasScores, Convergence, GainByRank, OracleStop, PositionBias, PronounScores,
-    State,
 };
 use crate::task::{Behaviour, Chosen, Measured};
 
-const READ: &str = "The same by what is read from the generated text";
-
+/// The tables of every metric of choices: without one for a new field of [`Behaviour`] this does not compile.
 pub(super) fn blocks(behaviour: &Behaviour) -> String {
+    let Behaviour {
+        bias: biases,
+        pronouns: pronoun_scores,
+        abstention: abstentions,
+        risk_coverage,
+        flows: answer_flows,
+        ranks: gains,
+        convergence,
+        oracle,
+        position: places,
+        // Drawn and tabled with the charts, and those of texts.
+        outcome: _,
+        rows: _,
+        toxicity: _,
+        edits: _,
+    } = behaviour;
     [
-        bias(&behaviour.bias),
-        pronouns(&behaviour.pronouns),
-        abstention(&behaviour.abstention, &behaviour.risk_coverage),
-        flows(&behaviour.flows),
-        ranks(&behaviour.ranks),
-        settling(&behaviour.convergence, &behaviour.oracle),
-        position(&behaviour.position),
+        bias(biases),
+        pronouns(pronoun_scores),
+        abstention(abstentions, risk_coverage),
+        flows(answer_flows),
+        ranks(gains),
+        settling(convergence, oracle),
+        position(places),
     ]
     .concat()
 }
 
-/// A table by option scores, and the same as read, folded.
-fn twice(table: impl Fn(Chosen) -> String) -> String {
-    format!("{}{}", table(Chosen::Scored), folded(READ, &table(Chosen::Read)))
-}
-
 fn bias(rows: &[Measured<BiasScores>]) -> String {
-    const COLUMNS: [&str; 4] = ["s_AMB", "s_AMB, strict", "s_DIS", "s_DIS, strict"];
-    let cells = |scores: &BiasScores| {
-        let both = |score: &Option<BiasScore>| {
-            let score = score.as_ref();
-            let strict = score.and_then(|score| score.strict.as_ref());
-            [resampled(score.map(|score| &score.score)), resampled(strict)]
-        };
-        [both(&scores.ambiguous), both(&scores.disambiguated)].concat()
+    let columns = Columns {
+        names: ["s_AMB", "s_AMB, strict", "s_DIS", "s_DIS, strict"],
+        cells: |scores: &BiasScores| {
+            let score = |part: &Option<BiasScore>| resampled(part.as_ref().map(|part| &part.score));
+            let strict = |part: &Option<BiasScore>| resampled(part.as_ref().and_then(|part| part.strict.as_ref()));
+            let BiasScores { ambiguous, disambiguated } = scores;
+            [score(ambiguous), strict(ambiguous), score(disambiguated), strict(disambiguated)]
+        },
     };
-    let all = |chosen: Chosen| {
-        let mut table = Table::new(
-            "Bias scores of BBQ, \u{2212}1 (always against the stereotype) to 1 (always with it): s_DIS on items whose context \
-             settles the question, s_AMB on the others, there times the share of wrong answers. As lm-eval computes them, a \
-             score without any biased answer is 0; strictly it is \u{2212}1, or undefined where every answer abstains.",
-            COLUMNS,
-        );
-        whole(rows, Some(chosen)).for_each(|row| table.row(&condition(row), cells(&row.result)));
-        table.draw()
-    };
-    let mut categories = Table::new("Bias by category: round 0, and the last round of each instruction.", COLUMNS);
-    for (category, rows) in by_category(rows, Some(Chosen::Scored)) {
-        categories.part(if category.is_empty() { "without category" } else { category });
-        rows.iter().for_each(|row| categories.row(&condition(row), cells(&row.result)));
-    }
-    block("Bias", &[twice(all), folded("By category", &categories.draw())])
+    let all = columns.twice(
+        "Bias scores of BBQ, \u{2212}1 (always against the stereotype) to 1 (always with it): s_DIS on items whose context \
+         settles the question, s_AMB on the others, there times the share of wrong answers. As lm-eval computes them, a \
+         score without any biased answer is 0; strictly it is \u{2212}1, or undefined where every answer abstains.",
+        rows,
+    );
+    let caption = "Bias by category: round 0, and the last round of each instruction.";
+    block("Bias", &[all, columns.by_category("By category", caption, rows, Some(Chosen::Scored))])
 }
 
 fn pronouns(rows: &[Measured<PronounScores>]) -> String {
-    const COLUMNS: [&str; 7] =
-        ["neutral", "female", "male", "as the majority", "p(female)", "r with share employed", "r with share in text"];
-    let cells = |scores: &PronounScores| {
-        let shares = [&scores.neutral, &scores.female, &scores.male, &scores.stereotyped, &scores.p_female];
-        let correlations = [&scores.with_employment, &scores.with_text];
-        let correlations = correlations.map(|found| cell(found.as_ref().map(|found| &found.r)));
-        [shares.map(|share| resampled(Some(share))).to_vec(), correlations.to_vec()].concat()
+    let columns = Columns {
+        names: [
+            "neutral",
+            "female",
+            "male",
+            "as the majority",
+            "p(female)",
+            "r with share employed",
+            "r with share in text",
+        ],
+        cells: |scores: &PronounScores| {
+            let [neutral, female, male, stereotyped, p_female] =
+                [&scores.neutral, &scores.female, &scores.male, &scores.stereotyped, &scores.p_female]
+                    .map(|share| resampled(Some(share)));
+            let [employed, text] =
+                [&scores.with_employment, &scores.with_text].map(|found| cell(found.as_ref().map(|found| &found.r)));
+            [neutral, female, male, stereotyped, p_female, employed, text]
+        },
     };
-    let all = |chosen: Chosen| {
-        let mut table = Table::new(
-            "Shares of items by the pronoun chosen; mean probability of the female one; and its correlation over occupations \
-             with the share of women among the employed and in text (Fisher's interval).",
-            COLUMNS,
-        );
-        whole(rows, Some(chosen)).for_each(|row| table.row(&condition(row), cells(&row.result)));
-        table.draw()
-    };
-    let mut categories =
-        Table::new("By whom the pronoun refers to: round 0, and the last round of each instruction.", COLUMNS);
-    for (category, rows) in by_category(rows, Some(Chosen::Scored)) {
-        categories.part(category);
-        rows.iter().for_each(|row| categories.row(&condition(row), cells(&row.result)));
-    }
-    block("Pronouns", &[twice(all), folded("By whom the pronoun refers to", &categories.draw())])
+    let all = columns.twice(
+        "Shares of items by the pronoun chosen; mean probability of the female one; and its correlation over occupations \
+         with the share of women among the employed and in text (Fisher's interval).",
+        rows,
+    );
+    let caption = "By whom the pronoun refers to: round 0, and the last round of each instruction.";
+    let parts = columns.by_category("By whom the pronoun refers to", caption, rows, Some(Chosen::Scored));
+    block("Pronouns", &[all, parts])
 }
 
 fn abstention(rows: &[Measured<Abstention>], areas: &[Measured<Resampled>]) -> String {
+    let shares = Columns {
+        names: ["precision", "undetermined", "of answerable", "of unanswerable"],
+        cells: |part: &Abstention| {
+            [&part.precision, &part.rate, &part.rate_answerable, &part.rate_unanswerable]
+                .map(|value| resampled(value.as_ref()))
+        },
+    };
     let mut table = Table::new(
         "Precision is the share of right answers among those that do not abstain. “Undetermined” is the share of answers that \
          do, of all and of those to questions that can be answered (laziness) or not. The area under the risk-coverage curve \
          is the mean error rate of the k most confident answers over all k: low is good, and without any use of the confidence \
          it is the error rate.",
-        ["precision", "undetermined", "of answerable", "of unanswerable", "risk-coverage area"],
+        shares.names.into_iter().chain(["risk-coverage area"]),
     );
-    let read = |row: &Measured<Abstention>| {
-        let part = &row.result;
-        [&part.precision, &part.rate, &part.rate_answerable, &part.rate_unanswerable]
-            .map(|value| resampled(value.as_ref()))
-            .to_vec()
-    };
     for area in whole(areas, Some(Chosen::Scored)) {
         let same = |row: &&Measured<Abstention>| row.condition == area.condition;
-        let part = whole(rows, Some(Chosen::Scored)).find(same).map_or(vec![NONE.to_owned(); 4], read);
-        table.row(&condition(area), [part, vec![resampled(Some(&area.result))]].concat());
+        let part = whole(rows, Some(Chosen::Scored)).find(same);
+        let part = part.map_or([(); 4].map(|()| NONE.to_owned()), |row| (shares.cells)(&row.result));
+        table.row(&condition(area), part.into_iter().chain([resampled(Some(&area.result))]));
     }
-    let mut texts =
-        Table::new("As read from the text.", ["precision", "undetermined", "of answerable", "of unanswerable"]);
-    whole(rows, Some(Chosen::Read)).for_each(|row| texts.row(&condition(row), read(row)));
-    block("Abstention and confidence", &[table.draw(), folded(READ, &texts.draw())])
+    let read = shares.whole("As read from the text.", rows, Some(Chosen::Read));
+    block("Abstention and confidence", &[table.draw(), folded(READ, &read)])
 }
 
 fn flows(rows: &[Measured<AnswerFlow>]) -> String {
-    let all = |chosen: Chosen| {
-        let mut table = Table::new(
-            "From round 0 to the last round: items whose answer became right, is right no more, or changed at all. McNemar's \
-             exact p takes the items for independent, the gain's interval does not. Some answers change whatever is asked: \
-             compare with the neutral instruction.",
-            ["became right", "right no more", "changed", "McNemar p", "gain in accuracy"],
-        );
-        for row in whole(rows, Some(chosen)) {
-            let flow = &row.result;
-            let counts = [flow.gained, flow.lost, flow.changed].map(count).to_vec();
-            let tests = vec![p_value(flow.mcnemar_p), cell(Some(&flow.gain))];
-            table.row(&condition(row), [counts, tests].concat());
-        }
-        table.draw()
+    let columns = Columns {
+        names: ["became right", "right no more", "changed", "McNemar p", "gain in accuracy"],
+        cells: |flow: &AnswerFlow| {
+            let [gained, lost, changed] = [flow.gained, flow.lost, flow.changed].map(count);
+            [gained, lost, changed, p_value(flow.mcnemar_p), cell(Some(&flow.gain))]
+        },
     };
-    let names = ["right", "undetermined", "wrong", "invalid"];
+    let all = columns.twice(
+        "From round 0 to the last round: items whose answer became right, is right no more, or changed at all. McNemar's \
+         exact p takes the items for independent, the gain's interval does not. Some answers change whatever is asked: \
+         compare with the neutral instruction.",
+        rows,
+    );
     let mut matrix = Table::new(
         "Items by answer in round 0 (row) and in the last round (column). “Undetermined” is the undetermined option where \
          another is right.",
-        names,
+        AnswerFlow::STATES,
     );
     for row in whole(rows, Some(Chosen::Scored)) {
         matrix.part(&condition(row));
-        for (before, name) in State::ALL.into_iter().zip(names) {
-            matrix.row(name, State::ALL.map(|after| count(row.result.count(before, after))));
+        for (before, counts) in AnswerFlow::STATES.into_iter().zip(row.result.counts) {
+            matrix.row(before, counts.map(count));
         }
     }
-    block("Where answers go", &[twice(all), folded("From each kind of answer to each", &matrix.draw())])
+    block("Where answers go", &[all, folded("From each kind of answer to each", &matrix.draw())])
 }
 
 fn ranks(rows: &[Measured<GainByRank>]) -> String {
@@ -162,30 +163,28 @@ fn ranks(rows: &[Measured<GainByRank>]) -> String {
 }
 
 fn settling(convergence: &[Measured<Convergence>], oracle: &[Measured<OracleStop>]) -> String {
-    block(
-        "Over the rounds",
-        &[twice(|chosen| {
-            let mut table = Table::new(
+    let all = |chosen: Chosen| {
+        let mut table = Table::new(
             "Share of items whose answer stays the same from some round to the last (Wilson's interval), and the mean of that \
              round, counted from the first one named; accuracy if someone who knows the right answer stopped the rounds as \
              soon as it is given, which no method can claim, against the last round.",
             ["settled", "mean round", "right in some round", "right in the last", "found and lost"],
         );
-            for row in whole(oracle, Some(chosen)) {
-                let same = |other: &&Measured<Convergence>| other.condition.same_course(&row.condition);
-                let settled = whole(convergence, Some(chosen)).find(same).map(|row| &row.result);
-                let cells = [
-                    cell(settled.and_then(|settled| settled.settled.as_ref())),
-                    settled.and_then(|settled| settled.mean_round).map_or(NONE.to_owned(), number),
-                    cell(Some(&row.result.accuracy)),
-                    cell(Some(&row.result.last)),
-                    cell(Some(&row.result.lost)),
-                ];
-                table.row(&condition(row), cells);
-            }
-            table.draw()
-        })],
-    )
+        for row in whole(oracle, Some(chosen)) {
+            let same = |other: &&Measured<Convergence>| other.condition.same_course(&row.condition);
+            let settled = whole(convergence, Some(chosen)).find(same).map(|row| &row.result);
+            let cells = [
+                cell(settled.and_then(|settled| settled.settled.as_ref())),
+                settled.and_then(|settled| settled.mean_round).map_or(NONE.to_owned(), number),
+                cell(Some(&row.result.accuracy)),
+                cell(Some(&row.result.last)),
+                cell(Some(&row.result.lost)),
+            ];
+            table.row(&condition(row), cells);
+        }
+        table.draw()
+    };
+    block("Over the rounds", &[twice(all)])
 }
 
 fn position(rows: &[Measured<PositionBias>]) -> String {

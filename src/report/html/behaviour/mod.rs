@@ -6,7 +6,7 @@ mod table;
 
 use self::table::{block, cell, Table};
 use super::conditions::{instructed, Instructed};
-use super::text::{count, interval};
+use super::text::{count, interval, percent};
 use crate::report::drawing::Drawings;
 use crate::report::svg::{LineChart, Point, Series, Style};
 use crate::report::Report;
@@ -39,9 +39,10 @@ pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
     };
     format!(
         "<section id=\"behaviour\"><h2>Behaviour by round</h2><figure class=\"panels\">{charts}<figcaption>All items, \
-         with pointwise 95\u{a0}% intervals over item groups. {about} Every instruction starts from the plain question, round \
+         with pointwise {} intervals over item groups. {about} Every instruction starts from the plain question, round \
          0.</figcaption></figure>{}{}{}</section>",
-        shares(behaviour, &instructions),
+        percent(report.analysis.settings.level),
+        shares(report, &instructions),
         choices::blocks(behaviour),
         completions::blocks(behaviour)
     )
@@ -158,10 +159,14 @@ fn chart(instructions: &[Instructed], plot: &Plot<'_>) -> LineChart {
     }
 }
 
-fn shares(behaviour: &Behaviour, instructions: &[Instructed]) -> String {
+fn shares(report: &Report, instructions: &[Instructed]) -> String {
+    let behaviour = &report.behaviour;
     let mut table = Table::new(
-        "Shares of items with 95\u{a0}% intervals; p(right) is the mean probability of the right option. Ambiguous: the context \
-         leaves the question open, and the undetermined option is right.",
+        format!(
+            "Shares of items with {} intervals; p(right) is the mean probability of the right option. Ambiguous: the context \
+             leaves the question open, and the undetermined option is right.",
+            percent(report.analysis.settings.level)
+        ),
         MEASURES.map(|(_, name)| name),
     );
     for (context, name) in [

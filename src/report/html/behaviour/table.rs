@@ -1,4 +1,4 @@
-//! A table of results by instruction and round.
+//! A table of results by condition.
 
 use crate::report::html::text::{escape, interval_cell, number, NONE};
 use crate::stats::{Interval, Resampled};
@@ -44,6 +44,44 @@ impl Table {
     }
 }
 
+/// What a table shows of each result: the names of its columns, and the cells of a row, which are markup.
+pub(super) struct Columns<T, const N: usize> {
+    pub names: [&'static str; N],
+    pub cells: fn(&T) -> [String; N],
+}
+
+impl<T, const N: usize> Columns<T, N> {
+    /// A row for each result over all items in which this is what counts as chosen.
+    pub fn whole(&self, caption: &str, rows: &[Measured<T>], chosen: Option<Chosen>) -> String {
+        let mut table = Table::new(caption, self.names);
+        whole(rows, chosen).for_each(|row| table.row(&condition(row), (self.cells)(&row.result)));
+        table.draw()
+    }
+
+    /// [`Columns::whole`] by option scores, and as read from the text, folded.
+    pub fn twice(&self, caption: &str, rows: &[Measured<T>]) -> String {
+        twice(|chosen| self.whole(caption, rows, Some(chosen)))
+    }
+
+    /// A part for each category, with round 0 and the last round of each instruction; folded.
+    pub fn by_category(&self, summary: &str, caption: &str, rows: &[Measured<T>], chosen: Option<Chosen>) -> String {
+        let mut table = Table::new(caption, self.names);
+        for (category, rows) in by_category(rows, chosen) {
+            table.part(if category.is_empty() { "without category" } else { category });
+            rows.iter().for_each(|row| table.row(&condition(row), (self.cells)(&row.result)));
+        }
+        folded(summary, &table.draw())
+    }
+}
+
+/// What stands over a table of answers as they are read from the generated text.
+pub(super) const READ: &str = "The same by what is read from the generated text";
+
+/// A table by option scores, and one as read from the text, folded.
+pub(super) fn twice(table: impl Fn(Chosen) -> String) -> String {
+    format!("{}{}", table(Chosen::Scored), folded(READ, &table(Chosen::Read)))
+}
+
 /// A heading with its tables; nothing without them.
 pub(super) fn block(heading: &str, tables: &[String]) -> String {
     let tables = tables.concat();
@@ -75,7 +113,7 @@ pub(super) fn whole<T>(rows: &[Measured<T>], chosen: Option<Chosen>) -> impl Ite
 }
 
 /// The rows of each category: round 0, and the last round of each instruction.
-pub(super) fn by_category<T>(rows: &[Measured<T>], chosen: Option<Chosen>) -> Vec<(&str, Vec<&Measured<T>>)> {
+fn by_category<T>(rows: &[Measured<T>], chosen: Option<Chosen>) -> Vec<(&str, Vec<&Measured<T>>)> {
     let is_last = |row: &Measured<T>| {
         let rounds =
             rows.iter().filter(|other| other.condition.same_course(&row.condition)).map(|other| other.condition.round);
