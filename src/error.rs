@@ -392,7 +392,8 @@ impl Error {
         Error::RowCount(Box::new(RowCount { what: what.into(), expected, found }))
     }
 
-    pub(crate) fn fit(what: impl Into<String>, problem: impl Into<String>) -> Error {
+    /// [`Error::Fit`], for kinds of probe of your own.
+    pub fn fit(what: impl Into<String>, problem: impl Into<String>) -> Error {
         Error::Fit(Box::new(Problem { what: what.into(), problem: problem.into() }))
     }
 

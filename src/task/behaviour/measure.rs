@@ -32,7 +32,14 @@ by_name!(Measure, "measure");
 
 impl Measure {
     /// Every measure.
-    pub const ALL: [Measure; 6] = [Measure::Accuracy, Measure::AccuracyRead, Measure::Invalid, Measure::Unknown, Measure::Biased, Measure::RightProbability];
+    pub const ALL: [Measure; 6] = [
+        Measure::Accuracy,
+        Measure::AccuracyRead,
+        Measure::Invalid,
+        Measure::Unknown,
+        Measure::Biased,
+        Measure::RightProbability,
+    ];
 
     /// The name in files and on command lines.
     pub fn name(self) -> &'static str {

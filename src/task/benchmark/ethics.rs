@@ -49,7 +49,8 @@ struct Row {
 
 impl Ethics {
     /// Every theory.
-    pub const ALL: [Ethics; 5] = [Ethics::Commonsense, Ethics::Deontology, Ethics::Justice, Ethics::Utilitarianism, Ethics::Virtue];
+    pub const ALL: [Ethics; 5] =
+        [Ethics::Commonsense, Ethics::Deontology, Ethics::Justice, Ethics::Utilitarianism, Ethics::Virtue];
 
     /// The name in files and on command lines.
     pub fn name(self) -> &'static str {
