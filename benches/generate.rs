@@ -2,7 +2,6 @@
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use probity::generate::{Decoding, Session};
-use probity::hook::Hooks;
 
 const TOKENS: usize = 32;
 

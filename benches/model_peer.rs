@@ -10,7 +10,7 @@ use std::time::Instant;
 use probity::capture::{Pool, Readout};
 use probity::dialogue::{Conversation, Instruction, Round, SelfCorrection, NO_INSTRUCTION};
 use probity::generate::{Decoding, Session};
-use probity::hook::{Hooks, Selection, Site};
+use probity::hook::{Selection, Site};
 use probity::level::{Levels, Metric};
 use probity::model::{LoadOptions, Precision};
 use probity::probe::{MeanDifferenceProbe, ProbeBank};

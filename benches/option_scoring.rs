@@ -2,7 +2,6 @@
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use probity::generate::Session;
-use probity::hook::Hooks;
 use probity::task::ChoiceTask;
 
 fn option_scoring(criterion: &mut Criterion) {

@@ -35,6 +35,13 @@ pub struct Continuation {
     pub end: End,
 }
 
+impl Continuation {
+    /// A continuation that no session made, for tests of what reads one.
+    pub fn new(tokens: Vec<u32>, text: impl Into<String>, end: End) -> Self {
+        Continuation { tokens, text: text.into(), end }
+    }
+}
+
 /// One row on its way.
 struct Row {
     tokens: Vec<u32>,

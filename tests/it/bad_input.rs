@@ -963,7 +963,7 @@ fn token_ids_that_the_embedding_lacks_are_refused() {
 fn sessions_refuse_what_they_cannot_read_and_stay_usable() {
     let model = tiny("tied");
     let mut session = Session::new(&model);
-    refused(session.greedy(3).map(|_| ()), &["Session::read"]);
+    refused(session.generate(&Decoding::new(3)).map(|_| ()), &["Session::read"]);
     refused(session.score(&[vec![vec![1]]]).map(|_| ()), &["Session::read"]);
     refused(session.read(&[&[1; 65]]), &["text 0 of a session has 65 tokens", "1 to 64"]);
     refused(session.read(&[&[1], &[]]), &["text 1 of a session has 0 tokens"]);

@@ -49,7 +49,7 @@ fn close(found: f64, expected: f64) {
 /// Answers whose probabilities are these.
 fn answer(item: &ChoiceItem, probabilities: [f64; 3]) -> Answer {
     let score = |p: f64| OptionScore { total: p.ln(), per_token: p.ln(), per_byte: p.ln(), letter: None };
-    let said = Said::text(&Continuation { tokens: Vec::new(), text: String::new(), end: End::Length });
+    let said = Said::text(&Continuation::new(Vec::new(), "", End::Length));
     Answer::new(item, Said { scores: probabilities.map(score).to_vec(), ..said }).unwrap()
 }
 

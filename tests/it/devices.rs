@@ -15,7 +15,7 @@ use tch::{Cuda, Device};
 const TEXTS: [&str; 3] = ["The keys were where they had always been.", "Why?", "Nobody asked him, and he did not say."];
 
 fn model(devices: &[Device]) -> Model {
-    LoadOptions::default().devices(devices.iter().copied()).model(fixture("tiny_llama/odd_heads")).unwrap()
+    LoadOptions::default().devices(devices.iter().copied()).load(fixture("tiny_llama/odd_heads")).unwrap()
 }
 
 /// Every kind of site, generated tokens and an intervention must be the same wherever the layers lie.
@@ -45,7 +45,7 @@ fn agrees_with_one_cpu(devices: &[Device]) {
             half.attach(&mut hooks);
             hooks
         };
-        session.read(&ids, altered).unwrap();
+        session.read_hooked(&ids, altered).unwrap();
         tokens(session.generate_hooked(&endless(6), &[], altered).unwrap())
     };
     assert_eq!(answers(&ours), answers(&theirs));

@@ -405,10 +405,10 @@ fn sessions_cross_the_length_at_which_rotation_changes() {
         silence.attach(&mut hooks);
         hooks
     };
-    altered.read(&texts, silenced).unwrap();
+    altered.read_hooked(&texts, silenced).unwrap();
     assert!(altered.score(&options).unwrap_err().to_string().contains("would be lost"));
     assert!(altered.generate(&endless(8)).unwrap_err().to_string().contains("would be lost"));
-    altered.read(&texts, silenced).unwrap();
+    altered.read_hooked(&texts, silenced).unwrap();
     assert_eq!(altered.generate_hooked(&endless(8), &[], silenced).unwrap()[0].tokens.len(), 8);
     for (text, generated) in texts.iter().zip(tokens(session.generate(&endless(8)).unwrap())) {
         let mut grown = text.to_vec();

@@ -147,7 +147,8 @@ fn check_options(model: &Model, texts: &[Vec<u32>], options: &[Vec<Vec<u32>>], t
     // The branches are gone: what follows is what would have followed without them.
     let mut fresh = Session::new(model);
     fresh.read(&whole).unwrap();
-    assert_eq!(session.greedy(4).unwrap(), fresh.greedy(4).unwrap());
+    let answers = Decoding::new(4);
+    assert_eq!(session.generate(&answers).unwrap(), fresh.generate(&answers).unwrap());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use common::{fixture, keep, max_abs, max_difference, smollm, tiny, values};
-use probity::hook::{Hooks, Site};
+use probity::hook::{Address, Hooks, Site};
 use probity::model::{LoadOptions, LogitsFor, Precision};
 use probity::text::{PadSide, TokenBatch};
 use probity::{Error, Model};
@@ -126,7 +126,7 @@ fn a_hook_that_never_fires_is_an_error() {
     hooks.begin(&model.geometry()).unwrap();
     let _ = hooks.tap(Site::MlpOut, 0, Tensor::zeros([1, 1, 4], (Kind::Float, tch::Device::Cpu))).unwrap();
     let error = hooks.finish().unwrap_err();
-    assert!(matches!(&error, Error::HookNeverFired { address, .. } if address == "L1.mlp_out"));
+    assert!(matches!(&error, Error::HookNeverFired(at) if at.address == "L1.mlp_out"));
     assert!(error.to_string().contains("L0.mlp_out"), "{error}");
 }
 
@@ -136,7 +136,7 @@ fn a_replacement_of_another_shape_is_refused() {
     let mut hooks = Hooks::new();
     hooks.replace(Site::MlpOut.at(0), |tensor| Ok(tensor.f_narrow(1, 0, 2)?));
     let error = logits(&model, &mut hooks).unwrap_err();
-    assert!(matches!(&error, Error::TensorShape { tensor, .. } if tensor == "L0.mlp_out"), "{error}");
+    assert!(matches!(&error, Error::TensorShape(at) if at.tensor == "L0.mlp_out"), "{error}");
 }
 
 #[test]

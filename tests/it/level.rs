@@ -135,7 +135,7 @@ fn conditions_that_do_not_belong_together_are_refused() {
     assert!(matches!(missing, Error::UnknownAddress { .. }), "{missing}");
     let mut broken = Activations::new(["i0", "i1"]);
     broken.insert(at(0), array![[1.0, 0.0], [f32::NAN, 0.0]]).unwrap();
-    assert!(matches!(Levels::score(&[round("none", 0, &broken)], &bank), Err(Error::NotFinite { row: 1, .. })));
+    assert!(matches!(Levels::score(&[round("none", 0, &broken)], &bank), Err(Error::NotFinite(at)) if at.row == 1));
     let levels = Levels::score(&[round("none", 0, &a)], &bank).unwrap();
     assert!(matches!(Inference::default().null_draws(10).run(&levels), Err(Error::Setting { .. })));
     assert!(matches!(Inference::default().level(1.0).run(&levels), Err(Error::Setting { .. })));

@@ -4,7 +4,7 @@
 use common::{endless, fixture, floats, ids, json, max_difference, smollm, tokens};
 use probity::capture::{Activations, Pool, Readout};
 use probity::generate::Session;
-use probity::hook::{Address, Hooks, Site};
+use probity::hook::{Address, Site};
 use probity::text::{Message, PadSide, Role, Text};
 use probity::Model;
 use safetensors::SafeTensors;

@@ -172,14 +172,14 @@ fn a_stop_token_ends_its_row_only() {
 fn wrong_use_is_an_error_and_the_session_stays_usable() {
     let model = tiny("tied");
     let mut session = Session::new(&model);
-    assert!(matches!(session.greedy(3), Err(Error::Setting { .. })));
+    assert!(matches!(session.generate(&Decoding::new(3)), Err(Error::Setting { .. })));
     assert!(matches!(session.score(&[vec![vec![1]]]), Err(Error::Setting { .. })));
     let long = vec![7; model.context() + 1];
-    assert!(matches!(session.read(&[&[1], &long]), Err(Error::TextLength { tokens: 65, .. })));
-    assert!(matches!(session.read(&[&[]]), Err(Error::TextLength { tokens: 0, .. })));
+    assert!(matches!(session.read(&[&[1], &long]), Err(Error::TextLength(at)) if at.tokens == 65));
+    assert!(matches!(session.read(&[&[]]), Err(Error::TextLength(at)) if at.tokens == 0));
     session.read(&[&[1, 2]]).unwrap();
     assert!(matches!(session.score(&[vec![vec![]]]), Err(Error::Setting { .. })));
-    assert!(matches!(session.score(&[]), Err(Error::RowCount { expected: 1, found: 0, .. })));
+    assert!(matches!(session.score(&[]), Err(Error::RowCount(at)) if at.expected == 1 && at.found == 0));
     // The context is full before the answer is.
     let full = &long[..60];
     session.read(&[full]).unwrap();
@@ -190,7 +190,7 @@ fn wrong_use_is_an_error_and_the_session_stays_usable() {
         hooks.observe(SITE.at(1), |_| Err(Error::NoTemplate));
         hooks
     };
-    assert!(session.read(&[&[1, 2, 3]], failing).is_err());
+    assert!(session.read_hooked(&[&[1, 2, 3]], failing).is_err());
     let (states, run) = read(&mut session, &model, &[&[1, 2, 3, 4]]);
     assert_eq!(run, 4);
     assert!(max_difference(&states[0], &recomputed_states(&model, &[1, 2, 3, 4])) < 1e-4);
@@ -214,10 +214,10 @@ fn an_intervention_needs_a_fresh_session_and_leaves_no_trace_in_the_next_read() 
     let mut session = Session::new(&model);
     session.read(&[text]).unwrap();
     let clean = score(&mut session);
-    assert!(session.read(&[text], steered).unwrap_err().to_string().contains("read nothing yet"));
+    assert!(session.read_hooked(&[text], steered).unwrap_err().to_string().contains("read nothing yet"));
 
     let mut session = Session::new(&model);
-    session.read(&[text], steered).unwrap();
+    session.read_hooked(&[text], steered).unwrap();
     assert!((score(&mut session) - clean).abs() > 0.1, "the intervention matters");
     session.read(&[text]).unwrap();
     assert!((score(&mut session) - clean).abs() < 1e-4, "and is gone");
