@@ -1,8 +1,7 @@
-//! Values that are chosen by name.
+//! Values that are chosen by name, and the names nearest to a wrong one.
 
 use std::fmt::Display;
 
-use crate::error::nearest;
 use crate::{Error, Result};
 
 /// The value of this name among `all`, whose names are what they display. A command line may write hyphens for the
@@ -16,6 +15,29 @@ pub(crate) fn named<T: Display + Copy>(setting: &'static str, name: &str, all: &
         let expected = format!("one of {}; nearest: {}", names.join(", "), nearest(name, names.clone()).join(", "));
         Error::setting(setting, name, expected)
     })
+}
+
+/// The up to three of `names` that are most similar to `wanted`, for error messages.
+pub(crate) fn nearest(wanted: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut ranked: Vec<(usize, String)> = names.into_iter().map(|name| (edit_distance(wanted, &name), name)).collect();
+    ranked.sort();
+    ranked.dedup();
+    ranked.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// Levenshtein distance over bytes.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
 }
 
 /// `Display` by the method `name`, and `FromStr` by the table `ALL`, of a type that has both.

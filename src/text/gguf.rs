@@ -83,6 +83,21 @@ const RULES: [(&[&str], &str); 4] = [
     ),
 ];
 
+/// What is wrong, under which key, where an id is none of the tokens'.
+fn check_ids(&self) -> Result<(), (String, String)> {
+    if self.types.len() > self.tokens.len() {
+        let problem = format!("no id {}, for which token_type has an entry", self.tokens.len());
+        return Err(("tokenizer.ggml.tokens".to_owned(), problem));
+    }
+    for (role, id) in [("bos", self.bos), ("eos", self.eos), ("unknown", self.unknown)] {
+        if let Some(id) = id.filter(|&id| id as usize >= self.tokens.len()) {
+            let problem = format!("{id} is none of the {} tokens", self.tokens.len());
+            return Err((format!("tokenizer.ggml.{role}_token_id"), problem));
+        }
+    }
+    Ok(())
+}
+
 impl GgufVocabulary {
     /// The tokeniser as a `tokenizer.json`; errors name the file at `path`.
     pub fn tokenizer_json(mut self, path: &Path) -> Result<String> {
@@ -100,16 +115,7 @@ impl GgufVocabulary {
             }
         };
         let bad = |key: &str, problem: String| Error::malformed(path, Place::Entry(key.to_owned()), problem);
-        if self.types.len() > self.tokens.len() {
-            let problem = format!("no id {}, for which token_type has an entry", self.tokens.len());
-            return Err(bad("tokenizer.ggml.tokens", problem));
-        }
-        for (role, id) in [("bos", self.bos), ("eos", self.eos), ("unknown", self.unknown)] {
-            if let Some(id) = id.filter(|&id| id as usize >= self.tokens.len()) {
-                let problem = format!("{id} is none of the {} tokens", self.tokens.len());
-                return Err(bad(&format!("tokenizer.ggml.{role}_token_id"), problem));
-            }
-        }
+        self.check_ids().map_err(|(key, problem)| bad(&key, problem))?;
         let pieces = self.model == "llama";
         // SentencePiece models begin a text with BOS unless the file says otherwise.
         let bos = self.bos.filter(|_| self.add_bos.unwrap_or(pieces));

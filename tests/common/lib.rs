@@ -23,6 +23,12 @@ static SMOLLM: LazyLock<Option<Mutex<Model>>> = LazyLock::new(|| {
     None
 });
 
+/// An error and what caused it, as programs show it.
+pub fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
 pub fn smollm_path() -> PathBuf {
     root().join(".models/SmolLM2-135M-Instruct.Q4_1.gguf")
 }

@@ -48,7 +48,7 @@ fn same(a: &Path, b: &Path) {
 
 #[track_caller]
 fn refused<T>(result: probity::Result<T>, says: &[&str]) {
-    let error = result.err().expect("refused").to_string();
+    let error = common::told(&result.err().expect("refused"));
     for part in says {
         assert!(error.contains(part), "{part:?} is not in: {error}");
     }
@@ -230,7 +230,7 @@ fn verification_names_the_file_and_the_tensor() {
     let store = write(&model, folder.path(), "0/1");
     let name = "shard-00002.safetensors";
     let whole = folder.read(name);
-    let faults = || store.verify().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let faults = || store.verify().iter().map(|fault| common::told(fault)).collect::<Vec<_>>();
     assert!(faults().is_empty());
     let (header, metadata) = safetensors::SafeTensors::read_metadata(&whole).unwrap();
     for (tensor, info) in metadata.tensors() {

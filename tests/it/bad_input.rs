@@ -21,7 +21,7 @@ use serde_json::json;
 #[track_caller]
 fn refused<T>(result: Result<T>, says: &[&str]) -> String {
     let Err(error) = result else { panic!("was accepted; expected an error that says {says:?}") };
-    let message = error.to_string();
+    let message = common::told(&error);
     for part in says {
         assert!(message.contains(part), "{part:?} is not in: {message}");
     }

@@ -11,7 +11,7 @@ use probity::Result;
 
 #[track_caller]
 fn refused<T>(result: Result<T>, says: &[&str]) {
-    let message = result.err().expect("an error").to_string();
+    let message = common::told(&result.err().expect("an error"));
     for part in says {
         assert!(message.contains(part), "{part:?} not in: {message}");
     }

@@ -68,13 +68,13 @@ fn a_wrong_npy_file_is_refused_with_file_and_field() {
         ("{}".to_owned(), &[0; 4], "descr"),
     ] {
         let path = npy(folder.path(), "states.npy", &header, data);
-        let error = Activations::load_npy([(at(0), path)]).unwrap_err().to_string();
+        let error = common::told(&Activations::load_npy([(at(0), path)]).unwrap_err());
         assert!(error.contains(says) && error.contains("states.npy"), "{says:?}: {error}");
     }
     let path = folder.path().join("states.npy");
     for bytes in [&b"PK\x03\x04 an npz"[..], b"\x93NUMPY\x01\x00\xff\xff{", b"\x93NUMPY\x09\x00\x00\x00", b"\x93NUM"] {
         std::fs::write(&path, bytes).unwrap();
-        let error = Activations::load_npy([(at(0), &path)]).unwrap_err().to_string();
+        let error = common::told(&Activations::load_npy([(at(0), &path)]).unwrap_err());
         assert!(error.contains("numpy.save"), "{error}");
     }
     assert!(matches!(Activations::load_npy([(at(0), folder.path().join("none.npy"))]), Err(Error::Io { .. })));
@@ -82,7 +82,7 @@ fn a_wrong_npy_file_is_refused_with_file_and_field() {
 
     let four = common::fixture("npy/little_f4_C.npy");
     let two = npy(folder.path(), "two.npy", &header("'<f4'", "(2, 1)"), &[0; 8]);
-    let error = Activations::load_npy([(at(0), &four), (at(1), &two)]).unwrap_err().to_string();
+    let error = common::told(&Activations::load_npy([(at(0), &four), (at(1), &two)]).unwrap_err());
     assert!(error.contains("two.npy") && error.contains("has 2 rows, the files before 4"), "{error}");
     assert!(matches!(Activations::load_npy([(at(0), &four), (at(0), &four)]), Err(Error::Setting { .. })));
 }
@@ -116,7 +116,7 @@ fn foreign_safetensors_of_every_precision_are_read() {
         ("L2.mlp_out", Dtype::F64, vec![1, 1], &1e300_f64.to_le_bytes()[..], "not finite"),
     ] {
         write(name, dtype, shape, bytes);
-        let error = Activations::load(&path).unwrap_err().to_string();
+        let error = common::told(&Activations::load(&path).unwrap_err());
         assert!(error.contains(says) && error.contains(name) && error.contains("states.safetensors"), "{error}");
     }
 }

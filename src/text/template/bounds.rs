@@ -224,18 +224,7 @@ impl Walk<'_> {
             }
             Expr::UnaryOp(node) => self.expression(&node.expr),
             Expr::BinOp(node) => {
-                match node.op {
-                    BinOpKind::ScAnd | BinOpKind::ScOr => {}
-                    BinOpKind::Add
-                    | BinOpKind::Sub
-                    | BinOpKind::Mul
-                    | BinOpKind::Div
-                    | BinOpKind::FloorDiv
-                    | BinOpKind::Rem
-                    | BinOpKind::Pow
-                    | BinOpKind::Concat => self.hold(start, end),
-                    _ => self.hold(self.after(start), end),
-                }
+                self.operation(node.op, start, end);
                 for side in [&node.left, &node.right] {
                     self.operand(side);
                 }
@@ -276,6 +265,22 @@ impl Walk<'_> {
                 self.hold_literal(start, end);
                 node.keys.iter().chain(&node.values).for_each(|item| self.expression(item));
             }
+        }
+    }
+
+    /// What an operation between two values makes, in the source from `start` to `end`.
+    fn operation(&mut self, operation: BinOpKind, start: usize, end: usize) {
+        match operation {
+            BinOpKind::ScAnd | BinOpKind::ScOr => {}
+            BinOpKind::Add
+            | BinOpKind::Sub
+            | BinOpKind::Mul
+            | BinOpKind::Div
+            | BinOpKind::FloorDiv
+            | BinOpKind::Rem
+            | BinOpKind::Pow
+            | BinOpKind::Concat => self.hold(start, end),
+            _ => self.hold(self.after(start), end),
         }
     }
 
