@@ -83,22 +83,22 @@ const RULES: [(&[&str], &str); 4] = [
     ),
 ];
 
-/// What is wrong, under which key, where an id is none of the tokens'.
-fn check_ids(&self) -> Result<(), (String, String)> {
-    if self.types.len() > self.tokens.len() {
-        let problem = format!("no id {}, for which token_type has an entry", self.tokens.len());
-        return Err(("tokenizer.ggml.tokens".to_owned(), problem));
-    }
-    for (role, id) in [("bos", self.bos), ("eos", self.eos), ("unknown", self.unknown)] {
-        if let Some(id) = id.filter(|&id| id as usize >= self.tokens.len()) {
-            let problem = format!("{id} is none of the {} tokens", self.tokens.len());
-            return Err((format!("tokenizer.ggml.{role}_token_id"), problem));
-        }
-    }
-    Ok(())
-}
-
 impl GgufVocabulary {
+    /// What is wrong, under which key, where an id is none of the tokens'.
+    fn check_ids(&self) -> Result<(), (String, String)> {
+        if self.types.len() > self.tokens.len() {
+            let problem = format!("no id {}, for which token_type has an entry", self.tokens.len());
+            return Err(("tokenizer.ggml.tokens".to_owned(), problem));
+        }
+        for (role, id) in [("bos", self.bos), ("eos", self.eos), ("unknown", self.unknown)] {
+            if let Some(id) = id.filter(|&id| id as usize >= self.tokens.len()) {
+                let problem = format!("{id} is none of the {} tokens", self.tokens.len());
+                return Err((format!("tokenizer.ggml.{role}_token_id"), problem));
+            }
+        }
+        Ok(())
+    }
+
     /// The tokeniser as a `tokenizer.json`; errors name the file at `path`.
     pub fn tokenizer_json(mut self, path: &Path) -> Result<String> {
         let [normalizer, pre_tokenizer, decoder] = match self.model.as_str() {

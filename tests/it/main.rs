@@ -23,6 +23,7 @@ mod level;
 mod levels_inference;
 mod loaders;
 mod masked;
+mod own_network;
 mod parity;
 mod parity_tiny;
 mod planted_worlds;
