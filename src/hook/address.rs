@@ -211,7 +211,7 @@ mod tests {
         let message = geometry.check(Site::ResidPost.at(9)).unwrap_err().to_string();
         assert!(message.contains("L3.resid_post"), "{message}");
         assert!(geometry.check(Address::EMBED).is_ok());
-        let message = geometry.check(Address::FINAL_NORM).unwrap_err().to_string();
+        let message = geometry.check(Site::FinalNorm.at(3)).unwrap_err().to_string();
         assert!(message.ends_with("nearest: final_norm"), "{message}");
     }
 }
