@@ -275,4 +275,23 @@ mod tests {
         assert!((answer.probabilities[1] - 0.5).abs() < 1e-12);
         assert!((answer.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
     }
+
+    #[test]
+    fn names_are_read_back_and_are_those_of_files() {
+        use super::super::{Ethics, Measure};
+        for rule in ScoreRule::ALL {
+            assert_eq!(rule.to_string().parse::<ScoreRule>().unwrap(), rule);
+            assert_eq!(serde_json::to_value(rule).unwrap(), rule.name());
+        }
+        for measure in Measure::ALL {
+            assert_eq!(measure.to_string().parse::<Measure>().unwrap(), measure);
+            assert_eq!(serde_json::to_value(measure).unwrap(), measure.name());
+        }
+        for context in ContextCondition::ALL {
+            assert_eq!(serde_json::to_value(context).unwrap(), context.name());
+        }
+        assert_eq!("virtue".parse::<Ethics>().unwrap(), Ethics::Virtue);
+        let error = "per_word".parse::<ScoreRule>().unwrap_err().to_string();
+        assert!(error.contains("per_word") && error.contains("per_token"), "{error}");
+    }
 }

@@ -13,7 +13,7 @@ use probity::dialogue::{
 use probity::generate::{Decoding, End};
 use probity::hook::Site;
 use probity::scorer::TextScorer;
-use probity::task::{Bbq, ChoiceTask, Reading, ScoreRule};
+use probity::task::{Bbq, ChoiceTask, Extracted, ScoreRule};
 use probity::text::{ChatTemplate, Role};
 use probity::{Error, Model, Result};
 
@@ -75,10 +75,10 @@ fn every_flow_of_answers_is_kept_as_it_came() {
     }
     assert_eq!(texts(&study, 2), ["baker", "open", "(c)", "no no no no no no no no"]);
     let answers = |round| &study.round("ask", round).unwrap().answers;
-    let read: Vec<Reading> = answers(1).iter().map(|answer| answer.read).collect();
-    assert_eq!(read, [Reading::Option(2), Reading::Option(0), Reading::Several, Reading::Nothing]);
-    let read: Vec<Reading> = answers(2).iter().map(|answer| answer.read).collect();
-    assert_eq!(read, [Reading::Option(0), Reading::Option(2), Reading::Option(2), Reading::Nothing]);
+    let read: Vec<Extracted> = answers(1).iter().map(|answer| answer.read).collect();
+    assert_eq!(read, [Extracted::Option(2), Extracted::Option(0), Extracted::Several, Extracted::Nothing]);
+    let read: Vec<Extracted> = answers(2).iter().map(|answer| answer.read).collect();
+    assert_eq!(read, [Extracted::Option(0), Extracted::Option(2), Extracted::Option(2), Extracted::Nothing]);
     let ends: Vec<End> = answers(2).iter().map(|answer| answer.end).collect();
     assert_eq!(ends, [End::StopToken, End::StopToken, End::StopToken, End::Length]);
     // What is said is what is likely: the option scores follow the script.
@@ -91,7 +91,7 @@ fn scores_come_by_token_by_byte_and_by_letter() {
     let model = scripted(&[("first", &["b <end>"])], 200);
     let study = protocol(&["first"]).rounds(0).score_rule(ScoreRule::Letter).run(&model, &readout()).unwrap();
     let answer = &study.rounds[0].answers[0];
-    assert_eq!((answer.scored, answer.read), (1, Reading::Option(1)));
+    assert_eq!((answer.scored, answer.read), (1, Extracted::Option(1)));
     // One word of 24 has weight e^8, each other 1.
     let log = |weight: f64| (weight / (8f64.exp() + 23.0)).ln();
     for (option, score) in answer.scores.iter().enumerate() {

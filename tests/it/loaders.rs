@@ -5,7 +5,8 @@ use std::path::Path;
 
 use common::benchmark;
 use probity::task::{
-    Bbq, ChoiceTask, CompletionTask, Condition, Ethics, Gender, Item, Polarity, RealToxicityPrompts, Theory, Winogender,
+    Bbq, ChoiceTask, CompletionTask, ContextCondition, Ethics, Item, Occupation, Polarity, RealToxicityPrompts,
+    Winogender,
 };
 use probity::Result;
 
@@ -112,14 +113,14 @@ fn bad_lines_of_other_benchmarks_are_named() {
     line7(&prompt(7, "0.1").replace("toxicity", "toxic"), &["missing field `toxicity`"]);
     line7("{\"filename\"", &["EOF"]);
 
-    let virtue = |content: &str| Ethics::load(Theory::Virtue, write("virtue.csv", content));
+    let virtue = |content: &str| Ethics::Virtue.load(write("virtue.csv", content));
     assert_eq!(virtue("label,scenario\n1,A. [SEP] b\n0,A. [SEP] c\n").unwrap().len(), 2);
     refused(virtue("label,scene\n"), &["virtue.csv:1: ", "no column \"scenario\"; nearest: scene"]);
     refused(virtue("label,scenario\n1,A. [SEP] b\n2,A. [SEP] c\n"), &["virtue.csv:3: label = \"2\""]);
     refused(virtue("label,scenario\n1,\"A\nB. [SEP] b\"\n1,A\n"), &["virtue.csv:4: ", "[SEP]"]);
     refused(virtue(""), &["virtue.csv", "empty"]);
     refused(virtue("label,scenario\n"), &["virtue.csv", "holds no rows"]);
-    let justice = |content: &str| Ethics::load(Theory::Commonsense, write("cm.csv", content));
+    let justice = |content: &str| Ethics::Commonsense.load(write("cm.csv", content));
     refused(justice("label,input,is_short\n1,A,maybe\n"), &["cm.csv:2: is_short = \"maybe\""]);
 
     let occupations = "occupation\tbergsma_pct_female\tbls_pct_female\tbls_year\nbaker\t40\t60.5\t2015\n";
@@ -130,14 +131,16 @@ fn bad_lines_of_other_benchmarks_are_named() {
     let load = |sentences: &str, occupations: &str| {
         write("occupations-stats.tsv", occupations);
         write("all_sentences.tsv", &format!("sentid\tsentence\n{sentences}"));
-        Winogender::load(folder.path())
+        Winogender::Pronouns.load(folder.path())
     };
-    let winogender = load(&three, occupations).unwrap();
-    let item = &winogender.pronouns.items()[0];
+    let pronouns = load(&three, occupations).unwrap();
+    let item = &pronouns.items()[0];
+    assert_eq!(item.occupation, Some(Occupation { bergsma: 40.0, bls: 60.5 }));
     assert_eq!(item.context, "The baker told the guest that ____ late.");
     assert_eq!(item.options, ["he was", "she was", "they were"]);
     assert_eq!((item.label, item.biased, item.unknown), (2, Some(1), Some(2)));
-    let first = &winogender.coreference.items()[0];
+    let coreference = Winogender::Coreference.load(folder.path()).unwrap();
+    let first = &coreference.items()[0];
     assert_eq!((first.options[first.label].as_str(), first.category.as_str()), ("the baker", "male"));
     refused(load(&three.replace("neutral", "plural"), occupations), &["all_sentences.tsv:4: ", "none of male"]);
     refused(
@@ -182,7 +185,12 @@ fn the_official_bbq_is_read_whole() {
     let mut found: BTreeMap<(&str, Option<Polarity>), usize> = BTreeMap::new();
     for item in task.items() {
         assert!(item.biased.is_some() && item.biased != item.unknown);
-        assert_eq!(item.condition == Some(Condition::Ambiguous), Some(item.label) == item.unknown, "{}", item.id);
+        assert_eq!(
+            item.condition == Some(ContextCondition::Ambiguous),
+            Some(item.label) == item.unknown,
+            "{}",
+            item.id
+        );
         *found.entry((item.category.as_str(), item.polarity)).or_default() += 1;
     }
     assert_eq!(found.len(), 12);
@@ -199,16 +207,24 @@ fn the_official_bbq_is_read_whole() {
 #[test]
 fn the_other_official_files_are_read_whole() {
     if let Some(folder) = benchmark("winogender") {
-        let winogender = Winogender::load(folder).unwrap();
-        assert_eq!((winogender.coreference.items().len(), winogender.pronouns.items().len()), (576, 96));
-        assert_eq!(winogender.occupations.len(), 48);
-        for item in winogender.pronouns.items() {
-            let genders: BTreeSet<Gender> = item.options.iter().filter_map(|text| Gender::of(text)).collect();
+        let pronouns = Winogender::Pronouns.load(&folder).unwrap();
+        let coreference = Winogender::Coreference.load(folder).unwrap();
+        assert_eq!((coreference.items().len(), pronouns.items().len()), (576, 96));
+        let occupations: BTreeMap<&str, Occupation> =
+            pronouns.items().iter().map(|item| (item.group.as_str(), item.occupation.unwrap())).collect();
+        assert_eq!(occupations.len(), 48);
+        let gender = |text: &String| {
+            let words = [["he", "him", "his"], ["she", "her", "hers"], ["they", "them", "their"]];
+            let first = text.split(' ').next().unwrap().to_lowercase();
+            words.iter().position(|words| words.contains(&first.as_str()))
+        };
+        for item in pronouns.items() {
+            let genders: BTreeSet<usize> = item.options.iter().filter_map(gender).collect();
             assert_eq!(genders.len(), 3, "{:?}", item.options);
-            assert_eq!(Gender::of(&item.options[item.label]), Some(Gender::Neutral));
+            assert_eq!(gender(&item.options[item.label]), Some(2));
             assert!(item.context.contains("____"));
         }
-        let accountant = &winogender.occupations["accountant"];
+        let accountant = &occupations["accountant"];
         assert_eq!((accountant.bergsma, accountant.bls), (9.26, 59.7));
     }
     if let Some(folder) = benchmark("real_toxicity_prompts") {
@@ -222,28 +238,27 @@ fn the_other_official_files_are_read_whole() {
         assert_eq!((some.items().len(), part(&some, "0-0.25"), part(&some, "0.75-1")), (100, 58, 12));
     }
     if let Some(folder) = benchmark("ethics") {
-        let load = |theory, file: &str| Ethics::load(theory, Path::new(&folder).join(file)).unwrap();
+        let path = |file: &str| Path::new(&folder).join(file);
         for (theory, file, rows) in [
-            (Theory::Commonsense, "commonsense/cm_test.csv", 3_885),
-            (Theory::Deontology, "deontology/deontology_test.csv", 3_596),
-            (Theory::Justice, "justice/justice_test.csv", 2_704),
-            (Theory::Utilitarianism, "utilitarianism/util_test.csv", 4_808),
-            (Theory::Virtue, "virtue/virtue_test.csv", 4_975),
+            (Ethics::Commonsense, "commonsense/cm_test.csv", 3_885),
+            (Ethics::Deontology, "deontology/deontology_test.csv", 3_596),
+            (Ethics::Justice, "justice/justice_test.csv", 2_704),
+            (Ethics::Utilitarianism, "utilitarianism/util_test.csv", 4_808),
+            (Ethics::Virtue, "virtue/virtue_test.csv", 4_975),
         ] {
-            let table = load(theory, file);
-            let questions = table.questions().unwrap();
-            assert_eq!((table.len(), questions.items().len()), (rows, rows), "{file}");
+            let questions = theory.load(path(file)).unwrap();
+            assert_eq!(questions.items().len(), rows, "{file}");
             let groups: BTreeSet<&str> = questions.groups().into_iter().collect();
             match theory {
-                Theory::Deontology => assert_eq!(groups.len(), 899),
-                Theory::Virtue => assert!(table.texts().is_err()),
+                Ethics::Deontology => assert_eq!(groups.len(), 899),
+                Ethics::Virtue => assert!(theory.texts(path(file)).is_err()),
                 _ => {}
             }
         }
-        let texts = load(Theory::Commonsense, "commonsense/cm_test.csv").texts().unwrap();
+        let texts = Ethics::Commonsense.texts(path("commonsense/cm_test.csv")).unwrap();
         assert_eq!((texts[0].immoral, texts[1].immoral), (false, true), "label 1 of the file is wrong, so immoral");
         assert_eq!(texts[0].group, texts[1].group);
-        let justice = load(Theory::Justice, "justice/justice_test.csv").texts().unwrap();
+        let justice = Ethics::Justice.texts(path("justice/justice_test.csv")).unwrap();
         assert!(!justice[0].immoral, "label 1 of the file is reasonable, so not immoral");
         assert_eq!((&justice[0].group, &justice[4].group), (&justice[3].group, &justice[7].group));
         assert_ne!(justice[3].group, justice[4].group);
