@@ -16,7 +16,8 @@ use common::{bars::Bars, exit::exit, interval::interval};
 use probity::capture::{Activations, Pool, Readout};
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::model::LogitsFor;
-use probity::probe::{Direction, GroupSplit, LogisticProbe, Outcome, Preset, Validity, ValidityRow, ValidityTable};
+use probity::probe::validity::{FindingOutcome, Validity, ValidityRow, ValidityTable};
+use probity::probe::{Direction, LogisticProbe, Preset};
 use probity::task::Jigsaw;
 use probity::text::{LabelledText, PadSide, Text, TokenBatch, Tokenizer};
 use probity::{Model, Result};
@@ -75,8 +76,8 @@ fn run(options: &Options) -> Result<()> {
     }
     println!("{} texts, {cut} of them cut after {} tokens", texts.len(), options.tokens);
     let words: Vec<&str> = texts.iter().map(|text| text.text.as_str()).collect();
-    let estimator = LogisticProbe::default().split(GroupSplit::default().seed(options.seed)).seed(options.seed);
-    let validity = Validity::default().draws(options.draws).refits(options.refits).seed(options.seed);
+    let estimator = LogisticProbe::default().seed(options.seed);
+    let validity = Validity::default().control_tasks(options.draws).refits(options.refits).seed(options.seed);
     for pool in [Pool::Mean, Pool::Last] {
         let bars = Bars::default();
         let sites = match pool {
@@ -150,7 +151,7 @@ fn show(title: &str, table: &ValidityTable) {
 /// Names of the checks that failed.
 fn failed(row: &ValidityRow) -> String {
     let findings = row.findings();
-    let failed = findings.iter().filter(|finding| finding.outcome == Outcome::Failed);
+    let failed = findings.iter().filter(|finding| finding.outcome == FindingOutcome::Failed);
     failed.map(|finding| finding.check).collect::<Vec<_>>().join(", ")
 }
 

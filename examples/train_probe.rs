@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let activations = Activations::load(&options.activations)?;
     let labels = Labels::load(&options.labels, activations.ids())?;
-    let split = GroupSplit::default().test_fraction(options.test).seed(options.seed);
+    let split = GroupSplit::default().test_fraction(options.test);
     let mut probe = LogisticProbe::default().split(split).seed(options.seed);
     if let Some(alpha) = options.alpha {
         probe = probe.alpha(alpha);

@@ -70,6 +70,7 @@ mod file;
 mod names;
 mod progress;
 mod provenance;
+mod solve;
 
 pub mod capture;
 pub mod causal;

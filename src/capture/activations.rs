@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::npy;
-use crate::error::{nearest, Place};
+use crate::error::{check_rows, nearest, Place};
 use crate::hook::Address;
 use crate::{file, Error, Provenance, Result};
 
@@ -61,7 +61,7 @@ impl Activations {
     /// # Errors
     /// [`Error::RowCount`] unless there is one group per text.
     pub fn with_groups(mut self, groups: Vec<String>) -> Result<Self> {
-        check_rows("groups", self.ids.len(), groups.len())?;
+        check_rows("groups", groups.len(), self.ids.len())?;
         self.groups = Some(groups);
         Ok(self)
     }
@@ -72,7 +72,7 @@ impl Activations {
     /// [`Error::RowCount`] unless there is one more offset than texts; [`Error::Mismatch`] unless the offsets
     /// rise from 0 to the number of tokens.
     pub fn with_token_rows(mut self, rows: TokenRows) -> Result<Self> {
-        check_rows("offsets", self.ids.len() + 1, rows.offsets.len())?;
+        check_rows("offsets", rows.offsets.len(), self.ids.len() + 1)?;
         let rises = rows.offsets.windows(2).all(|pair| pair[0] <= pair[1]);
         if !rises || rows.offsets.first() != Some(&0) || rows.offsets.last() != Some(&(rows.tokens.len() as i64)) {
             return Err(Error::mismatch(
@@ -95,7 +95,7 @@ impl Activations {
     /// # Errors
     /// [`Error::RowCount`] unless there is one row per text (or per token).
     pub fn insert(&mut self, address: Address, states: Array2<f32>) -> Result<()> {
-        check_rows(&address.to_string(), self.rows(), states.nrows())?;
+        check_rows(&address.to_string(), states.nrows(), self.rows())?;
         self.states.insert(address, states);
         Ok(())
     }
@@ -308,14 +308,6 @@ impl Activations {
             activations.insert(address, states)?;
         }
         all.ok_or_else(|| Error::setting("files", "none", "at least one npy file"))
-    }
-}
-
-fn check_rows(what: &str, expected: usize, found: usize) -> Result<()> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(Error::row_count(what.to_owned(), expected, found))
     }
 }
 

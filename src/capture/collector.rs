@@ -56,7 +56,7 @@ impl Collector {
             let width = outputs().map(|output| output.width).max().unwrap_or(0);
             let rows = outputs().flat_map(|output| targets.iter().flat_map(move |&row| output.row(row, width)));
             let array = Array2::from_shape_vec((collectors.len() * targets.len(), width), rows.collect());
-            found.push((address, array.map_err(misshapen)?));
+            found.push((address, array.map_err(Error::misshapen("captured rows"))?));
         }
         Ok(found)
     }
@@ -133,10 +133,6 @@ impl Rows {
     }
 
     pub fn into_array(self) -> Result<Array2<f32>> {
-        Array2::from_shape_vec((self.rows, self.width), self.values).map_err(misshapen)
+        Array2::from_shape_vec((self.rows, self.width), self.values).map_err(Error::misshapen("captured rows"))
     }
-}
-
-fn misshapen(error: ndarray::ShapeError) -> Error {
-    Error::mismatch("captured rows", error.to_string())
 }

@@ -131,6 +131,11 @@ impl Error {
         move |source| Error::Io(Box::new(Io { path: path.to_owned(), action, source }))
     }
 
+    /// A closure for `map_err` on arrays of `what` that do not fit together.
+    pub(crate) fn misshapen(what: impl fmt::Display) -> impl FnOnce(ndarray::ShapeError) -> Error {
+        move |error| Error::mismatch(what.to_string(), error.to_string())
+    }
+
     pub(crate) fn malformed(path: &Path, place: Place, problem: impl fmt::Display) -> Error {
         let problem = problem.to_string();
         Error::Malformed(Box::new(Malformed { path: path.to_owned(), place, problem, source: None }))
@@ -218,6 +223,14 @@ impl Error {
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Error {
         Error::Torch(Box::new(error))
+    }
+}
+
+/// Fails unless there are as many rows of `what` as expected.
+pub(crate) fn check_rows(what: &str, found: usize, expected: usize) -> Result<()> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(Error::row_count(what, expected, found)),
     }
 }
 

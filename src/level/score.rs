@@ -12,7 +12,7 @@ use crate::capture::Activations;
 use crate::condition::{Condition, Design};
 use crate::dialogue::{ReadStates, Reading, Study};
 use crate::probe::{check_width, dot, Probe, ProbeBank};
-use crate::stats::sum_of_products;
+use crate::stats::{logistic, sum_of_products};
 use crate::task::Item;
 use crate::{Error, Result};
 
@@ -190,7 +190,7 @@ fn score_one(states: ArrayView2<'_, f32>, probe: &Probe, metrics: &[Metric]) -> 
             Metric::Dot => levels.extend_from_slice(&dots),
             Metric::Standardised => levels.extend(dots.iter().map(|dot| (dot - probe.centre) / probe.spread)),
             Metric::Logit => levels.extend(dots.iter().map(|&dot| logit(dot))),
-            Metric::Probability => levels.extend(dots.iter().map(|&dot| 1.0 / (1.0 + (-logit(dot)).exp()))),
+            Metric::Probability => levels.extend(dots.iter().map(|&dot| logistic(logit(dot)))),
         }
     }
     Ok((levels, MeanState { raw: raw_sum / n as f64, unit: unit_sum / n as f64 }))

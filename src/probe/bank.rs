@@ -8,14 +8,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::direction::{check_width, dot};
-use super::solve::LARGE;
-use super::{
-    Direction, Estimator, Evaluation, FitReport, GroupFolds, Linear, Split, Standardiser, StrengthCurve, Training,
-};
+use super::fitted::Fitted;
+use super::{Direction, Estimator, Evaluation, FitReport, HeldOutCase, StrengthCurve};
 use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
-use crate::stats::ClusterBootstrap;
+use crate::solve::LARGE_DESIGN;
 use crate::text::Labels;
 use crate::{file, Error, Provenance, Result};
 
@@ -71,23 +69,11 @@ impl Probe {
         projections.iter_mut().for_each(|value| *value = (*value - self.centre) / self.spread);
         Ok(projections)
     }
-
-    /// The rule and where it goes; shared by fitting and loading.
-    pub(super) fn new(
-        address: Address,
-        weights: Array1<f64>,
-        [intercept, centre, spread]: [f64; 3],
-        [mean, scale]: [Array1<f64>; 2],
-        of: (FitReport, Option<StrengthCurve>, Evaluation),
-    ) -> Self {
-        let direction = Direction::new(address, weights.clone());
-        let (fit, strengths, evaluation) = of;
-        Probe { direction, weights, intercept, centre, spread, mean, scale, fit, strengths, evaluation }
-    }
 }
 
 /// One probe's numbers as a flat row, for tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ProbeRow {
     /// Address.
     pub address: Address,
@@ -111,7 +97,7 @@ pub struct ProbeRow {
     pub brier: Option<f64>,
     /// Held-out expected calibration error over 10 bins of equal width, for calibrated probes.
     pub ece_equal_width: Option<f64>,
-    /// The same over 10 bins of equally many rows.
+    /// Held-out expected calibration error over 10 bins of equally many rows, for calibrated probes.
     pub ece_equal_mass: Option<f64>,
     /// Held-out rows.
     pub n_test: usize,
@@ -169,45 +155,36 @@ impl ProbeBank {
     /// [`Error::NotFinite`]; [`Error::OneClass`]; [`Error::Fit`].
     pub fn fit(estimator: &impl Estimator, activations: &Activations, labels: &Labels) -> Result<ProbeBank> {
         estimator.validate()?;
-        check_pooled(activations, labels)?;
+        ProbeBank::fit_case(estimator, activations, &HeldOutCase::new(estimator.protocol(), activations, labels)?)
+    }
+
+    /// Fits a bank on rows that are divided already, by the estimator's own protocol.
+    pub(super) fn fit_case(
+        estimator: &impl Estimator,
+        activations: &Activations,
+        case: &HeldOutCase,
+    ) -> Result<ProbeBank> {
+        let HeldOutCase { labels, split, .. } = case;
         let addresses: Vec<Address> = activations.addresses().collect();
-        let labels = &*labels.respecting(activations.groups())?;
-        let protocol = estimator.protocol();
-        let split = protocol.split.split(labels)?;
-        let pick = |rows: &[usize]| rows.iter().filter_map(|&row| labels.groups().get(row)).collect::<Vec<_>>();
-        let resamples = ClusterBootstrap::new(&pick(&split.test), protocol.draws, protocol.seed)?;
         let one = |&address: &Address| {
             let states = activations.at(address)?;
-            fit_one(estimator, address, states, labels, &split, &resamples)
+            Fitted::new(estimator, address, states, labels, &split.train)?.judge(
+                states,
+                case,
+                estimator.is_calibrated(),
+            )
         };
         // Wide addresses follow each other and spread their own products over the threads, narrow ones run beside each
         // other: never both, so that no more designs are alive than threads.
         let width =
             addresses.iter().filter_map(|&address| activations.at(address).ok()).map(|states| states.ncols()).max();
-        let probes: Vec<Result<Probe>> = if split.train.len() * width.unwrap_or(0) >= LARGE {
+        let probes: Vec<Result<Probe>> = if split.train.len() * width.unwrap_or(0) >= LARGE_DESIGN {
             addresses.iter().map(one).collect()
         } else {
             addresses.par_iter().map(one).collect()
         };
         let probes = probes.into_iter().collect::<Result<Vec<Probe>>>()?;
-
-        let mut provenance = activations.provenance().clone();
-        provenance.extend(estimator.settings());
-        let of_split = [&split.train, &split.test].map(|rows| format!("{rows:?}")).concat();
-        let common = [
-            ("probe_kind", estimator.name().to_owned()),
-            ("probe_split", protocol.split.describe()),
-            ("probe_split_sha256", file::sha256(of_split)),
-            ("probe_labels_sha256", labels.sha256()),
-            ("probe_unit", protocol.describe_unit()),
-            ("probe_bootstrap", format!("{} draws over groups, seed {}", protocol.draws, protocol.seed)),
-        ];
-        provenance.extend(common.map(|(key, value)| (key.to_owned(), value)));
-        for probe in &probes {
-            if let Some(best) = probe.strengths.as_ref().and_then(StrengthCurve::best) {
-                provenance.insert(format!("probe_alpha_{}", probe.address()), best.alpha.to_string());
-            }
-        }
+        let provenance = bank_provenance(estimator, activations, case, &probes);
         let probes = probes.into_iter().map(|probe| (probe.address(), probe)).collect();
         Ok(ProbeBank { probes, provenance })
     }
@@ -296,124 +273,30 @@ impl ProbeBank {
     }
 }
 
-/// Refuses activations that no probe can be fitted on with these labels.
-pub(super) fn check_pooled(activations: &Activations, labels: &Labels) -> Result<()> {
-    if activations.token_rows().is_some() {
-        let problem = "they have one row per token, a probe needs one per text: capture with a pool".to_owned();
-        return Err(Error::mismatch("activations", problem));
-    }
-    if labels.len() != activations.rows() {
-        return Err(Error::row_count("labels", activations.rows(), labels.len()));
-    }
-    if activations.addresses().next().is_none() {
-        return Err(Error::setting("activations", "empty", "capture at least one address"));
-    }
-    activations.check_finite()
-}
-
-fn fit_one(
+/// What a bank was made from: the states, the kind's settings, the rows.
+fn bank_provenance(
     estimator: &impl Estimator,
-    address: Address,
-    states: ArrayView2<'_, f32>,
-    labels: &Labels,
-    split: &Split,
-    resamples: &ClusterBootstrap,
-) -> Result<Probe> {
-    let fitted = Fitted::new(estimator, address, states, labels, &split.train)?;
-    fitted.judge(states, labels, &split.test, estimator.is_calibrated(), resamples)
-}
-
-/// A rule that has not met its test part.
-#[derive(Debug)]
-pub(super) struct Fitted {
-    pub address: Address,
-    pub linear: Linear,
-    pub strengths: Option<StrengthCurve>,
-    centre: f64,
-    spread: f64,
-    /// Mean and scale of the training states' columns.
-    columns: [Array1<f64>; 2],
-}
-
-impl Fitted {
-    /// Fits on the rows `train` of `states`, `[rows, d]`.
-    pub fn new(
-        estimator: &impl Estimator,
-        address: Address,
-        states: ArrayView2<'_, f32>,
-        labels: &Labels,
-        train: &[usize],
-    ) -> Result<Fitted> {
-        let training = gather(address, states, labels, train)?;
-        let Standardiser { mean, scale, .. } = Standardiser::fit(training.rows());
-        let cross_fit = estimator.protocol().cross_fit;
-        let spread = cross_fit.map(|folds| cross_fitted_spread(estimator, &training, folds)).transpose()?;
-        let (linear, strengths) = estimator.fit_selected(training)?;
-        check_width(address, linear.weights.len(), states.ncols())?;
-        if !linear.weights.iter().chain([&linear.intercept]).all(|value| value.is_finite()) {
-            let problem = "the weights are not finite".to_owned();
-            return Err(Error::fit(address.to_string(), problem));
+    activations: &Activations,
+    case: &HeldOutCase,
+    probes: &[Probe],
+) -> Provenance {
+    let (HeldOutCase { labels, split, .. }, protocol) = (case, estimator.protocol());
+    let mut provenance = activations.provenance().clone();
+    provenance.extend(estimator.settings());
+    let of_split = [&split.train, &split.test].map(|rows| format!("{rows:?}")).concat();
+    let common = [
+        ("probe_kind", estimator.name().to_owned()),
+        ("probe_split", protocol.split.describe()),
+        ("probe_split_sha256", file::sha256(of_split)),
+        ("probe_labels_sha256", labels.sha256()),
+        ("probe_unit", protocol.describe_unit()),
+        ("probe_bootstrap", format!("{} draws over groups, seed {}", protocol.draws, protocol.seed)),
+    ];
+    provenance.extend(common.map(|(key, value)| (key.to_owned(), value)));
+    for probe in probes {
+        if let Some(best) = probe.strengths.as_ref().and_then(StrengthCurve::best) {
+            provenance.insert(format!("probe_alpha_{}", probe.address()), best.alpha.to_string());
         }
-        let direction = Direction::new(address, linear.weights.clone());
-        let projections: Vec<f64> = train.iter().map(|&row| dot(states.row(row), direction.unit())).collect();
-        let (centre, of_training) = centre_and_spread(&projections);
-        let spread = spread.unwrap_or(of_training);
-        Ok(Fitted { address, linear, strengths, centre, spread, columns: [mean, scale] })
     }
-
-    /// The probe, evaluated on the rows `test`.
-    pub fn judge(
-        self,
-        states: ArrayView2<'_, f32>,
-        labels: &Labels,
-        test: &[usize],
-        calibrated: bool,
-        resamples: &ClusterBootstrap,
-    ) -> Result<Probe> {
-        let Fitted { address, linear: Linear { weights, intercept, fit }, strengths, centre, spread, columns } = self;
-        check_width(address, weights.len(), states.ncols())?;
-        let decisions: Vec<f64> = test.iter().map(|&row| dot(states.row(row), weights.view()) + intercept).collect();
-        let held_out: Vec<bool> = test.iter().filter_map(|&row| labels.labels().get(row).copied()).collect();
-        let evaluation = Evaluation::new(&decisions, &held_out, calibrated, resamples)?;
-        Ok(Probe::new(address, weights, [intercept, centre, spread], columns, (fit, strengths, evaluation)))
-    }
-}
-
-/// The rows `chosen` of the states at `address`, with their labels and groups.
-pub(super) fn gather(
-    address: Address,
-    states: ArrayView2<'_, f32>,
-    labels: &Labels,
-    chosen: &[usize],
-) -> Result<Training> {
-    if states.ncols() == 0 {
-        return Err(Error::mismatch(address.to_string(), "its states have width 0"));
-    }
-    let groups: Vec<&String> = chosen.iter().filter_map(|&row| labels.groups().get(row)).collect();
-    Training::gather(address.to_string(), states, labels.labels(), chosen).grouped(&groups)
-}
-
-/// Standard deviation of projections on directions that were fitted without the state's fold, around each fold's own
-/// mean: the directions differ a little, and with them where a large common offset of all states falls.
-fn cross_fitted_spread(estimator: &impl Estimator, training: &Training, folds: GroupFolds) -> Result<f64> {
-    let mut squares = 0.0;
-    let mut largest: f64 = 0.0;
-    for (part, held_out, _) in folds.divide(training)? {
-        let linear = estimator.fit(part)?;
-        let norm = linear.weights.dot(&linear.weights).sqrt();
-        let unit = if norm > 0.0 { linear.weights / norm } else { linear.weights };
-        let projections: Vec<f64> = held_out.outer_iter().map(|row| dot(row, unit.view())).collect();
-        let mean = projections.iter().sum::<f64>() / projections.len().max(1) as f64;
-        squares += projections.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
-        largest = largest.max(mean.abs());
-    }
-    let sd = (squares / training.labels().len().max(1) as f64).sqrt();
-    Ok(if sd > 1e-12 * largest { sd } else { 1.0 })
-}
-
-pub(super) fn centre_and_spread(values: &[f64]) -> (f64, f64) {
-    let n = values.len().max(1) as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let sd = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();
-    (mean, if sd > 1e-12 * mean.abs() { sd } else { 1.0 })
+    provenance
 }

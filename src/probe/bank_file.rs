@@ -7,7 +7,7 @@ use ndarray::Array1;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, FitReport, Probe, ProbeBank, StrengthCurve};
+use super::{Direction, Evaluation, FitReport, Probe, ProbeBank, StrengthCurve};
 use crate::error::Place;
 use crate::hook::Address;
 use crate::{file, Error, Provenance, Result};
@@ -136,8 +136,12 @@ impl ProbeBank {
                 let place = Place::Entry(format!("{address}.affine"));
                 return Err(Error::malformed(path, place, format!("spread {} is not above 0", affine[2])));
             }
-            let of = (fit, strengths, evaluation);
-            probes.insert(address, Probe::new(address, Array1::from_vec(weights), affine, [mean, scale], of));
+            let [intercept, centre, spread] = affine;
+            let weights = Array1::from_vec(weights);
+            let direction = Direction::new(address, weights.clone());
+            let probe =
+                Probe { direction, weights, intercept, centre, spread, mean, scale, fit, strengths, evaluation };
+            probes.insert(address, probe);
         }
         Ok(ProbeBank { probes, provenance: header.provenance })
     }

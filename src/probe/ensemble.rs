@@ -1,9 +1,9 @@
 //! The probes of several layers taken together.
 
-use super::{Estimator, Evaluation, ProbeBank};
+use super::{Estimator, Evaluation, HeldOutCase, ProbeBank};
 use crate::capture::Activations;
 use crate::hook::Address;
-use crate::stats::ClusterBootstrap;
+use crate::stats::pick;
 use crate::text::Labels;
 use crate::{Error, Result};
 
@@ -24,28 +24,23 @@ impl LayerEnsemble {
     /// its held-out part.
     ///
     /// # Errors
-    /// As [`ProbeBank::fit`]; [`Error::UnknownAddress`].
+    /// Those of [`ProbeBank::fit`]; [`Error::UnknownAddress`].
     pub fn fit(
         estimator: &impl Estimator,
         activations: &Activations,
         labels: &Labels,
         addresses: &[Address],
     ) -> Result<Self> {
-        let bank = ProbeBank::fit(estimator, activations, labels)?;
+        estimator.validate()?;
+        let case = HeldOutCase::new(estimator.protocol(), activations, labels)?;
+        let bank = ProbeBank::fit_case(estimator, activations, &case)?;
         let addresses: Vec<Address> = match addresses {
             [] => bank.iter().map(super::Probe::address).collect(),
             some => some.to_vec(),
         };
         let scores = mean_scores(&bank, &addresses, activations)?;
-        // The split that the bank was fitted on: it depends on labels, groups and settings only.
-        let labels = &*labels.respecting(activations.groups())?;
-        let protocol = estimator.protocol();
-        let test = protocol.split.split(labels)?.test;
-        let groups: Vec<&String> = test.iter().filter_map(|&row| labels.groups().get(row)).collect();
-        let held_out: Vec<bool> = test.iter().filter_map(|&row| labels.labels().get(row).copied()).collect();
-        let scores: Vec<f64> = test.iter().filter_map(|&row| scores.get(row).copied()).collect();
-        let resamples = ClusterBootstrap::new(&groups, protocol.draws, protocol.seed)?;
-        let evaluation = Evaluation::new(&scores, &held_out, false, &resamples)?;
+        let scores = pick(&scores, &case.split.test);
+        let evaluation = Evaluation::new(&scores, &case.held_out_labels(), false, &case.resamples)?;
         Ok(LayerEnsemble { bank, addresses, evaluation })
     }
 

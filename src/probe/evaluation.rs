@@ -2,15 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::solve::logistic;
+use crate::error::check_rows;
 use crate::stats::{
-    accuracy, balanced_accuracy, brier, expected_calibration_error, log_loss, Binning, ClusterBootstrap, Interval,
-    Ranking,
+    accuracy, balanced_accuracy, brier, expected_calibration_error, log_loss, logistic, Binning, ClusterBootstrap,
+    Interval, Ranking,
 };
 use crate::{Error, Result};
 
 /// Metrics on the held-out part.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// AUROC with its 95 % interval from a bootstrap over held-out groups ([`Ranking::interval`]). The interval is
     /// of the test part only: it does not hold the variation of refitting.
@@ -33,6 +34,7 @@ pub struct Evaluation {
 
 /// Metrics of the probabilities, the logistic function of the decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ProbabilityMetrics {
     /// Mean log-loss in nats; always saying one half gets 0.693.
     pub log_loss: f64,
@@ -45,7 +47,7 @@ pub struct ProbabilityMetrics {
 }
 
 /// Bins of the calibration errors.
-const BINS: usize = 10;
+const CALIBRATION_BINS: usize = 10;
 
 impl Evaluation {
     /// Evaluates decisions, `[n]`, against labels, `[n]`, with resamples of the same rows.
@@ -55,9 +57,7 @@ impl Evaluation {
     pub fn new(decisions: &[f64], labels: &[bool], calibrated: bool, resamples: &ClusterBootstrap) -> Result<Self> {
         let n = labels.len();
         for (what, found) in [("decisions", decisions.len()), ("resampled rows", resamples.rows())] {
-            if found != n {
-                return Err(Error::row_count(what, n, found));
-            }
+            check_rows(what, found, n)?;
         }
         if let Some(row) = decisions.iter().position(|decision| !decision.is_finite()) {
             return Err(Error::not_finite("decisions", row, String::new()));
@@ -85,7 +85,7 @@ impl Evaluation {
 impl ProbabilityMetrics {
     fn new(decisions: &[f64], labels: &[bool]) -> Option<Self> {
         let probabilities: Vec<f64> = decisions.iter().copied().map(logistic).collect();
-        let ece = |binning| expected_calibration_error(&probabilities, labels, BINS, binning);
+        let ece = |binning| expected_calibration_error(&probabilities, labels, CALIBRATION_BINS, binning);
         Some(ProbabilityMetrics {
             log_loss: log_loss(&probabilities, labels)?,
             brier: brier(&probabilities, labels)?,

@@ -1,8 +1,9 @@
 //! Linear probes on hidden states: fit, direction, held-out evaluation.
 //!
 //! [`Labels`](crate::text::Labels) say which texts are immoral; an [`Estimator`] ([`LogisticProbe`], [`MeanDifferenceProbe`],
-//! [`MassMeanProbe`], [`DiscriminantProbe`], [`RidgeProbe`], any of them [`Calibrated`], or one of your own) turns the training part into a linear rule at every address; [`ProbeBank`] holds the
-//! rules with their held-out [`Evaluation`]. **Positive = more immoral**, everywhere: the labels name the
+//! [`MassMeanProbe`] and, as one of its settings, linear discriminant analysis, [`RidgeProbe`], any of them
+//! [`Calibrated`], or one of your own) turns the training part into a linear rule at every address; [`ProbeBank`] holds
+//! the rules with their held-out [`Evaluation`]; [`validity`] asks whether to believe them. **Positive = more immoral**, everywhere: the labels name the
 //! immoral class `true`, and an estimator returns weights that rise towards it, whatever the class balance.
 //!
 //! ```
@@ -33,30 +34,27 @@ mod bank_file;
 mod direction;
 mod ensemble;
 mod evaluation;
+mod fitted;
+mod held_out_case;
 mod kind;
 mod one_vs_rest;
 mod preset;
 mod select;
-mod solve;
 mod split;
 mod statement;
-mod validity;
+pub mod validity;
 
 pub use bank::{Probe, ProbeBank, ProbeRow};
 pub use direction::Direction;
 pub(crate) use direction::{check_width, dot};
 pub use ensemble::LayerEnsemble;
 pub use evaluation::{Evaluation, ProbabilityMetrics};
-pub use kind::{Calibrated, DiscriminantProbe, MassMeanProbe, RidgeProbe, Scaling};
-pub use kind::{ClassWeight, LogisticProbe, MeanDifferenceProbe, StrengthCurve, StrengthScore, Strengths};
-pub use kind::{Estimator, FitReport, Linear, Protocol, Training};
+use held_out_case::HeldOutCase;
+pub use kind::{Calibrated, CalibrationMethod, MassMeanProbe, MeanDifferenceProbe, RidgeProbe};
+pub use kind::{ClassWeight, LogisticProbe, StrengthCurve, StrengthScore, Strengths};
+pub use kind::{Estimator, FitProtocol, FitReport, Linear, Training};
 pub use one_vs_rest::OneVsRest;
 pub use preset::Preset;
-pub use select::{AddressScore, HeldOut, Nested, NestedFold, Open, Selected, Selection};
-pub use solve::Standardiser;
+pub use select::{AddressScore, HeldOut, Nested, NestedFold, Open, ProbeSelection, SelectedProbe};
 pub use split::{GroupFolds, GroupSplit, Split};
 pub use statement::StatementDirection;
-pub use validity::{
-    Baseline, DataSet, Finding, OnlineCode, Outcome, Selectivity, Stability, Transfer, TransferCell, Validity,
-    ValidityRow, ValidityTable,
-};

@@ -50,7 +50,7 @@ impl OneVsRest {
     /// [`Labels::new`].
     ///
     /// # Errors
-    /// As [`OneVsRest::fit`].
+    /// Those of [`OneVsRest::fit`].
     pub fn fit_classes(
         estimator: &impl Estimator,
         activations: &Activations,
@@ -113,7 +113,7 @@ impl OneVsRest {
     /// The name with the highest decision for each of `rows`, `[n, d]`; the first of equals.
     ///
     /// # Errors
-    /// As [`OneVsRest::decisions`].
+    /// Those of [`OneVsRest::decisions`].
     pub fn classify(&self, address: Address, rows: ArrayView2<'_, f32>) -> Result<Vec<&str>> {
         let decisions = self.decisions(address, rows)?;
         let best = |row: ndarray::ArrayView1<'_, f64>| {

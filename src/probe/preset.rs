@@ -82,8 +82,7 @@ impl Preset {
 
     /// The estimator, with its split; `seed` is that of split and resamples.
     pub fn estimator(self, seed: u64) -> LogisticProbe {
-        let split = GroupSplit::default().test_fraction(0.1).seed(seed);
-        LogisticProbe::default().alpha(1.0).split(split).seed(seed)
+        LogisticProbe::default().alpha(1.0).split(GroupSplit::default().test_fraction(0.1)).seed(seed)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{Error, Result};
 /// labels nearer to `test_fraction`. With few or very unequal groups the shares can miss it by much; what is
 /// certain is that no group is in both parts and that both labels are in both.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[must_use]
 pub struct GroupSplit {
     test_fraction: f64,
     seed: u64,
@@ -30,6 +31,7 @@ impl Default for GroupSplit {
 
 /// Row numbers of the two parts, each in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Split {
     /// Rows to fit on.
     pub train: Vec<usize>,
@@ -100,23 +102,7 @@ impl GroupSplit {
                 (group.in_test, test) = (true, with);
             }
         }
-        // A part that lacks a label gets the group that does the least harm to the shares.
-        for (to_test, label) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
-            let there = |test: [f64; 2]| if to_test { test[label] } else { totals[label] - test[label] };
-            if there(test) > 0.0 {
-                continue;
-            }
-            let sign = if to_test { 1.0 } else { -1.0 };
-            let after = |group: &Group| [test[0] + sign * group.counts[0], test[1] + sign * group.counts[1]];
-            let best = groups
-                .iter_mut()
-                .filter(|group| group.in_test != to_test && group.counts[label] > 0.0)
-                .min_by(|a, b| distance(after(a)).total_cmp(&distance(after(b))));
-            if let Some(group) = best {
-                test = after(group);
-                group.in_test = to_test;
-            }
-        }
+        give_missing_labels(&mut groups, &mut test, totals, distance);
         for (part, counts) in [("training", [totals[0] - test[0], totals[1] - test[1]]), ("test", test)] {
             if let Some(absent) = counts.iter().position(|&rows| rows <= 0.0) {
                 return Err(Error::OneClass { part, label: 1 - absent as u8 });
@@ -135,11 +121,37 @@ impl GroupSplit {
     }
 }
 
+/// A part that lacks a label gets the group that does the least harm to the shares, by their `distance`.
+fn give_missing_labels(
+    groups: &mut [Group],
+    test: &mut [f64; 2],
+    totals: [f64; 2],
+    distance: impl Fn([f64; 2]) -> f64,
+) {
+    for (to_test, label) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+        let there = if to_test { test[label] } else { totals[label] - test[label] };
+        if there > 0.0 {
+            continue;
+        }
+        let sign = if to_test { 1.0 } else { -1.0 };
+        let after = |group: &Group| [test[0] + sign * group.counts[0], test[1] + sign * group.counts[1]];
+        let best = groups
+            .iter_mut()
+            .filter(|group| group.in_test != to_test && group.counts[label] > 0.0)
+            .min_by(|a, b| distance(after(a)).total_cmp(&distance(after(b))));
+        if let Some(group) = best {
+            *test = after(group);
+            group.in_test = to_test;
+        }
+    }
+}
+
 /// Folds for cross-validation: no group is in two of them, and each has about its share of both labels.
 ///
 /// Groups go from the largest to the smallest, in random order among equals, each to the fold that it leaves most
 /// even over both labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use]
 pub struct GroupFolds {
     folds: usize,
     seed: u64,
@@ -187,7 +199,7 @@ impl GroupFolds {
     /// For each fold the training rows outside it, the states of those in it, `[rows, d]`, and their labels.
     ///
     /// # Errors
-    /// As [`GroupFolds::assign`].
+    /// Those of [`GroupFolds::assign`].
     pub(super) fn divide<'a>(
         &self,
         training: &'a Training,
@@ -201,7 +213,7 @@ impl GroupFolds {
         }))
     }
 
-    /// The same for groups of any kind; their order is what the seed shuffles.
+    /// The number of the fold of each row, for groups of any kind; their order is what the seed shuffles.
     pub(super) fn assign_by<G: Ord>(&self, labels: &[bool], groups: &[G]) -> Result<Vec<usize>> {
         self.validate()?;
         let mut by_name: BTreeMap<&G, (Vec<usize>, [f64; 2])> = BTreeMap::new();

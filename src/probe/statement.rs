@@ -3,9 +3,10 @@
 use ndarray::Array1;
 
 use super::direction::dot;
-use super::{Direction, Evaluation, FitReport, Probe, ProbeBank, Protocol, Standardiser};
+use super::{Direction, Evaluation, FitProtocol, FitReport, HeldOutCase, Probe, ProbeBank};
 use crate::capture::Activations;
-use crate::stats::ClusterBootstrap;
+use crate::error::check_rows;
+use crate::solve::Standardiser;
 use crate::text::Labels;
 use crate::{Error, Result};
 
@@ -16,6 +17,7 @@ use crate::{Error, Result};
 /// module in the same layer. Capture the statements with `Pool::Last` and the sites that the study reads. Nothing is
 /// fitted and nothing contrasted: what all texts share, such as a large mean state, is part of the direction.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct StatementDirection {
     /// The direction.
     pub direction: Direction,
@@ -71,32 +73,32 @@ impl StatementDirection {
         statements: &Activations,
         texts: &Activations,
         labels: &Labels,
-        protocol: &Protocol,
+        protocol: &FitProtocol,
     ) -> Result<ProbeBank> {
         let found = Self::of(statements)?;
-        if labels.len() != texts.rows() {
-            return Err(Error::row_count("labels", texts.rows(), labels.len()));
-        }
+        check_rows("labels", labels.len(), texts.rows())?;
         texts.check_finite()?;
-        let labels = &*labels.respecting(texts.groups())?;
-        let resamples = ClusterBootstrap::new(labels.groups(), protocol.draws, protocol.seed)?;
+        let case = HeldOutCase::whole(protocol, texts, labels)?;
         let mut provenance = statements.provenance().clone();
         provenance.insert("probe_kind".to_owned(), "statement".to_owned());
-        provenance.insert("probe_labels_sha256".to_owned(), labels.sha256());
+        provenance.insert("probe_labels_sha256".to_owned(), case.labels.sha256());
         let mut probes = std::collections::BTreeMap::new();
         for StatementDirection { direction, statements, .. } in found {
             let address = direction.address();
             let rows = texts.at(address)?;
             super::check_width(address, direction.unit().len(), rows.ncols())?;
             let projections: Vec<f64> = rows.outer_iter().map(|row| dot(row, direction.unit())).collect();
-            let (centre, spread) = super::bank::centre_and_spread(&projections);
+            let (centre, spread) = super::fitted::centre_and_spread(&projections);
             let decisions: Vec<f64> = projections.iter().map(|projection| projection - centre).collect();
-            let evaluation = Evaluation::new(&decisions, labels.labels(), false, &resamples)?;
+            let evaluation = Evaluation::new(&decisions, case.labels.labels(), false, &case.resamples)?;
             let fit = FitReport::direct(statements);
             let weights = direction.unit().to_owned();
             let Standardiser { mean, scale, .. } = Standardiser::fit(rows);
-            let affine = [-centre, centre, spread];
-            probes.insert(address, Probe::new(address, weights, affine, [mean, scale], (fit, None, evaluation)));
+            let direction = Direction::new(address, weights.clone());
+            let (intercept, strengths) = (-centre, None);
+            let probe =
+                Probe { direction, weights, intercept, centre, spread, mean, scale, fit, strengths, evaluation };
+            probes.insert(address, probe);
         }
         Ok(ProbeBank { probes, provenance })
     }

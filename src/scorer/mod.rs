@@ -4,7 +4,6 @@
 //! [`TfidfScorer`] is learnt from labelled texts and knows their words; a stronger classifier enters through the
 //! trait.
 
-mod logistic;
 mod tfidf;
 mod words;
 

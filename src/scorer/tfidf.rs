@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use ndarray::{Array2, ShapeBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::logistic::{self, decision, TOLERANCE};
-use super::words::Vocabulary;
+use super::words::{SparseRow, Vocabulary};
 use super::TextScorer;
-use crate::error::Place;
+use crate::error::{check_rows, Place};
+use crate::solve::{Problem, Solution, Targets};
+use crate::stats::logistic;
 use crate::{file, Error, Provenance, Result};
 
 /// How a [`TfidfScorer`] is learnt.
@@ -21,6 +23,7 @@ use crate::{file, Error, Provenance, Result};
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use]
 pub struct Tfidf {
     max_features: usize,
     alpha: f64,
@@ -57,9 +60,7 @@ impl Tfidf {
         if !(self.alpha > 0.0 && self.alpha.is_finite()) {
             return Err(Error::setting("alpha", self.alpha, "above 0 and finite; it is 1/C of scikit-learn"));
         }
-        if labels.len() != texts.len() {
-            return Err(Error::row_count("labels", texts.len(), labels.len()));
-        }
+        check_rows("labels", labels.len(), texts.len())?;
         let immoral = labels.iter().filter(|&&label| label).count();
         if immoral == 0 || immoral == labels.len() {
             return Err(Error::OneClass { part: "training", label: u8::from(immoral > 0) });
@@ -67,10 +68,11 @@ impl Tfidf {
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         let vocabulary = Vocabulary::learn(&texts, self.max_features)?;
         let rows = vocabulary.weigh(&texts)?;
-        let fitted = logistic::fit(&rows, vocabulary.words().len(), labels, self.alpha)?;
-        let converged = fitted.relative_gap <= TOLERANCE;
+        let Solution { weights, intercept, objective, relative_gap, .. } =
+            fit(&rows, vocabulary.words().len(), labels, self.alpha)?;
+        let converged = relative_gap <= TOLERANCE;
         if !converged {
-            tracing::warn!(gap = fitted.relative_gap, "a text scorer's fit did not converge");
+            tracing::warn!(gap = relative_gap, "a text scorer's fit did not converge");
         }
         let data = texts.iter().zip(labels).map(|(text, label)| format!("{}\t{text}\n", u8::from(*label)));
         let provenance = [
@@ -80,9 +82,35 @@ impl Tfidf {
             ("scorer_data_sha256", file::sha256(data.collect::<String>())),
         ];
         let provenance = provenance.map(|(key, value)| (key.to_owned(), value)).into();
-        let (weights, intercept, objective) = (fitted.weights, fitted.intercept, fitted.objective);
-        Ok(TfidfScorer { vocabulary, weights, intercept, objective, converged, provenance })
+        Ok(TfidfScorer { vocabulary, weights: weights.to_vec(), intercept, objective, converged, provenance })
     }
+}
+
+/// (objective - optimum) / objective to reach.
+const TOLERANCE: f64 = 1e-8;
+
+/// Minimises sum_i ln(1 + exp(-y_i (w.x_i + b))) + alpha/2 |w|^2. linfa takes dense rows only: this needs
+/// 8 n `width` bytes, once.
+fn fit(rows: &[SparseRow], width: usize, labels: &[bool], alpha: f64) -> Result<Solution> {
+    let mut dense = Array2::zeros((rows.len(), width).f());
+    for (mut dense, row) in dense.outer_iter_mut().zip(rows) {
+        for &(column, value) in row {
+            if let Some(cell) = dense.get_mut(column) {
+                *cell = value;
+            }
+        }
+    }
+    let problem = Problem { alpha, max_iterations: 1_000, tolerance: TOLERANCE, first_runs: 1 };
+    let failed = |problem: String| Error::fit("the text scorer", problem);
+    match problem.solve_as_is(dense, &[Targets { labels, weights: None }]).pop() {
+        Some(solution) => solution.map_err(|error| failed(error.to_string())),
+        None => Err(failed("the solver gave no result".to_owned())),
+    }
+}
+
+/// w.x + b of a sparse row.
+fn decision(row: &SparseRow, weights: &[f64], intercept: f64) -> f64 {
+    row.iter().filter_map(|&(column, value)| Some(value * weights.get(column)?)).sum::<f64>() + intercept
 }
 
 /// Scores texts by their words: TF-IDF weights (scikit-learn's `TfidfVectorizer` as it comes, with the words
@@ -207,6 +235,6 @@ impl TextScorer for TfidfScorer {
     }
 
     fn score(&self, texts: &[&str]) -> Result<Vec<f64>> {
-        Ok(self.decision(texts)?.into_iter().map(logistic::logistic).collect())
+        Ok(self.decision(texts)?.into_iter().map(logistic).collect())
     }
 }

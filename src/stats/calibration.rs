@@ -1,6 +1,6 @@
 //! Whether probabilities mean what they say, and scalings that make them.
 
-use super::quantile;
+use super::{logistic, quantile};
 
 /// How probabilities are put into bins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub enum Binning {
 
 /// One bin of a reliability diagram.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct ReliabilityBin {
     /// Rows.
     pub rows: usize,
@@ -79,6 +80,7 @@ pub fn expected_calibration_error(
     Some(total / probabilities.len() as f64)
 }
 
+/// More bins than this say nothing more.
 const MAX_BINS: usize = 1_000_000;
 
 /// Turns decisions into log-odds: `slope x decision + intercept`.
@@ -86,6 +88,7 @@ const MAX_BINS: usize = 1_000_000;
 /// Fit it on decisions for rows that the probe has neither been trained on nor will be tested on: on training rows
 /// decisions are too sure, and a test on the same rows would flatter.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Calibration {
     /// Log-odds per unit of decision; below 0 where decisions fall towards the positive class.
     pub slope: f64,
@@ -216,10 +219,6 @@ fn check(decisions: &[f64], positive: &[bool]) -> Option<(f64, f64, f64)> {
     let negatives = positive.len() as f64 - positives;
     let largest = decisions.iter().fold(0.0_f64, |largest, decision| largest.max(decision.abs()));
     (positives > 0.0 && negatives > 0.0).then_some((if largest > 0.0 { largest } else { 1.0 }, positives, negatives))
-}
-
-fn logistic(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
 }
 
 /// -(target ln p + (1 - target) ln(1 - p)) for log-odds z, without overflow.

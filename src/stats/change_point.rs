@@ -4,6 +4,7 @@ use ndarray::ArrayView1;
 
 /// A sequence's best break.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Break {
     /// First value after the break.
     pub onset: usize,

@@ -34,10 +34,10 @@ pub struct ClusteredMeans {
 }
 
 /// Below this share of the uncentred sum of squares, a sum of squared residuals is rounding.
-const ROUNDING: f64 = 1e-24;
+const ROUNDING_SHARE: f64 = 1e-24;
 
 impl ClusteredMeans {
-    /// Of the columns of `values`, `[n, m]`, for rows in these groups, `[n]`.
+    /// The means of the columns of `values`, `[n, m]`, for rows in these groups, `[n]`.
     ///
     /// # Errors
     /// [`Error::Setting`] without rows; [`Error::RowCount`]; [`Error::NotFinite`].
@@ -66,7 +66,7 @@ impl ClusteredMeans {
         let error = |(sums, mean): (ndarray::ArrayView1<'_, f64>, &f64)| {
             let squares: f64 = sums.iter().zip(&sizes).map(|(sum, size)| (sum - size * mean).powi(2)).sum();
             let uncentred = sums.dot(&sums);
-            let squares = if squares <= ROUNDING * uncentred { 0.0 } else { squares };
+            let squares = if squares <= ROUNDING_SHARE * uncentred { 0.0 } else { squares };
             (correction * squares).sqrt() / rows
         };
         let standard_errors = sums.columns().into_iter().zip(&means).map(error).collect();
@@ -142,6 +142,7 @@ impl ClusteredMeans {
 
 /// Two one-sided tests (Schuirmann 1987) of a mean against a margin, by Student's t.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Equivalence {
     /// The margin, above 0, in the unit of the mean.
     pub margin: f64,

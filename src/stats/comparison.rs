@@ -9,6 +9,7 @@ use crate::{Error, Result};
 
 /// The difference of the AUROCs of two scorers of the same rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct AurocDifference {
     /// AUROC of the first scorer.
     pub first: f64,
@@ -32,7 +33,7 @@ impl AurocDifference {
         Self::new([first, second], positive, &(0..positive.len()).collect::<Vec<_>>(), positive.len())
     }
 
-    /// The same for rows that belong together in `groups`, `[n]` (Obuchowski 1997). The normal distribution asks
+    /// DeLong's test for rows that belong together in `groups`, `[n]` (Obuchowski 1997). The normal distribution asks
     /// for some 20 groups at least of each class.
     ///
     /// `None` with unequal lengths, a NaN score, or a class in fewer than two groups.

@@ -39,6 +39,7 @@ open_bound!(no_upper, f64::INFINITY);
 
 /// A bootstrapped statistic that some resamples may leave undefined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Resampled {
     /// Estimate and interval over the defined draws.
     pub interval: Interval,

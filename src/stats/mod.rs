@@ -53,6 +53,16 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+/// The logistic function, 1 / (1 + e^-z).
+pub(crate) fn logistic(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+/// The values at these rows; row numbers outside are left out.
+pub(crate) fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().filter_map(|&row| values.get(row)).cloned().collect()
+}
+
 /// Sum of a_i b_i in f64, over the shorter length. Eight sums run side by side, which lets the compiler use
 /// vector instructions; the order of addition is fixed, so the result is too.
 pub(crate) fn sum_of_products<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {

@@ -46,7 +46,7 @@ impl Ranks {
 }
 
 impl Spearman {
-    /// Of two series, `[n]` each; `None` with unequal lengths or a value that is not a number.
+    /// Ranks two series, `[n]` each; `None` with unequal lengths or a value that is not a number.
     pub fn new(x: &[f64], y: &[f64]) -> Option<Self> {
         let fine = x.len() == y.len() && !x.iter().chain(y).any(|value| value.is_nan());
         fine.then(|| Spearman { x: Ranks::new(x), y: Ranks::new(y) })

@@ -1,6 +1,6 @@
 //! Metrics of the order of scores: AUROC and average precision, and an interval for the AUROC.
 
-use super::{student_upper_quantile, ClusterBootstrap, Interval, Resampled};
+use super::{logistic, student_upper_quantile, ClusterBootstrap, Interval, Resampled};
 
 /// Area under the receiver operating characteristic: the chance that a positive scores above a negative,
 /// ties counted half (midranks, so exact). `None` with one class only, unequal lengths or a NaN score.
@@ -120,10 +120,9 @@ impl Ranking {
             let clusters = resamples.clusters() as f64;
             let sd = (variance * clusters / (clusters - 1.0)).sqrt();
             let reach = student_upper_quantile(tail, parts.degrees()) * sd;
-            let bound = |logit: f64| 1.0 / (1.0 + (-logit).exp());
             let centre = logit(wins, pairs);
             // The half wins of the logit could leave the estimate just outside.
-            let (low, high) = (bound(centre - reach).min(estimate), bound(centre + reach).max(estimate));
+            let (low, high) = (logistic(centre - reach).min(estimate), logistic(centre + reach).max(estimate));
             Interval { estimate, low, high }
         };
         Some(Resampled { interval, undefined_draws })
@@ -198,7 +197,7 @@ impl Ranking {
 /// A row's placement is the share of the other class that it scores right against (DeLong et al. 1988); a
 /// cluster's influence through a class is the sum over its rows of (placement - AUROC) / rows of the class.
 pub(super) struct Influence {
-    /// Of the negatives and of the positives, `[clusters]` each.
+    /// Influence through the negatives and through the positives, `[clusters]` each.
     pub of_class: [Vec<f64>; 2],
     /// Clusters that hold the class.
     pub clusters: [usize; 2],

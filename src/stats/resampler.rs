@@ -17,7 +17,7 @@ impl Resampler {
     /// Takes over the settings.
     ///
     /// # Errors
-    /// As [`Settings::validate`].
+    /// Those of [`Settings::validate`].
     pub fn new(settings: Settings) -> Result<Self> {
         settings.validate()?;
         Ok(Resampler { settings, drawn: Mutex::default() })
@@ -31,7 +31,7 @@ impl Resampler {
     /// The resamples for rows in these groups, `[n]`.
     ///
     /// # Errors
-    /// As [`ClusterBootstrap::new`].
+    /// Those of [`ClusterBootstrap::new`].
     pub fn of(&self, groups: &[impl AsRef<str>]) -> Result<Arc<ClusterBootstrap>> {
         let key: Vec<String> = groups.iter().map(|group| group.as_ref().to_owned()).collect();
         let drawn = || self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ impl Resampler {
     /// Sign flips for so many clusters.
     ///
     /// # Errors
-    /// As [`SignFlips::new`].
+    /// Those of [`SignFlips::new`].
     pub fn flips(&self, clusters: usize) -> Result<SignFlips> {
         SignFlips::new(clusters, self.settings.flips, self.settings.seed)
     }

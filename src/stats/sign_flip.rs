@@ -24,6 +24,7 @@ pub struct SignFlips {
 
 /// What sign flips say of each column, `[m]` each, two-sided.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SignFlipTest {
     /// p-value of the column alone.
     pub p: Vec<f64>,
@@ -37,9 +38,9 @@ pub struct SignFlipTest {
 }
 
 /// Draws handled in one matrix product.
-const CHUNK: usize = 128;
+const DRAWS_AT_ONCE: usize = 128;
 /// Equal statistics may differ by rounding: a tie must count as one.
-const TIE: f64 = 1.0 - 1e-9;
+const TIE_FACTOR: f64 = 1.0 - 1e-9;
 
 impl SignFlips {
     /// Draws signs for so many clusters; where all patterns are no more than `draws`, each is taken once and the test is
@@ -88,7 +89,7 @@ impl SignFlips {
         let mut order: Vec<usize> = (0..observed.len()).collect();
         order.sort_by(|&a, &b| observed[b].total_cmp(&observed[a]));
         let flipped = Flipped::new(means);
-        let tallies = self.signs.axis_chunks_iter(Axis(0), CHUNK).into_par_iter().map(|signs| {
+        let tallies = self.signs.axis_chunks_iter(Axis(0), DRAWS_AT_ONCE).into_par_iter().map(|signs| {
             let mut tally = Tally::new(observed.len());
             for t in flipped.t(&signs).outer_iter() {
                 tally.count(&t.to_vec(), &observed, &order);
@@ -198,13 +199,13 @@ impl Tally {
     fn count(&mut self, t: &[f64], observed: &[f64], order: &[usize]) {
         let largest = t.iter().copied().fold(0.0, f64::max);
         for (column, (&t, &observed)) in t.iter().zip(observed).enumerate() {
-            self.alone[column] += usize::from(t >= observed * TIE);
-            self.single_step[column] += usize::from(largest >= observed * TIE);
+            self.alone[column] += usize::from(t >= observed * TIE_FACTOR);
+            self.single_step[column] += usize::from(largest >= observed * TIE_FACTOR);
         }
         let mut running = 0.0_f64;
         for (rank, &column) in order.iter().enumerate().rev() {
             running = running.max(t[column]);
-            self.step_down[rank] += usize::from(running >= observed[column] * TIE);
+            self.step_down[rank] += usize::from(running >= observed[column] * TIE_FACTOR);
         }
         self.maxima.push(largest);
     }

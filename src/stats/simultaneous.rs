@@ -9,6 +9,7 @@ use crate::{Error, Result};
 
 /// Bootstrap draws of the means of many columns, each with the standard error of its own resample.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Studentised {
     means: Vec<f64>,
     standard_errors: Vec<f64>,
@@ -20,6 +21,7 @@ pub struct Studentised {
 
 /// Intervals that hold for all columns at once.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Bands {
     /// Mean +- critical x standard error of each column, `[m]`.
     pub intervals: Vec<Interval>,
@@ -30,7 +32,7 @@ pub struct Bands {
 }
 
 /// Draws handled in one matrix product.
-const CHUNK: usize = 128;
+const DRAWS_AT_ONCE: usize = 128;
 
 impl ClusterBootstrap {
     /// Resamples the means of all columns and their standard errors together.
@@ -45,7 +47,7 @@ impl ClusterBootstrap {
         let resampled = Resampled::new(means);
         let parts: Vec<[Array2<f64>; 2]> = self
             .multiplicities()
-            .par_chunks(CHUNK * clusters)
+            .par_chunks(DRAWS_AT_ONCE * clusters)
             .map(|drawn| {
                 let weights = drawn.iter().map(|&drawn| f64::from(drawn)).collect();
                 let weights = Array2::from_shape_vec((drawn.len() / clusters, clusters), weights);

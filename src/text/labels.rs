@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use crate::error::Place;
+use crate::error::{check_rows, Place};
 use crate::{file, Error, Result};
 
 /// Labels and groups of n texts, in the order of their activations.
@@ -23,9 +23,7 @@ impl Labels {
     /// # Errors
     /// [`Error::RowCount`] unless there is one group per label.
     pub fn new(labels: Vec<bool>, groups: Vec<String>) -> Result<Self> {
-        if labels.len() != groups.len() {
-            return Err(Error::row_count("groups", labels.len(), groups.len()));
-        }
+        check_rows("groups", groups.len(), labels.len())?;
         Ok(Labels { labels, groups })
     }
 

@@ -5,8 +5,8 @@ use ndarray::{Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
 use probity::probe::{
-    Calibrated, DiscriminantProbe, Estimator, LayerEnsemble, LogisticProbe, MassMeanProbe, MeanDifferenceProbe,
-    OneVsRest, Preset, ProbeBank, Protocol, RidgeProbe, Scaling, StatementDirection, Training,
+    Calibrated, CalibrationMethod, Estimator, FitProtocol, LayerEnsemble, LogisticProbe, MassMeanProbe,
+    MeanDifferenceProbe, OneVsRest, Preset, ProbeBank, RidgeProbe, StatementDirection, Training,
 };
 use probity::text::{LabelledText, Labels};
 use probity::Error;
@@ -48,10 +48,11 @@ fn every_kind(check: impl Fn(&str, &dyn Fn(&Activations, &Labels) -> probity::Re
     check("logistic", &|a, l| LogisticProbe::default().alpha(10.0).draws(50).fit_all(a, l));
     check("mean difference", &|a, l| MeanDifferenceProbe::default().draws(50).fit_all(a, l));
     check("mass mean", &|a, l| MassMeanProbe::default().draws(50).fit_all(a, l));
-    check("discriminant", &|a, l| DiscriminantProbe::default().draws(50).fit_all(a, l));
+    check("discriminant", &|a, l| MassMeanProbe::discriminant().draws(50).fit_all(a, l));
     check("ridge", &|a, l| RidgeProbe::default().draws(50).fit_all(a, l));
-    let platt =
-        |a: &Activations, l: &Labels| Calibrated::new(RidgeProbe::default().draws(50), Scaling::Platt).fit_all(a, l);
+    let platt = |a: &Activations, l: &Labels| {
+        Calibrated::new(RidgeProbe::default().draws(50), CalibrationMethod::Platt).fit_all(a, l)
+    };
     check("calibrated ridge", &platt);
 }
 
@@ -107,7 +108,7 @@ fn a_feature_that_tells_the_classes_apart_without_error_is_used() {
     let labels = Labels::ungrouped(labels);
     for bank in [
         MassMeanProbe::default().fit_all(&activations(rows.clone()), &labels).unwrap(),
-        DiscriminantProbe::default().fit_all(&activations(rows), &labels).unwrap(),
+        MassMeanProbe::discriminant().fit_all(&activations(rows), &labels).unwrap(),
     ] {
         assert_eq!(bank.get(at(0)).unwrap().evaluation.auroc.estimate, 1.0);
     }
@@ -138,7 +139,7 @@ fn decisions_are_scikit_learns() {
         check(&RidgeProbe::default(), &floats(&case["ridge"][&format!("{:.1}", x.ncols() as f64)]), "default ridge");
         let log_odds = case["log_prior_odds"].as_f64().unwrap();
         for (shrinkage, expected) in case["discriminant"].as_object().unwrap() {
-            let (mut discriminant, mut mass_mean) = (DiscriminantProbe::default(), MassMeanProbe::default());
+            let (mut discriminant, mut mass_mean) = (MassMeanProbe::discriminant(), MassMeanProbe::default());
             if let Ok(shrinkage) = shrinkage.parse() {
                 (discriminant, mass_mean) = (discriminant.shrinkage(shrinkage), mass_mean.shrinkage(shrinkage));
             }
@@ -166,7 +167,7 @@ fn shared_work_changes_no_result() {
     let fit = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let training = Training::new("x", rows.view(), labels.clone()).unwrap();
-        pool.install(|| DiscriminantProbe::default().fit(training).unwrap())
+        pool.install(|| MassMeanProbe::discriminant().fit(training).unwrap())
     };
     assert_eq!(fit(1), fit(3));
 }
@@ -181,14 +182,14 @@ fn settings_out_of_range_are_refused() {
             Err(Error::Setting { .. })
         ));
         assert!(matches!(
-            DiscriminantProbe::default().shrinkage(bad).fit_all(&states, &labels),
+            MassMeanProbe::discriminant().shrinkage(bad).fit_all(&states, &labels),
             Err(Error::Setting { .. })
         ));
     }
     for bad in [0.0, -1.0, f64::INFINITY] {
         assert!(matches!(RidgeProbe::default().alpha(bad).fit_all(&states, &labels), Err(Error::Setting { .. })));
     }
-    let error = DiscriminantProbe::default().shrinkage(0.0).fit_all(&states, &labels).unwrap_err();
+    let error = MassMeanProbe::discriminant().shrinkage(0.0).fit_all(&states, &labels).unwrap_err();
     assert!(matches!(&error, Error::Fit { .. }) && error.to_string().contains("shrink more"), "{error}");
 }
 
@@ -201,18 +202,19 @@ fn calibration_makes_log_odds_of_decisions() {
     assert!(before.rows()[0].log_loss.is_none() && before.rows()[0].brier.is_none());
     // What is best possible: the probe that is fitted for the log-loss.
     let best = LogisticProbe::default().draws(50).fit_all(&states, &labels).unwrap().rows()[0].log_loss.unwrap();
-    let row = Calibrated::new(plain, Scaling::Platt).fit_all(&states, &labels).unwrap().rows().remove(0);
+    let row = Calibrated::new(plain, CalibrationMethod::Platt).fit_all(&states, &labels).unwrap().rows().remove(0);
     assert!((row.log_loss.unwrap() - best).abs() < 0.01, "{row:?} {best}");
     assert!(row.ece_equal_width.unwrap() < 0.05 && row.ece_equal_mass.unwrap() < 0.05, "{row:?}");
     // A discriminant ten times too sure is called back by its temperature.
     let sharp = activations(rows.mapv(|value| value * 10.0));
-    let scaled = Calibrated::new(MassMeanProbe::default().draws(50), Scaling::Temperature).fit_all(&sharp, &labels);
+    let scaled =
+        Calibrated::new(MassMeanProbe::default().draws(50), CalibrationMethod::Temperature).fit_all(&sharp, &labels);
     assert!(scaled.unwrap().rows()[0].log_loss.unwrap() < 0.69);
     // No signal: no direction is made up.
     let (noise, of_noise, _) = planted(60, 40, 0.5, 0.0, 9);
     for seed in 0..10 {
         let split = probity::probe::GroupSplit::default().seed(seed);
-        let probe = Calibrated::new(RidgeProbe::default().draws(20), Scaling::Platt).calibration_split(split);
+        let probe = Calibrated::new(RidgeProbe::default().draws(20), CalibrationMethod::Platt).calibration_split(split);
         let bank = probe.fit_all(&activations(noise.clone()), &Labels::ungrouped(of_noise.clone())).unwrap();
         assert!(bank.rows()[0].log_loss.unwrap() < 1.5);
     }
@@ -229,7 +231,7 @@ fn classes_are_told_apart_one_by_one() {
     });
     let states = activations(rows.clone());
     let groups: Vec<String> = (0..n).map(|row| row.to_string()).collect();
-    let probe = DiscriminantProbe::default().draws(50);
+    let probe = MassMeanProbe::discriminant().draws(50);
     let found = OneVsRest::fit_classes(&probe, &states, &classes, &groups).unwrap();
     assert_eq!(found.names().collect::<Vec<_>>(), names);
     let aurocs: Vec<f64> = found.banks().map(|(_, bank)| bank.rows()[0].auroc).collect();
@@ -289,9 +291,13 @@ fn statements_give_their_mean_as_a_direction() {
 
     let (states, labels, truth) = planted(200, 3, 0.5, 3.0, 8);
     let statements = activations(truth.mapv(|value| 5.0 * value as f32).insert_axis(ndarray::Axis(0)));
-    let bank =
-        StatementDirection::bank(&statements, &activations(states), &Labels::ungrouped(labels), &Protocol::default())
-            .unwrap();
+    let bank = StatementDirection::bank(
+        &statements,
+        &activations(states),
+        &Labels::ungrouped(labels),
+        &FitProtocol::default(),
+    )
+    .unwrap();
     let probe = bank.get(at(0)).unwrap();
     assert!(cosine(&probe.weights, &truth) > 1.0 - 1e-9);
     assert_eq!((probe.evaluation.n_test, probe.fit.n_train), (200, 1));

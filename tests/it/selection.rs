@@ -4,8 +4,8 @@ use ndarray::Array2;
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
 use probity::probe::{
-    Estimator, GroupFolds, GroupSplit, HeldOut, LogisticProbe, MeanDifferenceProbe, ProbeBank, Protocol, Selection,
-    Strengths, Training,
+    Estimator, FitProtocol, GroupFolds, GroupSplit, HeldOut, LogisticProbe, MeanDifferenceProbe, ProbeBank,
+    ProbeSelection, Strengths, Training,
 };
 use probity::text::Labels;
 use rand::{Rng, SeedableRng};
@@ -120,7 +120,7 @@ fn the_layer_is_chosen_on_the_open_part_and_judged_once() {
     let (activations, labels) = data(160, 6, 1.2, 4);
     let (open, held_out) = HeldOut::reserve(&activations, &labels, &GroupSplit::default()).unwrap();
     assert_eq!(open.rows().len() + held_out.rows(), 160);
-    let selection = Selection::new(MeanDifferenceProbe::default());
+    let selection = ProbeSelection::new(MeanDifferenceProbe::default());
     let nested = selection.nested(&open, GroupFolds::default().seed(9)).unwrap();
     assert!(nested.folds.iter().all(|fold| fold.address == at(1)) && nested.auroc > 0.8, "{nested:?}");
     let selected = selection.run(&open).unwrap();
@@ -137,7 +137,7 @@ fn choosing_among_noise_does_not_flatter_the_held_out_part() {
     for seed in 0..20 {
         let (activations, labels) = data(120, 6, 0.0, 100 + seed);
         let (open, held_out) = HeldOut::reserve(&activations, &labels, &GroupSplit::default().seed(seed)).unwrap();
-        let selected = Selection::new(MeanDifferenceProbe::default()).run(&open).unwrap();
+        let selected = ProbeSelection::new(MeanDifferenceProbe::default()).run(&open).unwrap();
         mean += held_out.evaluate(selected).unwrap().evaluation.auroc.estimate / 20.0;
     }
     assert!((0.44..0.56).contains(&mean), "{mean}");
@@ -159,10 +159,10 @@ fn cross_fitted_units_are_those_of_new_states() {
             let variance = standardised.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / standardised.len() as f64;
             (probe.spread, variance.sqrt() * probe.spread)
         };
-        let plain = spread(Protocol::default());
+        let plain = spread(FitProtocol::default());
         fitted += plain.0;
         new += plain.1;
-        crossed += spread(Protocol { cross_fit: Some(GroupFolds::default()), ..Protocol::default() }).0;
+        crossed += spread(FitProtocol { cross_fit: Some(GroupFolds::default()), ..FitProtocol::default() }).0;
     }
     assert!((crossed / new - 1.0).abs() < 0.5 * (fitted / new - 1.0).abs(), "{fitted} {crossed} {new}");
 }

@@ -3,10 +3,8 @@
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::probe::{
-    DataSet, Estimator, GroupSplit, LogisticProbe, MeanDifferenceProbe, Outcome, Transfer, Validity, ValidityRow,
-    ValidityTable,
-};
+use probity::probe::validity::{DataSet, FindingOutcome, Transfer, Validity, ValidityRow, ValidityTable};
+use probity::probe::{Estimator, GroupSplit, LogisticProbe, MeanDifferenceProbe};
 use probity::text::Labels;
 use probity::Error;
 use rand::{Rng, SeedableRng};
@@ -41,14 +39,14 @@ fn coin(n: usize, seed: u64) -> Vec<bool> {
 
 /// Only what a test is about.
 fn nothing() -> Validity {
-    Validity::default().draws(0).permutations(0).refits(0).code(false)
+    Validity::default().control_tasks(0).permutations(0).refits(0).code(false)
 }
 
 fn logistic() -> LogisticProbe {
     LogisticProbe::default().draws(200)
 }
 
-fn outcome(row: &ValidityRow, check: &str) -> Outcome {
+fn outcome(row: &ValidityRow, check: &str) -> FindingOutcome {
     row.findings().into_iter().find(|finding| finding.check == check).unwrap().outcome
 }
 
@@ -97,7 +95,7 @@ fn a_signal_has_a_small_p() {
     let states = planted(&labels, 5, 2.0, 2);
     let row = &check(nothing().permutations(999), &logistic(), states, &Labels::ungrouped(labels)).rows[0];
     assert_eq!(row.permutation_p, Some(0.001));
-    assert_eq!((outcome(row, "permutation"), outcome(row, "auroc")), (Outcome::Passed, Outcome::Passed));
+    assert_eq!((outcome(row, "permutation"), outcome(row, "auroc")), (FindingOutcome::Passed, FindingOutcome::Passed));
 }
 
 /// Rows of `types`, each with a vector of its own and a little noise; `strength` along the first axis by label.
@@ -122,13 +120,13 @@ fn a_memorising_probe_has_no_selectivity() {
         let groups: Vec<String> = types.iter().map(|of_row| of_row.to_string()).collect();
         let labels = Labels::new(by_heart.clone(), groups).unwrap();
         let states = coded(&types, &by_heart, 40, 0.0, 50 + world);
-        let row = &check(nothing().draws(20).seed(world), &probe, states, &labels).rows[0];
+        let row = &check(nothing().control_tasks(20).seed(world), &probe, states, &labels).rows[0];
         let controlled = row.selectivity.as_ref().unwrap();
         // Learnt as well as any control; on groups never seen it is worth nothing.
         assert!(controlled.task.unwrap() > 0.95 && controlled.capacity > 0.99, "{controlled:?}");
         assert!(controlled.selectivity.unwrap().abs() < 0.05, "{controlled:?}");
         assert!(row.auroc.estimate < 0.95, "{:?}", row.auroc);
-        passed += usize::from(outcome(row, "selectivity") == Outcome::Passed);
+        passed += usize::from(outcome(row, "selectivity") == FindingOutcome::Passed);
     }
     assert!(passed <= 2, "{passed} of 10 worlds");
 }
@@ -142,14 +140,14 @@ fn a_probe_of_a_real_property_is_selective() {
     states.zip_mut_with(&coded(&types, &labels, 10, 0.0, 5), |state, code| *state += 0.1 * code);
     let texts: Vec<String> = types.iter().map(|of_row| format!("any words, then Word{of_row}!")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let validity = nothing().draws(20);
+    let validity = nothing().control_tasks(20);
     let table =
         validity.check(&logistic(), &activations(states.clone()), &Labels::ungrouped(labels.clone()), Some(&texts));
     let table = table.unwrap();
     let controlled = table.rows[0].selectivity.as_ref().unwrap();
     assert_eq!(table.provenance["validity_control_task"], "last word of the text");
     assert!(controlled.selectivity.unwrap() > 0.3 && controlled.p == Some(1.0 / 21.0), "{controlled:?}");
-    assert_eq!(outcome(&table.rows[0], "selectivity"), Outcome::Passed);
+    assert_eq!(outcome(&table.rows[0], "selectivity"), FindingOutcome::Passed);
 
     // The same words given as types.
     let types = types.iter().map(|of_row| format!("word{of_row}")).collect();
@@ -161,11 +159,11 @@ fn a_probe_of_a_real_property_is_selective() {
 fn without_recurring_types_there_is_capacity_only() {
     let labels = coin(120, 6);
     let states = planted(&labels, 200, 1.0, 7);
-    let row = &check(nothing().draws(20), &logistic().alpha(1.0), states, &Labels::ungrouped(labels)).rows[0];
+    let row = &check(nothing().control_tasks(20), &logistic().alpha(1.0), states, &Labels::ungrouped(labels)).rows[0];
     let controlled = row.selectivity.as_ref().unwrap();
     assert_eq!((controlled.selectivity, controlled.rows), (None, 0));
     assert!(controlled.capacity > 0.999, "more dimensions than rows: any labels can be learnt");
-    assert_eq!(outcome(row, "selectivity"), Outcome::NotRun);
+    assert_eq!(outcome(row, "selectivity"), FindingOutcome::NotRun);
 }
 
 #[test]
@@ -181,7 +179,7 @@ fn the_online_code_is_short_where_states_tell_the_labels() {
     assert_eq!(*code.block_ends.last().unwrap(), 600);
     assert!(code.block_ends.windows(2).all(|pair| pair[0] < pair[1]));
     assert!((code.compression - 600.0 / code.bits).abs() < 1e-12);
-    assert_eq!(outcome(&table.rows[0], "compression"), Outcome::Passed);
+    assert_eq!(outcome(&table.rows[0], "compression"), FindingOutcome::Passed);
 
     // Nothing to tell: no more than the share of labels does, and a rare label alone makes a short code.
     let rare: Vec<bool> = (0..800).map(|row| row * 7919 % 10 == 0).collect();
@@ -189,7 +187,7 @@ fn the_online_code_is_short_where_states_tell_the_labels() {
         let table = measure(0.0, labels, 10);
         let code = table.rows[0].code.as_ref().unwrap();
         assert!(code.compression < code.share_compression && code.share_compression > least, "{code:?}");
-        assert_eq!(outcome(&table.rows[0], "compression"), Outcome::Failed);
+        assert_eq!(outcome(&table.rows[0], "compression"), FindingOutcome::Failed);
     }
 
     let table = check(
@@ -198,7 +196,7 @@ fn the_online_code_is_short_where_states_tell_the_labels() {
         planted(&labels, 5, 4.0, 9),
         &Labels::ungrouped(labels),
     );
-    assert_eq!(outcome(&table.rows[0], "compression"), Outcome::NotRun);
+    assert_eq!(outcome(&table.rows[0], "compression"), FindingOutcome::NotRun);
 }
 
 #[test]
@@ -235,23 +233,23 @@ fn words_and_length_that_tell_the_labels_are_not_beaten() {
     let states = planted(&labels, 8, 3.0, 14);
     let table = run(&states, &telling);
     assert!(of(&table, "words") > 0.99 && of(&table, "length") < 0.7, "{:?}", table.baselines);
-    assert_eq!(outcome(&table.rows[0], "over_words"), Outcome::Failed);
-    assert_eq!(outcome(&table.rows[0], "over_noise"), Outcome::Passed);
+    assert_eq!(outcome(&table.rows[0], "over_words"), FindingOutcome::Failed);
+    assert_eq!(outcome(&table.rows[0], "over_noise"), FindingOutcome::Passed);
     let table = run(&states, &silent);
     assert!(of(&table, "words") < 0.7, "{:?}", table.baselines);
     for check in ["over_words", "over_length", "over_projection", "over_noise"] {
-        assert_eq!(outcome(&table.rows[0], check), Outcome::Passed, "{check}");
+        assert_eq!(outcome(&table.rows[0], check), FindingOutcome::Passed, "{check}");
     }
     let table = run(&states, &long);
     assert!(of(&table, "length") > 0.99);
-    assert_eq!(outcome(&table.rows[0], "over_length"), Outcome::Failed);
+    assert_eq!(outcome(&table.rows[0], "over_length"), FindingOutcome::Failed);
     // The difference is the difference.
     let row = &table.rows[0];
     let difference = row.auroc.estimate - of(&table, "length");
     assert!((row.baselines["length"].estimate - difference).abs() < 1e-12);
     // States that are noise beat nothing.
     let noise = run(&planted(&labels, 8, 0.0, 15), &silent);
-    assert_eq!(outcome(&noise.rows[0], "over_noise"), Outcome::Failed);
+    assert_eq!(outcome(&noise.rows[0], "over_noise"), FindingOutcome::Failed);
 }
 
 #[test]
@@ -317,7 +315,7 @@ fn the_table_is_the_same_on_any_number_of_threads_and_goes_to_files() {
     // By address; widths 6 and 9 do not meet in the transfer matrix.
     assert_eq!(one.rows.len(), 3);
     assert_eq!(one.transfer.cells.len(), 5);
-    assert!(one.rows.iter().all(|row| row.findings().iter().all(|finding| finding.outcome != Outcome::NotRun)));
+    assert!(one.rows.iter().all(|row| row.findings().iter().all(|finding| finding.outcome != FindingOutcome::NotRun)));
 
     let folder = tempfile::tempdir().unwrap();
     let [csv, json] = ["v.csv", "v.json"].map(|name| folder.path().join(name));
@@ -336,7 +334,9 @@ fn unusable_settings_are_a_clear_error() {
     let labels = coin(80, 40);
     let states = activations(planted(&labels, 3, 1.0, 41));
     let labels = Labels::ungrouped(labels);
-    for bad in [Validity::default().draws(5), Validity::default().permutations(5), Validity::default().refits(1)] {
+    for bad in
+        [Validity::default().control_tasks(5), Validity::default().permutations(5), Validity::default().refits(1)]
+    {
         assert!(matches!(bad.check(&logistic(), &states, &labels, None), Err(Error::Setting { .. })));
     }
     let short = Validity::default().check(&logistic(), &states, &labels, Some(&["one text"]));
@@ -346,5 +346,5 @@ fn unusable_settings_are_a_clear_error() {
     // One type for all rows: no control labels with both classes.
     let one = Validity::default().control_types(vec!["a".into(); 80]);
     let table = one.check(&logistic().split(GroupSplit::default()), &states, &labels, None).unwrap();
-    assert_eq!(outcome(&table.rows[0], "selectivity"), Outcome::NotRun);
+    assert_eq!(outcome(&table.rows[0], "selectivity"), FindingOutcome::NotRun);
 }

@@ -178,7 +178,7 @@ impl ActivationStore {
             }
             first = first.saturating_add(entry.rows);
         }
-        Array2::from_shape_vec((rows.len(), width), values).map_err(|error| misshapen(address, &error))
+        Array2::from_shape_vec((rows.len(), width), values).map_err(Error::misshapen(address))
     }
 
     /// One shard's states at these addresses, with ids and groups: what a program holds that goes through a large store.
@@ -240,7 +240,7 @@ impl ActivationStore {
         }
         for (&address, values) in addresses.iter().zip(states) {
             let array = Array2::from_shape_vec((whole.rows(), self.width(address)?), values);
-            whole.insert(address, array.map_err(|error| misshapen(address, &error))?)?;
+            whole.insert(address, array.map_err(Error::misshapen(address))?)?;
         }
         Ok(whole)
     }
@@ -265,8 +265,4 @@ impl ActivationStore {
         let problem = format!("it lacks {}; run the capture again, or merge the other parts", self.manifest.lack());
         Err(Error::mismatch(format!("the store in {}", self.folder.display()), problem))
     }
-}
-
-fn misshapen(address: Address, error: &ndarray::ShapeError) -> Error {
-    Error::mismatch(address.to_string(), error.to_string())
 }

@@ -1,6 +1,6 @@
 //! Any kind of probe with decisions made log-odds on a part of its own.
 
-use super::{Estimator, FitReport, Linear, Protocol, Training};
+use super::{Estimator, FitProtocol, FitReport, Linear, Training};
 use crate::capture::Activations;
 use crate::probe::{GroupSplit, ProbeBank};
 use crate::stats::{auroc, Calibration};
@@ -9,7 +9,7 @@ use crate::{Error, Provenance, Result};
 
 /// How decisions become log-odds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scaling {
+pub enum CalibrationMethod {
     /// Slope and intercept ([`Calibration::platt`]).
     Platt,
     /// Slope only ([`Calibration::temperature`]): the threshold stays where it is.
@@ -25,26 +25,27 @@ pub enum Scaling {
 /// ([`Direction::is_null`](crate::probe::Direction::is_null)).
 ///
 /// ```
-/// use probity::probe::{Calibrated, MeanDifferenceProbe, Scaling};
+/// use probity::probe::{Calibrated, CalibrationMethod, MeanDifferenceProbe};
 /// # let n = 80;
 /// # let mut activations = probity::capture::Activations::new((0..n).map(|i| i.to_string()));
 /// # let value = |i, j| ((i % 2) * 3 * (1 - j) + i * (j + 2) % 7) as f32;
 /// # activations.insert(probity::hook::Site::ResidPost.at(0), ndarray::Array2::from_shape_fn((n, 2), |(i, j)| value(i, j)))?;
 /// # let labels = probity::text::Labels::ungrouped((0..n).map(|i| i % 2 == 1).collect());
-/// let bank = Calibrated::new(MeanDifferenceProbe::default(), Scaling::Platt).fit_all(&activations, &labels)?;
+/// let bank = Calibrated::new(MeanDifferenceProbe::default(), CalibrationMethod::Platt).fit_all(&activations, &labels)?;
 /// assert!(bank.rows()[0].log_loss.is_some());
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use]
 pub struct Calibrated<E> {
     inner: E,
-    scaling: Scaling,
+    scaling: CalibrationMethod,
     split: GroupSplit,
 }
 
 impl<E: Estimator> Calibrated<E> {
     /// Scales the decisions of `inner`, whose own protocol splits off and judges the held-out part.
-    pub fn new(inner: E, scaling: Scaling) -> Self {
+    pub fn new(inner: E, scaling: CalibrationMethod) -> Self {
         Calibrated { inner, scaling, split: GroupSplit::default() }
     }
 
@@ -58,7 +59,7 @@ impl<E: Estimator> Calibrated<E> {
     /// Fits and evaluates a probe at every address; see [`ProbeBank::fit`].
     ///
     /// # Errors
-    /// As [`ProbeBank::fit`].
+    /// Those of [`ProbeBank::fit`].
     pub fn fit_all(&self, activations: &Activations, labels: &Labels) -> Result<ProbeBank> {
         ProbeBank::fit(self, activations, labels)
     }
@@ -72,14 +73,14 @@ impl<E: Estimator> Estimator for Calibrated<E> {
     fn settings(&self) -> Provenance {
         let mut settings = self.inner.settings();
         let name = match self.scaling {
-            Scaling::Platt => "platt",
-            Scaling::Temperature => "temperature",
+            CalibrationMethod::Platt => "platt",
+            CalibrationMethod::Temperature => "temperature",
         };
         settings.insert("probe_calibration".to_owned(), format!("{name} on rows {}", self.split.describe()));
         settings
     }
 
-    fn protocol(&self) -> &Protocol {
+    fn protocol(&self) -> &FitProtocol {
         self.inner.protocol()
     }
 
@@ -109,8 +110,8 @@ impl<E: Estimator> Estimator for Calibrated<E> {
             .map(|row| row.iter().zip(&fitted.weights).map(|(&x, w)| f64::from(x) * w).sum::<f64>() + fitted.intercept)
             .collect();
         let scaling = match self.scaling {
-            Scaling::Platt => Calibration::platt(&decisions, &calibration.labels),
-            Scaling::Temperature => Calibration::temperature(&decisions, &calibration.labels),
+            CalibrationMethod::Platt => Calibration::platt(&decisions, &calibration.labels),
+            CalibrationMethod::Temperature => Calibration::temperature(&decisions, &calibration.labels),
         };
         let rises = auroc(&decisions, &calibration.labels).is_some_and(|auroc| auroc > 0.5);
         let Calibration { slope, intercept } = match scaling {

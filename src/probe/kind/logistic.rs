@@ -3,8 +3,8 @@
 use ndarray::Array2;
 
 use super::strength::{StrengthCurve, StrengthScore, Strengths};
-use super::{with_protocol, Estimator, FitReport, Linear, Protocol, Training};
-use crate::probe::solve::{
+use super::{with_protocol, Estimator, FitProtocol, FitReport, Linear, Training};
+use crate::solve::{
     balanced_weights, cross_validate, tolerance_of_scores, Folds, Problem, Solution, Standardiser, Targets,
 };
 use crate::{Error, Provenance, Result};
@@ -19,12 +19,13 @@ use crate::{Error, Provenance, Result};
 /// and give a proven bound of the distance to the optimum; what misses the tolerance is fitted again in f64 and
 /// continued. What then still misses it is returned with `converged: false` in its [`FitReport`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use]
 pub struct LogisticProbe {
     alpha: Alpha,
     class_weight: ClassWeight,
     max_iterations: u64,
     tolerance: f64,
-    protocol: Protocol,
+    protocol: FitProtocol,
 }
 
 /// Where the strength of the penalty comes from.
@@ -55,7 +56,7 @@ impl Default for LogisticProbe {
             class_weight: ClassWeight::Natural,
             max_iterations: 1_000,
             tolerance: 1e-8,
-            protocol: Protocol::default(),
+            protocol: FitProtocol::default(),
         }
     }
 }
@@ -114,7 +115,7 @@ impl Estimator for LogisticProbe {
         .into()
     }
 
-    fn protocol(&self) -> &Protocol {
+    fn protocol(&self) -> &FitProtocol {
         &self.protocol
     }
 

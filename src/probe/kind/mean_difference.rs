@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use super::{with_protocol, Estimator, FitReport, Linear, Protocol, Training};
+use super::{with_protocol, Estimator, FitProtocol, FitReport, Linear, Training};
 use crate::{Provenance, Result};
 
 /// Direction = mean immoral state minus mean moral state, in raw space; threshold at the midpoint.
@@ -10,8 +10,9 @@ use crate::{Provenance, Result};
 /// Nothing is iterated and nothing is tuned; such directions often steer better than logistic ones (Marks and
 /// Tegmark 2023). Decisions are dot products, not log-odds: there is no log-loss.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[must_use]
 pub struct MeanDifferenceProbe {
-    protocol: Protocol,
+    protocol: FitProtocol,
 }
 
 with_protocol!(MeanDifferenceProbe);
@@ -25,7 +26,7 @@ impl Estimator for MeanDifferenceProbe {
         Provenance::new()
     }
 
-    fn protocol(&self) -> &Protocol {
+    fn protocol(&self) -> &FitProtocol {
         &self.protocol
     }
 

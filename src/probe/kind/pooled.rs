@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, Axis};
 
 use super::{FitReport, Training};
-use crate::probe::solve::RidgeSystem;
+use crate::solve::RidgeSystem;
 use crate::{Error, Provenance, Result};
 
 /// How much of the pooled correlations is replaced by independence; `None` = by the data.

@@ -2,8 +2,8 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::{with_protocol, Estimator, FitReport, Linear, Protocol, Training};
-use crate::probe::solve::RidgeSystem;
+use super::{with_protocol, Estimator, FitProtocol, FitReport, Linear, Training};
+use crate::solve::RidgeSystem;
 use crate::{Error, Provenance, Result};
 
 /// Ridge classifier: least squares on labels of 1 (immoral) and -1 (moral).
@@ -13,10 +13,11 @@ use crate::{Error, Provenance, Result};
 /// system of the smaller of n and d unknowns, solved directly; further label draws of the same rows share its
 /// factor. Decisions approach 1 and -1; they are no log-odds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[must_use]
 pub struct RidgeProbe {
     /// The width of the states if `None`.
     alpha: Option<f64>,
-    protocol: Protocol,
+    protocol: FitProtocol,
 }
 
 impl RidgeProbe {
@@ -82,7 +83,7 @@ impl Estimator for RidgeProbe {
         [("probe_alpha".to_owned(), alpha)].into()
     }
 
-    fn protocol(&self) -> &Protocol {
+    fn protocol(&self) -> &FitProtocol {
         &self.protocol
     }
 

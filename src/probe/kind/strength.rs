@@ -11,6 +11,7 @@ use crate::{Error, Result};
 /// strength gets its meaning (see [`LogisticProbe::alpha`](super::LogisticProbe::alpha)). Default: 7 strengths from
 /// d/1,000 to 1,000 d. Chosen is the strength with the least log-loss on the rows left out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[must_use]
 pub struct Strengths {
     lowest: f64,
     highest: f64,
@@ -74,6 +75,7 @@ impl Strengths {
 
 /// How the strengths did in cross-validation inside the training part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StrengthCurve {
     /// The strengths, rising, with their scores.
     pub tried: Vec<StrengthScore>,
@@ -83,6 +85,7 @@ pub struct StrengthCurve {
 
 /// One strength on the rows left out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StrengthScore {
     /// Strength of the penalty.
     pub alpha: f64,

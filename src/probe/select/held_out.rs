@@ -1,10 +1,10 @@
 //! The part of the rows that choosing may see, and the part that is looked at once.
 
-use super::Selected;
+use super::SelectedProbe;
 use crate::capture::Activations;
-use crate::probe::bank::check_pooled;
-use crate::probe::{GroupSplit, Probe};
-use crate::stats::ClusterBootstrap;
+use crate::probe::held_out_case::{divide, HeldOutCase};
+use crate::probe::{GroupSplit, Probe, Split};
+use crate::stats::pick;
 use crate::text::Labels;
 use crate::Result;
 
@@ -21,7 +21,7 @@ pub struct Open<'a> {
 pub struct HeldOut<'a> {
     activations: &'a Activations,
     labels: Labels,
-    rows: Vec<usize>,
+    split: Split,
 }
 
 impl<'a> HeldOut<'a> {
@@ -29,18 +29,16 @@ impl<'a> HeldOut<'a> {
     /// of the activations, if they have any.
     ///
     /// # Errors
-    /// As [`ProbeBank::fit`](crate::probe::ProbeBank::fit), but for fitting.
+    /// Those of [`ProbeBank::fit`](crate::probe::ProbeBank::fit), except those of fitting.
     pub fn reserve(activations: &'a Activations, labels: &Labels, split: &GroupSplit) -> Result<(Open<'a>, Self)> {
-        check_pooled(activations, labels)?;
-        let labels = labels.respecting(activations.groups())?.into_owned();
-        let parts = split.split(&labels)?;
-        let open = Open { activations, labels: labels.clone(), rows: parts.train };
-        Ok((open, HeldOut { activations, labels, rows: parts.test }))
+        let (labels, split) = divide(activations, labels, split)?;
+        let open = Open { activations, labels: labels.clone(), rows: split.train.clone() };
+        Ok((open, HeldOut { activations, labels, split }))
     }
 
     /// Rows held out.
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.split.test.len()
     }
 
     /// Evaluates what was chosen. The held-out part is used up by it.
@@ -48,11 +46,10 @@ impl<'a> HeldOut<'a> {
     /// # Errors
     /// [`Error::UnknownAddress`](crate::Error::UnknownAddress) and [`Error::Mismatch`](crate::Error::Mismatch) for what
     /// was chosen on other activations.
-    pub fn evaluate(self, selected: Selected) -> Result<Probe> {
+    pub fn evaluate(self, selected: SelectedProbe) -> Result<Probe> {
         let states = self.activations.at(selected.address())?;
-        let groups: Vec<&String> = self.rows.iter().filter_map(|&row| self.labels.groups().get(row)).collect();
-        let resamples = ClusterBootstrap::new(&groups, selected.protocol.draws, selected.protocol.seed)?;
-        selected.fitted.judge(states, &self.labels, &self.rows, selected.calibrated, &resamples)
+        let case = HeldOutCase::of_split(self.labels, self.split, &selected.protocol)?;
+        selected.fitted.judge(states, &case, selected.calibrated)
     }
 }
 
@@ -72,12 +69,11 @@ impl Open<'_> {
     }
 
     pub(super) fn labels_at(&self, rows: &[usize]) -> Vec<bool> {
-        rows.iter().filter_map(|&row| self.labels.labels().get(row).copied()).collect()
+        pick(self.labels.labels(), rows)
     }
 
     /// Labels and groups of the open rows.
     pub(super) fn labels_of_rows(&self) -> Result<Labels> {
-        let groups = self.rows.iter().filter_map(|&row| self.labels.groups().get(row).cloned()).collect();
-        Labels::new(self.labels_at(&self.rows), groups)
+        Labels::new(self.labels_at(&self.rows), pick(self.labels.groups(), &self.rows))
     }
 }

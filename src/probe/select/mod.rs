@@ -1,16 +1,16 @@
 //! Choosing where to probe without looking at the test part, and looking at it once.
 //!
-//! [`HeldOut::reserve`] divides the rows into an [`Open`] part and a [`HeldOut`] part. [`Selection`] sees the open part
+//! [`HeldOut::reserve`] divides the rows into an [`Open`] part and a [`HeldOut`] part. [`ProbeSelection`] sees the open part
 //! only: it scores every address by grouped, stratified cross-validation (an estimator that chooses the strength of its
 //! penalty does so anew inside each fold), takes the best, and fits there on the whole open part.
 //! [`HeldOut::evaluate`] consumes the held-out part: a second look does not compile, and reserving the same rows again
-//! is there for all to read. [`Selection::nested`] tells how well the whole procedure of choosing does.
+//! is there for all to read. [`ProbeSelection::nested`] tells how well the whole procedure of choosing does.
 //!
 //! ```
 //! use ndarray::Array2;
 //! use probity::capture::Activations;
 //! use probity::hook::Site;
-//! use probity::probe::{GroupSplit, HeldOut, LogisticProbe, Selection, Strengths};
+//! use probity::probe::{GroupSplit, HeldOut, LogisticProbe, ProbeSelection, Strengths};
 //! use probity::text::Labels;
 //!
 //! let n = 120;
@@ -22,7 +22,7 @@
 //! let labels = Labels::ungrouped((0..n).map(|i| i % 2 == 1).collect());
 //!
 //! let (open, held_out) = HeldOut::reserve(&activations, &labels, &GroupSplit::default())?;
-//! let selected = Selection::new(LogisticProbe::default().strengths(Strengths::default())).run(&open)?;
+//! let selected = ProbeSelection::new(LogisticProbe::default().strengths(Strengths::default())).run(&open)?;
 //! assert_eq!(selected.address(), Site::ResidPost.at(1));
 //! let probe = held_out.evaluate(selected)?;
 //! // The order is perfect; fifteen texts of each label can show no more than the lower bound says.
@@ -33,8 +33,8 @@
 //! A second look is an error of the compiler:
 //!
 //! ```compile_fail
-//! # use probity::probe::{HeldOut, Selected};
-//! # fn twice(held_out: HeldOut<'_>, one: Selected, other: Selected) -> probity::Result<()> {
+//! # use probity::probe::{HeldOut, SelectedProbe};
+//! # fn twice(held_out: HeldOut<'_>, one: SelectedProbe, other: SelectedProbe) -> probity::Result<()> {
 //! held_out.evaluate(one)?;
 //! held_out.evaluate(other)?; // use of moved value
 //! # Ok(())
@@ -45,22 +45,24 @@ mod held_out;
 
 pub use held_out::{HeldOut, Open};
 
-use super::bank::{gather, Fitted};
 use super::direction::dot;
-use super::{Estimator, GroupFolds, Linear, Protocol, StrengthCurve, Training};
+use super::fitted::{gather, Fitted};
+use super::{Estimator, FitProtocol, GroupFolds, Linear, StrengthCurve, Training};
 use crate::hook::Address;
 use crate::stats::auroc;
 use crate::{Error, Result};
 
 /// Chooses the address by cross-validation of one kind of probe.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Selection<E> {
+#[must_use]
+pub struct ProbeSelection<E> {
     estimator: E,
     folds: GroupFolds,
 }
 
 /// One address in cross-validation on the open part.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct AddressScore {
     /// Address.
     pub address: Address,
@@ -74,15 +76,16 @@ pub struct AddressScore {
 
 /// What was chosen, fitted on the whole open part, before it met the held-out part.
 #[derive(Debug)]
-pub struct Selected {
+pub struct SelectedProbe {
     fitted: Fitted,
     scores: Vec<AddressScore>,
-    protocol: Protocol,
+    protocol: FitProtocol,
     calibrated: bool,
 }
 
 /// How the procedure of choosing does on rows that it did not see.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Nested {
     /// What each outer fold chose and how that did in it.
     pub folds: Vec<NestedFold>,
@@ -92,6 +95,7 @@ pub struct Nested {
 
 /// One outer fold.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct NestedFold {
     /// The address that was chosen without the fold.
     pub address: Address,
@@ -103,10 +107,10 @@ pub struct NestedFold {
     pub rows: usize,
 }
 
-impl<E: Estimator> Selection<E> {
-    /// Selection by `estimator` on [`GroupFolds::default`].
+impl<E: Estimator> ProbeSelection<E> {
+    /// ProbeSelection by `estimator` on [`GroupFolds::default`].
     pub fn new(estimator: E) -> Self {
-        Selection { estimator, folds: GroupFolds::default() }
+        ProbeSelection { estimator, folds: GroupFolds::default() }
     }
 
     /// Sets the folds of the open part, default [`GroupFolds::default`].
@@ -119,16 +123,16 @@ impl<E: Estimator> Selection<E> {
     ///
     /// # Errors
     /// [`Error::Setting`]; [`Error::OneClass`] where the folds cannot have both labels; [`Error::Fit`].
-    pub fn run(&self, open: &Open<'_>) -> Result<Selected> {
+    pub fn run(&self, open: &Open<'_>) -> Result<SelectedProbe> {
         self.estimator.validate()?;
         self.folds.validate()?;
         self.choose(open, open.rows())
     }
 
-    /// [`Selection::run`] inside each of the outer folds of the open part, judged on the fold that it did not see.
+    /// [`ProbeSelection::run`] inside each of the outer folds of the open part, judged on the fold that it did not see.
     ///
     /// # Errors
-    /// As [`Selection::run`].
+    /// Those of [`ProbeSelection::run`].
     pub fn nested(&self, open: &Open<'_>, outer: GroupFolds) -> Result<Nested> {
         self.estimator.validate()?;
         let fold_of = outer.assign(&open.labels_of_rows()?)?;
@@ -140,7 +144,7 @@ impl<E: Estimator> Selection<E> {
                 rows.filter(|(_, &of)| (of == fold) == inside).map(|(&row, _)| row).collect()
             };
             let (training, test) = (part(false), part(true));
-            let Selected { fitted, .. } = self.choose(open, &training)?;
+            let SelectedProbe { fitted, .. } = self.choose(open, &training)?;
             let states = open.activations().at(fitted.address)?;
             let scores: Vec<f64> = test.iter().map(|&row| decide(&fitted.linear, states.row(row))).collect();
             folds.push(NestedFold {
@@ -155,7 +159,7 @@ impl<E: Estimator> Selection<E> {
         Ok(Nested { folds, auroc })
     }
 
-    fn choose(&self, open: &Open<'_>, rows: &[usize]) -> Result<Selected> {
+    fn choose(&self, open: &Open<'_>, rows: &[usize]) -> Result<SelectedProbe> {
         let mut scores = Vec::new();
         for address in open.activations().addresses() {
             let training = gather(address, open.activations().at(address)?, open.labels(), rows)?;
@@ -167,7 +171,7 @@ impl<E: Estimator> Selection<E> {
         let states = open.activations().at(address)?;
         let fitted = Fitted::new(&self.estimator, address, states, open.labels(), rows)?;
         let (protocol, calibrated) = (*self.estimator.protocol(), self.estimator.is_calibrated());
-        Ok(Selected { fitted, scores, protocol, calibrated })
+        Ok(SelectedProbe { fitted, scores, protocol, calibrated })
     }
 
     fn score(&self, address: Address, training: &Training) -> Result<AddressScore> {
@@ -187,7 +191,7 @@ impl<E: Estimator> Selection<E> {
     }
 }
 
-impl Selected {
+impl SelectedProbe {
     /// The address that was chosen.
     pub fn address(&self) -> Address {
         self.fitted.address

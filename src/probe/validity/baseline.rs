@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::{pick, Case, Estimator};
+use super::{Case, Estimator};
 use crate::probe::{dot, Linear, LogisticProbe, Training};
 use crate::scorer::{SparseRow, Tfidf};
-use crate::stats::{normals, rng, ClusterBootstrap, Interval, Ranking};
+use crate::stats::{normals, pick, rng, ClusterBootstrap, Interval, Ranking};
 use crate::Result;
 
 /// A baseline's own result on the held-out rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Baseline {
     /// `length`: logistic regression on the logarithms of characters and words; `words`: [`Tfidf`] as it comes;
     /// `projection`: the estimator on a random projection of these weighted words to the states' width; `noise`: the
@@ -37,32 +38,25 @@ struct Ranked {
 }
 
 impl Baselines {
-    pub fn new<E: Estimator>(
-        case: &Case<'_, E>,
-        texts: Option<&[&str]>,
-        widths: &[usize],
-        resamples: &ClusterBootstrap,
-    ) -> Result<Self> {
-        let mut all =
-            Baselines { of_texts: BTreeMap::new(), by_width: BTreeMap::new(), labels: case.held_out_labels() };
+    pub fn new<E: Estimator>(case: &Case<'_, E>, texts: Option<&[&str]>, widths: &[usize]) -> Result<Self> {
+        let labels = case.held_out.held_out_labels();
+        let mut all = Baselines { of_texts: BTreeMap::new(), by_width: BTreeMap::new(), labels };
         let rank = |decisions: Vec<f64>, labels: &[bool]| {
             let ranking = Ranking::new(&decisions, labels)?;
-            let auroc = resamples.statistic(|weights| ranking.weighted_auroc(weights))?.interval;
+            let auroc = case.held_out.resamples.statistic(|weights| ranking.weighted_auroc(weights))?.interval;
             Some(Ranked { ranking, auroc })
         };
         let mut words: Option<(Vec<SparseRow>, usize)> = None;
         if let Some(texts) = texts {
             let length = length_decisions(case, texts)?;
             all.of_texts.extend(rank(length, &all.labels).map(|ranked| ("length", ranked)));
-            let train: Vec<&str> = pick(texts, &case.split.train).into_iter().copied().collect();
-            let test: Vec<&str> = pick(texts, &case.split.test).into_iter().copied().collect();
-            let train_labels: Vec<bool> = pick(case.labels.labels(), &case.split.train).into_iter().copied().collect();
-            let scorer = Tfidf::default().train(&train, &train_labels)?;
+            let (train, test) = (pick(texts, &case.split().train), pick(texts, &case.split().test));
+            let scorer = Tfidf::default().train(&train, &pick(case.labels().labels(), &case.split().train))?;
             all.of_texts.extend(rank(scorer.decision(&test)?, &all.labels).map(|ranked| ("words", ranked)));
             words = Some((scorer.vocabulary().weigh(texts)?, scorer.vocabulary().words().len()));
         }
         for width in widths.iter().copied().collect::<BTreeSet<_>>() {
-            let noise = noise(case.labels.len(), width, case.seed);
+            let noise = noise(case.labels().len(), width, case.seed);
             let decisions = self::decisions(case, case.estimator, &noise)?;
             all.by_width.extend(rank(decisions, &all.labels).map(|ranked| (("noise", width), ranked)));
             if let Some((rows, features)) = &words {
@@ -97,9 +91,9 @@ impl Baselines {
 
 /// Held-out decisions of a rule that `estimator` learns from these features.
 fn decisions<E: Estimator>(case: &Case<'_, E>, estimator: &impl Estimator, features: &Array2<f32>) -> Result<Vec<f64>> {
-    let training = Training::gather("a baseline".into(), features.view(), case.labels.labels(), &case.split.train);
+    let training = Training::gather("a baseline".into(), features.view(), case.labels().labels(), &case.split().train);
     let Linear { weights, intercept, .. } = estimator.fit(training)?;
-    Ok(case.split.test.iter().map(|&row| dot(features.row(row), weights.view()) + intercept).collect())
+    Ok(case.split().test.iter().map(|&row| dot(features.row(row), weights.view()) + intercept).collect())
 }
 
 fn length_decisions<E: Estimator>(case: &Case<'_, E>, texts: &[&str]) -> Result<Vec<f64>> {

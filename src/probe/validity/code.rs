@@ -6,10 +6,11 @@ use ndarray::ArrayView2;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::{pick, Case, Estimator};
+use super::{Case, Estimator};
 use crate::hook::Address;
 use crate::probe::dot;
-use crate::stats::rng;
+use crate::solve::softplus;
+use crate::stats::{pick, rng};
 use crate::Result;
 
 /// Prequential (online) code of the training labels (Voita and Titov 2020, section 2.2).
@@ -19,6 +20,7 @@ use crate::Result;
 /// of the rows, each moved to the end of its group; the first is longer where that is needed for two rows of
 /// either label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OnlineCode {
     /// Rows at which each block ends.
     pub block_ends: Vec<usize>,
@@ -33,7 +35,8 @@ pub struct OnlineCode {
     pub unconverged: usize,
 }
 
-const SHARES: [f64; 11] = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0];
+/// Shares of the rows after which the blocks end.
+const BLOCK_ENDS: [f64; 11] = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0];
 
 /// `None` where decisions are no log-odds, or one block takes all rows.
 pub(super) fn online<E: Estimator>(
@@ -45,7 +48,7 @@ pub(super) fn online<E: Estimator>(
         return Ok(None);
     }
     let (rows, block_ends) = blocks(case);
-    let labels: Vec<bool> = pick(case.labels.labels(), &rows).into_iter().copied().collect();
+    let labels = pick(case.labels().labels(), &rows);
     let Some(&first) = block_ends.first().filter(|&&first| first < rows.len()) else { return Ok(None) };
     let (mut bits, mut share_bits, mut unconverged) = (first as f64, first as f64, 0);
     for pair in block_ends.windows(2) {
@@ -57,7 +60,7 @@ pub(super) fn online<E: Estimator>(
         for (&row, &label) in rows.iter().zip(&labels).take(end).skip(known) {
             let z = dot(states.row(row), rule.weights.view()) + rule.intercept;
             let wrong = if label { -z } else { z };
-            bits += (wrong.max(0.0) + (-wrong.abs()).exp().ln_1p()) / std::f64::consts::LN_2;
+            bits += softplus(wrong) / std::f64::consts::LN_2;
             share_bits -= if label { share } else { 1.0 - share }.log2();
         }
     }
@@ -68,17 +71,17 @@ pub(super) fn online<E: Estimator>(
 /// The training rows, group by group in random order, and where the blocks end.
 fn blocks<E: Estimator>(case: &Case<'_, E>) -> (Vec<usize>, Vec<usize>) {
     let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for &row in &case.split.train {
-        by_name.entry(case.labels.groups().get(row).map_or("", String::as_str)).or_default().push(row);
+    for &row in &case.split().train {
+        by_name.entry(case.labels().groups().get(row).map_or("", String::as_str)).or_default().push(row);
     }
     let mut groups: Vec<Vec<usize>> = by_name.into_values().collect();
     groups.shuffle(&mut rng(case.seed, "online code"));
-    let n = case.split.train.len();
+    let n = case.split().train.len();
     let (mut rows, mut ends, mut counts) = (Vec::with_capacity(n), Vec::new(), [0_usize; 2]);
-    let mut shares = SHARES.iter().map(|share| share * n as f64).peekable();
+    let mut shares = BLOCK_ENDS.iter().map(|share| share * n as f64).peekable();
     for group in groups {
-        for label in pick(case.labels.labels(), &group) {
-            counts[usize::from(*label)] += 1;
+        for label in pick(case.labels().labels(), &group) {
+            counts[usize::from(label)] += 1;
         }
         rows.extend(group);
         let enough = counts.iter().all(|&count| count >= 2);

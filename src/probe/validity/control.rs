@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::{both, pick, Case, Estimator};
+use super::{both, Case, Estimator};
 use crate::hook::Address;
 use crate::probe::{dot, GroupSplit, Linear, Split};
-use crate::stats::auroc;
+use crate::stats::{auroc, mean, pick};
 use crate::text::Labels;
 use crate::{file, Result};
 
@@ -23,6 +23,7 @@ use crate::{file, Result};
 ///
 /// A probe that knows its labels by heart does as well on control tasks: selectivity near 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Selectivity {
     /// AUROC on the real labels of the rows described above; `None` where no type recurs.
     pub task: Option<f64>,
@@ -56,9 +57,9 @@ pub(super) struct ControlTask {
 }
 
 /// Fewer test rows than this say nothing.
-const FEWEST_ROWS: usize = 20;
+const FEWEST_TEST_ROWS: usize = 20;
 /// Hashes tried per control task before the types are held to be too few.
-const TRIES: usize = 100;
+const HASHES_PER_TASK: usize = 100;
 
 impl ControlTask {
     pub fn new<E: Estimator>(
@@ -67,39 +68,40 @@ impl ControlTask {
         texts: Option<&[&str]>,
         draws: usize,
     ) -> Result<ControlTask> {
-        let labels = case.labels.labels();
+        let labels = case.labels().labels();
         let by_row = |seed: GroupSplit| seed.split(&Labels::ungrouped(labels.to_vec()));
-        let whole = case.split.clone();
+        let whole = case.split().clone();
         let (name, types, split) = match (types, texts) {
             (Some(types), _) => ("given types", types.to_vec(), whole),
             (None, Some(texts)) => ("last word of the text", texts.iter().map(|text| last_word(text)).collect(), whole),
             (None, None) => {
-                let groups: HashSet<&String> = case.labels.groups().iter().collect();
+                let groups: HashSet<&String> = case.labels().groups().iter().collect();
                 match groups.len() < labels.len() {
                     true => {
-                        ("group, rows split", case.labels.groups().to_vec(), by_row(case.estimator.protocol().split)?)
+                        ("group, rows split", case.labels().groups().to_vec(), by_row(case.estimator.protocol().split)?)
                     }
-                    false => ("the row itself: capacity only", case.labels.groups().to_vec(), whole),
+                    false => ("the row itself: capacity only", case.labels().groups().to_vec(), whole),
                 }
             }
         };
-        let known: HashSet<&String> = pick(&types, &split.train).into_iter().collect();
+        let known: HashSet<String> = pick(&types, &split.train).into_iter().collect();
         let mut test = split.test.clone();
         test.retain(|&row| types.get(row).is_some_and(|of_row| known.contains(of_row)));
-        if test.len() < FEWEST_ROWS || !both(pick(labels, &test).into_iter().copied()) {
+        if test.len() < FEWEST_TEST_ROWS || !both(pick(labels, &test)) {
             test.clear();
         }
         let share = labels.iter().filter(|&&label| label).count() as f64 / labels.len().max(1) as f64;
         let mut found = Vec::with_capacity(draws);
-        for attempt in 0..draws * TRIES {
+        for attempt in 0..draws * HASHES_PER_TASK {
             if found.len() == draws {
                 break;
             }
             let mut of_type: HashMap<&String, bool> = HashMap::new();
             let mut label = |rows: &[usize]| -> Vec<bool> {
+                let types = rows.iter().filter_map(|&row| types.get(row));
                 let label =
                     |of_row| *of_type.entry(of_row).or_insert_with(|| hashed(case.seed, attempt, of_row) < share);
-                pick(&types, rows).into_iter().map(label).collect()
+                types.map(label).collect()
             };
             let (train, test) = (label(&split.train), label(&test));
             if both(train.iter().copied()) && (test.is_empty() || both(test.iter().copied())) {
@@ -120,7 +122,7 @@ impl ControlTask {
         address: Address,
         states: ArrayView2<'_, f32>,
     ) -> Result<Selectivity> {
-        let real = |rows: &[usize]| pick(case.labels.labels(), rows).into_iter().copied().collect::<Vec<bool>>();
+        let real = |rows: &[usize]| pick(case.labels().labels(), rows);
         let training = case.training(address, states, &self.split.train)?;
         let mut fits: Vec<Vec<bool>> = vec![real(&self.split.train)];
         fits.extend(self.draws.iter().map(|(train, _)| train.clone()));
@@ -139,7 +141,6 @@ impl ControlTask {
             controls.extend(area(rule, &self.test, test));
             unconverged += usize::from(!rule.fit.converged);
         }
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let summary = task.filter(|_| controls.len() > 1).map(|task| {
             let centre = mean(&controls);
             let squares: f64 = controls.iter().map(|control| (control - centre).powi(2)).sum();
@@ -154,7 +155,7 @@ impl ControlTask {
             p: summary.map(|(_, _, p)| p),
             rows: self.test.len(),
             train_task: train_task.unwrap_or(f64::NAN),
-            capacity: mean(&capacity),
+            capacity: if capacity.is_empty() { f64::NAN } else { mean(&capacity) },
             controls,
             unconverged,
         })

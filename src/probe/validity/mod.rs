@@ -15,17 +15,20 @@ pub use baseline::Baseline;
 pub use code::OnlineCode;
 pub use control::Selectivity;
 pub use stability::Stability;
-pub use table::{Finding, Outcome, ValidityRow, ValidityTable};
+pub use table::{Finding, FindingOutcome, ValidityRow, ValidityTable};
 pub use transfer::{DataSet, Transfer, TransferCell};
 
 use self::baseline::Baselines;
 use self::control::ControlTask;
-use super::{Estimator, Linear, ProbeBank, Split, Training};
+use self::transfer::Trained;
+use super::fitted::gather;
+use super::{Estimator, HeldOutCase, Linear, Probe, ProbeBank, Split, Training};
 use crate::capture::Activations;
+use crate::error::check_rows;
 use crate::hook::Address;
-use crate::stats::ClusterBootstrap;
+use crate::stats::pick;
 use crate::text::Labels;
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Provenance, Result};
 
 /// Whether to believe a probe: controls, baselines and stability, in one call.
 ///
@@ -51,7 +54,8 @@ use crate::{Error, Progress, Result};
 /// use ndarray::Array2;
 /// use probity::capture::Activations;
 /// use probity::hook::Site;
-/// use probity::probe::{LogisticProbe, Outcome, Validity};
+/// use probity::probe::LogisticProbe;
+/// use probity::probe::validity::{FindingOutcome, Validity};
 /// use probity::text::Labels;
 ///
 /// let n = 160;
@@ -65,12 +69,13 @@ use crate::{Error, Progress, Result};
 ///     println!("{}: {:?}, to believe it: {} ({:?})", finding.check, finding.value, finding.must_be, finding.outcome);
 /// }
 /// // Without texts there is nothing to count words in.
-/// assert!(table.rows[0].findings().iter().any(|f| f.check == "over_words" && f.outcome == Outcome::NotRun));
+/// assert!(table.rows[0].findings().iter().any(|f| f.check == "over_words" && f.outcome == FindingOutcome::NotRun));
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct Validity {
-    draws: usize,
+    control_tasks: usize,
     permutations: usize,
     refits: usize,
     code: bool,
@@ -80,14 +85,14 @@ pub struct Validity {
 
 impl Default for Validity {
     fn default() -> Self {
-        Validity { draws: 20, permutations: 999, refits: 5, code: true, types: None, seed: 0 }
+        Validity { control_tasks: 20, permutations: 999, refits: 5, code: true, types: None, seed: 0 }
     }
 }
 
 impl Validity {
-    /// Sets the control tasks, default 20; 0 leaves them out. Each is one fit at every address.
-    pub fn draws(mut self, draws: usize) -> Self {
-        self.draws = draws;
+    /// Sets the number of control tasks, default 20; 0 leaves them out. Each is one fit at every address.
+    pub fn control_tasks(mut self, tasks: usize) -> Self {
+        self.control_tasks = tasks;
         self
     }
 
@@ -125,8 +130,8 @@ impl Validity {
     }
 
     fn validate(&self) -> Result<()> {
-        if (1..20).contains(&self.draws) {
-            return Err(Error::setting("draws", self.draws, "at least 20 control tasks, or 0 for none"));
+        if (1..20).contains(&self.control_tasks) {
+            return Err(Error::setting("control_tasks", self.control_tasks, "at least 20, or 0 for none"));
         }
         if (1..19).contains(&self.permutations) {
             let expected = "at least 19, below which p cannot be 0.05, or 0 for none";
@@ -143,7 +148,7 @@ impl Validity {
     /// are not run. The result does not depend on the number of threads.
     ///
     /// # Errors
-    /// As [`ProbeBank::fit`]; [`Error::Setting`]; [`Error::RowCount`] for another number of texts or types.
+    /// Those of [`ProbeBank::fit`]; [`Error::Setting`]; [`Error::RowCount`] for another number of texts or types.
     pub fn check(
         &self,
         estimator: &impl Estimator,
@@ -157,7 +162,7 @@ impl Validity {
     /// [`Validity::check`] with progress, counted in addresses.
     ///
     /// # Errors
-    /// As [`Validity::check`].
+    /// Those of [`Validity::check`].
     pub fn check_with(
         &self,
         estimator: &impl Estimator,
@@ -167,84 +172,87 @@ impl Validity {
         progress: &dyn Progress,
     ) -> Result<ValidityTable> {
         self.validate()?;
-        let rows = [("texts", texts.map(<[_]>::len)), ("control types", self.types.as_ref().map(Vec::len))];
-        for (what, found) in rows {
-            if let Some(found) = found.filter(|&found| found != labels.len()) {
-                return Err(Error::row_count(what, labels.len(), found));
-            }
+        estimator.validate()?;
+        let found = [("texts", texts.map(<[_]>::len)), ("control types", self.types.as_ref().map(Vec::len))];
+        for (what, found) in found {
+            found.map_or(Ok(()), |found| check_rows(what, found, labels.len()))?;
         }
-        let addresses: Vec<Address> = activations.addresses().collect();
+        let held_out = HeldOutCase::new(estimator.protocol(), activations, labels)?;
+        let case = Case { estimator, held_out: &held_out, seed: self.seed };
         progress.begin("fitting probes", 1);
-        let bank = ProbeBank::fit(estimator, activations, labels)?;
+        let bank = ProbeBank::fit_case(estimator, activations, &held_out)?;
         progress.advance(1);
-        let labels = &*labels.respecting(activations.groups())?;
-        let protocol = estimator.protocol();
-        let split = protocol.split.split(labels)?;
-        let test_groups: Vec<&String> = pick(labels.groups(), &split.test);
-        let resamples = ClusterBootstrap::new(&test_groups, protocol.draws, protocol.seed)?;
-        let case = Case { estimator, labels, split: &split, seed: self.seed };
 
-        let widths =
-            addresses.iter().map(|&address| Ok(activations.at(address)?.ncols())).collect::<Result<Vec<_>>>()?;
         progress.begin("baselines", 1);
-        let baselines = Baselines::new(&case, texts, &widths, &resamples)?;
+        let widths: Vec<usize> = bank.iter().map(|probe| probe.weights.len()).collect();
+        let baselines = Baselines::new(&case, texts, &widths)?;
         progress.advance(1);
-        let types = self.types.as_deref();
-        let control = (self.draws > 0).then(|| ControlTask::new(&case, types, texts, self.draws)).transpose()?;
+        let (types, count) = (self.types.as_deref(), self.control_tasks);
+        let control = (count > 0).then(|| ControlTask::new(&case, types, texts, count)).transpose()?;
 
-        progress.begin("controls by address", addresses.len() as u64);
-        let mut rows = Vec::with_capacity(addresses.len());
-        for chunk in addresses.chunks(rayon::current_num_threads().max(1)) {
-            let measured: Vec<Result<ValidityRow>> = chunk
-                .par_iter()
-                .map(|&address| {
-                    let states = activations.at(address)?;
-                    let probe = bank.get(address)?;
-                    let decisions = probe.decision(states)?;
-                    let held_out: Vec<f64> = pick(&decisions, &split.test).into_iter().copied().collect();
-                    let controlled = control.as_ref().map(|control| control.run(&case, address, states)).transpose()?;
-                    let code = if self.code { code::online(&case, address, states)? } else { None };
-                    let stability = match self.refits {
-                        0 => None,
-                        refits => Some(stability::measure(&case, probe, states, refits)?),
-                    };
-                    Ok(ValidityRow {
-                        address,
-                        layer: address.layer(),
-                        auroc: probe.evaluation.auroc,
-                        converged: probe.fit.converged,
-                        permutation_p: permutation::p(&case, &held_out, self.permutations),
-                        selectivity: controlled,
-                        code,
-                        baselines: baselines.against(&held_out, states.ncols(), &resamples),
-                        stability,
-                    })
-                })
-                .collect();
+        progress.begin("controls by address", bank.len() as u64);
+        let measure = |probe: &&Probe| self.measure(&case, probe, activations, &baselines, control.as_ref());
+        let (probes, mut rows): (Vec<&Probe>, _) = (bank.iter().collect(), Vec::with_capacity(bank.len()));
+        for chunk in probes.chunks(rayon::current_num_threads().max(1)) {
+            let measured: Vec<Result<ValidityRow>> = chunk.par_iter().map(measure).collect();
             rows.extend(measured.into_iter().collect::<Result<Vec<_>>>()?);
             progress.advance(chunk.len() as u64);
         }
-        let set = DataSet { name: "this", activations, labels };
-        let transfer = transfer::between(&[transfer::Trained { set, bank: &bank, test: &split.test }], protocol)?;
+        let transfer = transfer::between(&[Trained { name: "this", activations, case: &held_out, bank: &bank }])?;
+        let provenance = self.provenance(&bank, control.as_ref());
+        Ok(ValidityTable { rows, baselines: baselines.summaries(), transfer, probes: bank, provenance })
+    }
+
+    /// Everything that is measured at one address.
+    fn measure<E: Estimator>(
+        &self,
+        case: &Case<'_, E>,
+        probe: &Probe,
+        activations: &Activations,
+        baselines: &Baselines,
+        control: Option<&ControlTask>,
+    ) -> Result<ValidityRow> {
+        let address = probe.address();
+        let states = activations.at(address)?;
+        let decisions = pick(&probe.decision(states)?, &case.held_out.split.test);
+        let selectivity = control.map(|control| control.run(case, address, states)).transpose()?;
+        let code = if self.code { code::online(case, address, states)? } else { None };
+        let stability = match self.refits {
+            0 => None,
+            refits => Some(stability::measure(case, probe, states, refits)?),
+        };
+        Ok(ValidityRow {
+            address,
+            layer: address.layer(),
+            auroc: probe.evaluation.auroc,
+            converged: probe.fit.converged,
+            permutation_p: permutation::p(case, &decisions, self.permutations),
+            selectivity,
+            code,
+            baselines: baselines.against(&decisions, states.ncols(), &case.held_out.resamples),
+            stability,
+        })
+    }
+
+    /// What the probes were made from, and these settings.
+    fn provenance(&self, bank: &ProbeBank, control: Option<&ControlTask>) -> Provenance {
         let mut provenance = bank.provenance().clone();
-        let control_task = control.as_ref().map_or("none", |control| control.name);
         let settings = [
-            ("validity_control_task", control_task.to_owned()),
-            ("validity_control_draws", self.draws.to_string()),
+            ("validity_control_task", control.map_or("none", |control| control.name).to_owned()),
+            ("validity_control_draws", self.control_tasks.to_string()),
             ("validity_permutations", self.permutations.to_string()),
             ("validity_refits", self.refits.to_string()),
             ("validity_seed", self.seed.to_string()),
         ];
         provenance.extend(settings.map(|(key, value)| (key.to_owned(), value)));
-        Ok(ValidityTable { rows, baselines: baselines.summaries(), transfer, probes: bank, provenance })
+        provenance
     }
 }
 
 /// What all checks share.
 struct Case<'a, E> {
     estimator: &'a E,
-    labels: &'a Labels,
-    split: &'a Split,
+    held_out: &'a HeldOutCase,
     seed: u64,
 }
 
@@ -256,18 +264,16 @@ impl<E: Estimator> Case<'_, E> {
 
     /// These rows with their labels and groups.
     fn training(&self, address: Address, states: ArrayView2<'_, f32>, rows: &[usize]) -> Result<Training> {
-        let training = Training::gather(address.to_string(), states, self.labels.labels(), rows);
-        training.grouped(&pick(self.labels.groups(), rows))
+        gather(address, states, self.labels(), rows)
     }
 
-    fn held_out_labels(&self) -> Vec<bool> {
-        pick(self.labels.labels(), &self.split.test).into_iter().copied().collect()
+    fn labels(&self) -> &Labels {
+        &self.held_out.labels
     }
-}
 
-/// The values at these rows.
-fn pick<'v, T>(values: &'v [T], rows: &[usize]) -> Vec<&'v T> {
-    rows.iter().filter_map(|&row| values.get(row)).collect()
+    fn split(&self) -> &Split {
+        &self.held_out.split
+    }
 }
 
 /// Whether labels hold both classes.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
-use super::{both, pick, Case, Estimator};
-use crate::stats::{auroc, rng};
+use super::{both, Case, Estimator};
+use crate::stats::{auroc, pick, rng};
 
 /// One-sided p-value of the held-out AUROC, (k + 1) / (B + 1) with k = permutations whose AUROC is at least as high
 /// (Phipson and Smyth 2010); `None` without permutations.
@@ -13,16 +13,16 @@ use crate::stats::{auroc, rng};
 /// Labels of groups with one label move among these groups; labels of mixed groups move inside their group. So the
 /// groups stay whole, and the test is exact where groups, and rows of a mixed group, are exchangeable.
 pub(super) fn p<E: Estimator>(case: &Case<'_, E>, decisions: &[f64], permutations: usize) -> Option<f64> {
-    let labels = case.held_out_labels();
+    let labels = case.held_out.held_out_labels();
     if permutations == 0 || !both(labels.iter().copied()) {
         return None;
     }
     let observed = auroc(decisions, &labels)?;
-    let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (row, group) in pick(case.labels.groups(), &case.split.test).into_iter().enumerate() {
+    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (row, group) in pick(case.labels().groups(), &case.split().test).into_iter().enumerate() {
         groups.entry(group).or_default().push(row);
     }
-    let is_pure = |rows: &&Vec<usize>| !both(pick(&labels, rows).into_iter().copied());
+    let is_pure = |rows: &&Vec<usize>| !both(pick(&labels, rows));
     let (pure, mixed): (Vec<&Vec<usize>>, Vec<&Vec<usize>>) = groups.values().partition(is_pure);
     let mut of_pure: Vec<bool> = pure.iter().filter_map(|rows| labels.get(*rows.first()?).copied()).collect();
     let mut rng = rng(case.seed, "label permutations");
@@ -39,7 +39,7 @@ pub(super) fn p<E: Estimator>(case: &Case<'_, E>, decisions: &[f64], permutation
             rows.iter().for_each(|&row| put(row, label, &mut permuted));
         }
         for rows in &mixed {
-            let mut inside: Vec<bool> = pick(&labels, rows).into_iter().copied().collect();
+            let mut inside = pick(&labels, rows);
             inside.shuffle(&mut rng);
             rows.iter().zip(inside).for_each(|(&row, label)| put(row, label, &mut permuted));
         }

@@ -14,7 +14,7 @@ use crate::{file, Provenance, Result};
 /// Whether a number is what it would have to be to believe the probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum FindingOutcome {
     /// It is.
     Passed,
     /// It is not.
@@ -25,6 +25,7 @@ pub enum Outcome {
 
 /// One number at one address, with what it would have to be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// Name of the check, as in the table of [`Validity`](super::Validity).
     pub check: &'static str,
@@ -37,11 +38,12 @@ pub struct Finding {
     /// What to believe the probe takes.
     pub must_be: &'static str,
     /// Whether it is so.
-    pub outcome: Outcome,
+    pub outcome: FindingOutcome,
 }
 
 /// What was measured at one address.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ValidityRow {
     /// Address.
     pub address: Address,
@@ -64,17 +66,17 @@ pub struct ValidityRow {
 }
 
 /// Level of the p-values.
-const P: f64 = 0.05;
+const PASSING_P: f64 = 0.05;
 /// Square root of one half: cosine at which two directions share half of their squared length.
-const COSINE: f64 = std::f64::consts::FRAC_1_SQRT_2;
+const HALF_SHARED_COSINE: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 impl ValidityRow {
     /// Each number with what it would have to be, in a fixed order.
     pub fn findings(&self) -> Vec<Finding> {
         let outcome = |passed: Option<bool>| match passed {
-            Some(true) => Outcome::Passed,
-            Some(false) => Outcome::Failed,
-            None => Outcome::NotRun,
+            Some(true) => FindingOutcome::Passed,
+            Some(false) => FindingOutcome::Failed,
+            None => FindingOutcome::NotRun,
         };
         let plain = |check, value: Option<f64>, passed: Option<bool>, must_be| Finding {
             check,
@@ -98,18 +100,18 @@ impl ValidityRow {
             plain(
                 check,
                 value,
-                value.map(|value| value >= COSINE),
+                value.map(|value| value >= HALF_SHARED_COSINE),
                 "at least 0.71: half of the squared length is shared",
             )
         };
         let over = |check, name: &str| interval(check, self.baselines.get(name), 0.0, "whole interval above 0");
         vec![
             interval("auroc", Some(&self.auroc), 0.5, "whole interval above 0.5"),
-            plain("permutation", self.permutation_p, self.permutation_p.map(|p| p <= P), "p at most 0.05"),
+            plain("permutation", self.permutation_p, self.permutation_p.map(|p| p <= PASSING_P), "p at most 0.05"),
             plain(
                 "selectivity",
                 selectivity.and_then(|controlled| controlled.selectivity),
-                selectivity.and_then(|controlled| controlled.p).map(|p| p <= P),
+                selectivity.and_then(|controlled| controlled.p).map(|p| p <= PASSING_P),
                 "p among the control tasks at most 0.05: of 20, above all",
             ),
             plain(
@@ -131,6 +133,7 @@ impl ValidityRow {
 
 /// Everything that [`Validity::check`](super::Validity::check) measured.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ValidityTable {
     /// One row per address, in order.
     pub rows: Vec<ValidityRow>,
@@ -153,7 +156,7 @@ struct CsvRow {
     low: Option<f64>,
     high: Option<f64>,
     must_be: &'static str,
-    outcome: Outcome,
+    outcome: FindingOutcome,
 }
 
 impl ValidityTable {

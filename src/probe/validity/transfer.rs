@@ -5,11 +5,11 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{pick, Estimator};
+use super::{Estimator, HeldOutCase};
 use crate::capture::Activations;
 use crate::hook::Address;
-use crate::probe::{ProbeBank, Protocol};
-use crate::stats::{ClusterBootstrap, Interval, Ranking};
+use crate::probe::{Probe, ProbeBank};
+use crate::stats::{Interval, Ranking};
 use crate::text::Labels;
 use crate::{file, Error, Result};
 
@@ -26,6 +26,7 @@ pub struct DataSet<'a> {
 
 /// A probe of one place on the held-out rows of another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TransferCell {
     /// Data set of the training part.
     pub train_set: String,
@@ -48,6 +49,7 @@ pub struct TransferCell {
 
 /// AUROC and cosine for every pair of places whose states have the same width.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Transfer {
     /// One cell per pair, trained places slowest.
     pub cells: Vec<TransferCell>,
@@ -59,26 +61,24 @@ impl Transfer {
     /// then they are split alike.
     ///
     /// # Errors
-    /// As [`ProbeBank::fit`]; [`Error::Setting`] for a name given twice.
+    /// Those of [`ProbeBank::fit`]; [`Error::Setting`] for a name given twice.
     pub fn between(estimator: &impl Estimator, sets: &[DataSet<'_>]) -> Result<Transfer> {
         for (row, set) in sets.iter().enumerate() {
             if sets.iter().take(row).any(|other| other.name == set.name) {
                 return Err(Error::setting("data set", set.name, "names must differ"));
             }
         }
+        estimator.validate()?;
         let mut fitted = Vec::with_capacity(sets.len());
         for set in sets {
-            let bank = ProbeBank::fit(estimator, set.activations, set.labels)?;
-            let labels = set.labels.respecting(set.activations.groups())?;
-            let split = estimator.protocol().split.split(&labels)?;
-            fitted.push((labels, bank, split.test));
+            let case = HeldOutCase::new(estimator.protocol(), set.activations, set.labels)?;
+            fitted.push((ProbeBank::fit_case(estimator, set.activations, &case)?, case));
         }
-        let trained: Vec<Trained<'_>> = sets
-            .iter()
-            .zip(&fitted)
-            .map(|(set, (labels, bank, test))| Trained { set: DataSet { labels, ..*set }, bank, test })
-            .collect();
-        between(&trained, estimator.protocol())
+        let trained = sets.iter().zip(&fitted).map(|(set, (bank, case))| {
+            let DataSet { name, activations, .. } = *set;
+            Trained { name, activations, case, bank }
+        });
+        between(&trained.collect::<Vec<_>>())
     }
 
     /// Writes the cells as CSV.
@@ -92,56 +92,54 @@ impl Transfer {
 
 /// A data set with its probes and held-out rows.
 pub(super) struct Trained<'a> {
-    pub set: DataSet<'a>,
+    pub name: &'a str,
+    pub activations: &'a Activations,
+    pub case: &'a HeldOutCase,
     pub bank: &'a ProbeBank,
-    pub test: &'a [usize],
 }
 
-pub(super) fn between(sets: &[Trained<'_>], protocol: &Protocol) -> Result<Transfer> {
+pub(super) fn between(sets: &[Trained<'_>]) -> Result<Transfer> {
     let mut cells = Vec::new();
     for tested in sets {
-        let labels: Vec<bool> = pick(tested.set.labels.labels(), tested.test).into_iter().copied().collect();
-        let groups = pick(tested.set.labels.groups(), tested.test);
-        let resamples = ClusterBootstrap::new(&groups, protocol.draws, protocol.seed)?;
-        let measured: Vec<Result<Vec<TransferCell>>> = tested
-            .bank
-            .iter()
-            .collect::<Vec<_>>()
-            .par_iter()
-            .map(|own| {
-                let states = tested.set.activations.at(own.address())?.select(ndarray::Axis(0), tested.test);
-                let mut cells = Vec::new();
-                for trained in sets {
-                    let fits = trained.bank.iter().filter(|probe| probe.weights.len() == states.ncols());
-                    for probe in fits {
-                        let decisions = probe.decision(states.view())?;
-                        let Some(ranking) = Ranking::new(&decisions, &labels) else { continue };
-                        let Some(auroc) = ranking.auroc() else { continue };
-                        let elsewhere = trained.set.name != tested.set.name && probe.address() == own.address();
-                        let interval: Option<Interval> = match elsewhere {
-                            true => resamples.statistic(|weights| ranking.weighted_auroc(weights)).map(|r| r.interval),
-                            false => None,
-                        };
-                        cells.push(TransferCell {
-                            train_set: trained.set.name.to_owned(),
-                            train_address: probe.address(),
-                            test_set: tested.set.name.to_owned(),
-                            test_address: own.address(),
-                            auroc,
-                            low: interval.map(|interval| interval.low),
-                            high: interval.map(|interval| interval.high),
-                            cosine: probe.direction.cosine(&own.direction)?,
-                        });
-                    }
-                }
-                Ok(cells)
-            })
-            .collect();
+        let own: Vec<&Probe> = tested.bank.iter().collect();
+        let labels = tested.case.held_out_labels();
+        let measured: Vec<Result<Vec<TransferCell>>> =
+            own.par_iter().map(|own| tested_at(own, tested, &labels, sets)).collect();
         for measured in measured {
             cells.extend(measured?);
         }
     }
-    let place = |set: &str| sets.iter().position(|trained| trained.set.name == set);
+    let place = |set: &str| sets.iter().position(|trained| trained.name == set);
     cells.sort_by_key(|cell| (place(&cell.train_set), cell.train_address, place(&cell.test_set), cell.test_address));
     Ok(Transfer { cells })
+}
+
+/// Every probe of the same width on the held-out rows, with these labels, at the address of `own`.
+fn tested_at(own: &Probe, tested: &Trained<'_>, labels: &[bool], sets: &[Trained<'_>]) -> Result<Vec<TransferCell>> {
+    let HeldOutCase { split, resamples, .. } = tested.case;
+    let states = tested.activations.at(own.address())?.select(ndarray::Axis(0), &split.test);
+    let mut cells = Vec::new();
+    for trained in sets {
+        for probe in trained.bank.iter().filter(|probe| probe.weights.len() == states.ncols()) {
+            let decisions = probe.decision(states.view())?;
+            let Some(ranking) = Ranking::new(&decisions, labels) else { continue };
+            let Some(auroc) = ranking.auroc() else { continue };
+            let elsewhere = trained.name != tested.name && probe.address() == own.address();
+            let interval: Option<Interval> = match elsewhere {
+                true => resamples.statistic(|weights| ranking.weighted_auroc(weights)).map(|found| found.interval),
+                false => None,
+            };
+            cells.push(TransferCell {
+                train_set: trained.name.to_owned(),
+                train_address: probe.address(),
+                test_set: tested.name.to_owned(),
+                test_address: own.address(),
+                auroc,
+                low: interval.map(|interval| interval.low),
+                high: interval.map(|interval| interval.high),
+                cosine: probe.direction.cosine(&own.direction)?,
+            });
+        }
+    }
+    Ok(cells)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::course::{parts, pick, Course};
+use super::course::{parts, Course};
 use super::measure::{self, Measure};
 use super::{AnsweredRound, BehaviourRow, Chosen, Measured, Measurement, Outcome};
-use crate::stats::ClusterBootstrap;
+use crate::stats::{pick, ClusterBootstrap};
 use crate::task::{Answer, ChoiceItem};
 use crate::{Condition, Result};
 

@@ -48,8 +48,3 @@ pub(super) fn parts<'i>(categories: impl Iterator<Item = &'i str>) -> Vec<(Optio
     }
     parts
 }
-
-/// The entries of these rows.
-pub(super) fn pick<T: Clone>(all: &[T], rows: &[usize]) -> Vec<T> {
-    rows.iter().filter_map(|&row| all.get(row)).cloned().collect()
-}

@@ -55,7 +55,7 @@ impl Outcome {
         let Some((before, after)) = self.series(before).zip(self.series(after)) else {
             return Ok(None);
         };
-        crate::task::metric::check_rows("outcomes before", before.len(), after.len())?;
+        crate::error::check_rows("outcomes before", before.len(), after.len())?;
         let gains: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
         let interval = resampler.of(&self.groups)?.mean(&gains)?;
         let column = ArrayView2::from_shape((gains.len(), 1), &gains)

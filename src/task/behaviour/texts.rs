@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::course::{parts, pick, Course};
+use super::course::{parts, Course};
 use super::{AnsweredRound, Measured, Measurement, Outcome};
+use crate::error::check_rows;
 use crate::scorer::TextScorer;
-use crate::stats::ClusterBootstrap;
-use crate::task::metric::check_rows;
+use crate::stats::{pick, ClusterBootstrap};
 use crate::task::{Completion, Continued};
 use crate::Result;
 

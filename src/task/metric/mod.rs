@@ -24,8 +24,9 @@ pub use distinguish::{SelfDistinguish, Side, Trial};
 pub use vote::majority_vote;
 
 use super::ChoiceItem;
+use crate::error::check_rows;
 use crate::stats::{ClusterBootstrap, Resampled};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Makes [`Behaviour`](super::Behaviour) of the list below. An entry is a field with its documentation, what a row of it
 /// holds, and the file whose function `rows` gives the rows, with the names that it exports.
@@ -106,14 +107,6 @@ metrics! {
         toxicity: ToxicityScores = toxicity::{ToxicityScores};
         /// Continuations: what became of the text from one round to the next, and from the first instructed to the last.
         edits: Edits = edit::{Edits};
-    }
-}
-
-/// Fails unless there are as many rows as expected.
-pub(super) fn check_rows(what: &str, found: usize, expected: usize) -> Result<()> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(Error::row_count(what.to_owned(), expected, found)),
     }
 }
 

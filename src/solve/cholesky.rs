@@ -6,6 +6,7 @@ use ndarray::{s, Array2, ArrayView2, ArrayViewMut2};
 use super::design::in_blocks;
 use super::element::Element;
 
+/// Rows and columns of a block.
 const BLOCK: usize = 128;
 
 /// A = L L', with the inverse of each diagonal block of L.

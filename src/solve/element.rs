@@ -6,7 +6,7 @@ use linfa_logistic::{error::Error, LogisticRegression};
 use ndarray::{s, Array1, ArrayView1, ArrayView2, LinalgScalar};
 
 /// f32 for large designs, f64 for small ones and where f32 does not reach the tolerance.
-pub(in crate::probe) trait Element: LinalgScalar + Send + Sync + Into<f64> + PartialOrd {
+pub(crate) trait Element: LinalgScalar + Send + Sync + Into<f64> + PartialOrd {
     /// The nearest value.
     fn of(value: f64) -> Self;
 
@@ -15,7 +15,7 @@ pub(in crate::probe) trait Element: LinalgScalar + Send + Sync + Into<f64> + Par
 }
 
 /// Settings of one run of linfa-logistic.
-pub(in crate::probe) struct LinfaRun<'a> {
+pub(crate) struct LinfaRun<'a> {
     pub alpha: f64,
     pub max_iterations: u64,
     pub gradient_tolerance: f64,

@@ -12,16 +12,16 @@ use super::element::Element;
 use crate::stats::sum_of_products;
 
 /// Values from which a design is worth more than one thread.
-pub(in crate::probe) const LARGE: usize = 1 << 20;
+pub(crate) const LARGE_DESIGN: usize = 1 << 20;
 
 /// Rows of a block where the product runs down the rows, and columns where it runs across.
 const BLOCK: usize = 512;
 
 /// Right-hand sides up to which the f64 sums are faster than a matrix product.
-const FEW: usize = 2;
+const FEW_RIGHT_SIDES: usize = 2;
 
 /// Standardised states, `[n, d]`, column after column.
-pub(in crate::probe) struct Design<F> {
+pub(crate) struct Design<F> {
     x: Array2<F>,
 }
 
@@ -43,19 +43,19 @@ impl<F: Element> Design<F> {
         self.x.ncols()
     }
 
-    /// The same states in another width of numbers.
+    /// These states in another width of numbers.
     pub fn cast<G: Element>(&self) -> Design<G> {
         Design { x: self.x.mapv(|value| G::of(value.into())) }
     }
 
     /// Whether its products use more than one thread.
     pub fn is_large(&self) -> bool {
-        self.x.len() >= LARGE
+        self.x.len() >= LARGE_DESIGN
     }
 
     /// X W for W `[d, k]`: `[n, k]`, column-major.
     pub fn times(&self, w: ArrayView2<'_, F>) -> Array2<F> {
-        if w.ncols() <= FEW {
+        if w.ncols() <= FEW_RIGHT_SIDES {
             return by_column(self.rows(), w, |w| self.scores(w));
         }
         let mut product = Array2::zeros((self.rows(), w.ncols()).f());
@@ -68,7 +68,7 @@ impl<F: Element> Design<F> {
 
     /// X' R for R `[n, k]`: `[d, k]`, column-major.
     pub fn transposed_times(&self, r: ArrayView2<'_, F>) -> Array2<F> {
-        if r.ncols() <= FEW {
+        if r.ncols() <= FEW_RIGHT_SIDES {
             return by_column(self.columns(), r, |r| self.gradient(r));
         }
         let mut product = Array2::zeros((self.columns(), r.ncols()).f());
@@ -155,21 +155,18 @@ pub(super) fn in_blocks<F: Send + Sync>(
 }
 
 /// The rows `chosen` of row-major `states`, `[rows, d]`, column after column, as f32.
-pub(in crate::probe) fn columns_of<A: Copy + Into<f64> + Sync>(
-    states: ArrayView2<'_, A>,
-    chosen: &[usize],
-) -> Array2<f32> {
-    const WIDE: usize = 32;
+pub(crate) fn columns_of<A: Copy + Into<f64> + Sync>(states: ArrayView2<'_, A>, chosen: &[usize]) -> Array2<f32> {
+    const COLUMNS_AT_ONCE: usize = 32;
     let mut columns = Array2::zeros((chosen.len(), states.ncols()).f());
-    let parallel = columns.len() >= LARGE;
+    let parallel = columns.len() >= LARGE_DESIGN;
     // A few columns at a time: so many runs of writes stay in the cache.
     let fill = |(block, mut out): (usize, ArrayViewMut2<'_, f32>)| {
-        let from = states.slice(s![.., block * WIDE..block * WIDE + out.ncols()]);
+        let from = states.slice(s![.., block * COLUMNS_AT_ONCE..block * COLUMNS_AT_ONCE + out.ncols()]);
         for (mut row, &number) in out.outer_iter_mut().zip(chosen) {
             row.zip_mut_with(&from.row(number), |to, &value| *to = value.into() as f32);
         }
     };
-    let blocks = columns.axis_chunks_iter_mut(Axis(1), WIDE);
+    let blocks = columns.axis_chunks_iter_mut(Axis(1), COLUMNS_AT_ONCE);
     if parallel {
         blocks.into_par_iter().enumerate().for_each(fill);
     } else {

@@ -1,154 +1,37 @@
-//! Many logistic problems on one design at once, by L-BFGS.
-//!
-//! Problems may differ in labels, row weights (0 leaves a row out), strength and standardisation; each is a column
-//! of the products with the design, which is what makes a sweep cheap. Products are in the design's width of
-//! numbers, everything else is f64. L-BFGS after Nocedal and Wright (2006), algorithm 7.4; since scores are linear
-//! in the step, the line search costs no product.
+//! One logistic problem on its way by L-BFGS.
 
 use std::collections::VecDeque;
 
-use ndarray::{Array2, ArrayView1, Axis, ShapeBuilder};
-use rayon::prelude::*;
+use ndarray::ArrayView1;
 
-use super::certify::{logistic, softplus};
+use super::certify::softplus;
 use super::design::Design;
 use super::element::Element;
-use super::precondition::{Curvature, Preconditioner};
+use super::minimise::{Found, Task};
+use super::precondition::Curvature;
+use crate::stats::logistic;
 
-/// One problem: minimise sum_i r_i ln(1 + exp(-y_i (w.x_i + b))) + alpha/2 |w|^2.
-#[derive(Clone, Copy)]
-pub(in crate::probe) struct Task<'a> {
-    /// Labels, `[n]`.
-    pub labels: &'a [bool],
-    /// Weights r of the rows, `[n]`; all 1 if `None`.
-    pub weights: Option<&'a [f64]>,
-    pub alpha: f64,
-    /// How the rows of this problem are standardised, if not as the design is.
-    pub frame: Option<&'a Frame>,
-    /// Where to start, `[d + 1]`.
-    pub start: Option<&'a [f64]>,
-}
-
-/// Standardises anew: x = (design - shift) / scale, both `[d]`.
-pub(in crate::probe) struct Frame {
-    pub shift: Vec<f64>,
-    pub scale: Vec<f64>,
-}
-
-/// How far to go.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::probe) struct Limits {
-    pub max_iterations: u64,
-    /// (objective - optimum) / objective to reach.
-    pub tolerance: f64,
-}
-
-/// Where a problem ended.
-pub(in crate::probe) struct Found {
-    /// Weights in the problem's own frame and the intercept, `[d + 1]`.
-    pub params: Vec<f64>,
-    /// Decisions on all rows of the design, `[n]`, those left out included.
-    pub scores: Vec<f64>,
-    pub objective: f64,
-    /// Upper bound of (objective - optimum) / objective, as far as the products' width of numbers tells.
-    pub relative_gap: f64,
-}
-
-const HISTORY: usize = 10;
-/// Problems at a time: bounds the memory of their histories.
-const BATCH: usize = 64;
+/// Pairs of changes that L-BFGS keeps.
+const HISTORY_PAIRS: usize = 10;
 /// Iterations without a better bound after which rounding, or the problem, is taken to forbid one.
-const PATIENCE: u64 = 25;
-
-/// Minimises each of `tasks`; where one ends does not depend on the number of threads.
-pub(in crate::probe) fn minimise<F: Element>(design: &Design<F>, tasks: &[Task<'_>], limits: Limits) -> Vec<Found> {
-    let mut preconditioner = Preconditioner::new();
-    let batches = tasks.chunks(BATCH);
-    let last = batches.len().saturating_sub(1);
-    let run = |(number, batch)| minimise_batch(design, batch, limits, &mut preconditioner, number == last);
-    batches.enumerate().flat_map(run).collect()
-}
-
-fn minimise_batch<F: Element>(
-    design: &Design<F>,
-    tasks: &[Task<'_>],
-    limits: Limits,
-    preconditioner: &mut Preconditioner<F>,
-    last: bool,
-) -> Vec<Found> {
-    let parallel = design.is_large();
-    let ones = vec![1.0; design.rows()];
-    let mut columns: Vec<Column<'_>> = tasks.iter().map(|task| Column::new(task, design, &ones)).collect();
-    if tasks.iter().any(|task| task.start.is_some()) {
-        let product = product_with(design, columns.iter().map(|column| column.in_design(&column.v)).collect());
-        for (column, scores) in columns.iter_mut().zip(product.axis_iter(Axis(1))) {
-            column.u = column.scores_of(&column.v, scores);
-            column.step = 1.0;
-        }
-    }
-    let mut prepared = false;
-    for iteration in 0..=limits.max_iterations {
-        let mut active: Vec<&mut Column<'_>> = columns.iter_mut().filter(|column| !column.done).collect();
-        each(&mut active, parallel, |column| column.advance());
-        let residuals = columns_to_matrix(design.rows(), active.iter().map(|column| &column.residuals));
-        let gradients = design.transposed_times(residuals.view());
-        for (column, gradient) in active.iter_mut().zip(gradients.axis_iter(Axis(1))) {
-            column.gradient = Some(gradient.iter().map(|&value| value.into()).collect());
-        }
-        each(&mut active, parallel, |column| column.learn(limits.tolerance, iteration));
-        active.retain(|column| !column.done);
-        if active.is_empty() || iteration == limits.max_iterations {
-            break;
-        }
-
-        // By those that still run: a factor is not worth its making for a last one.
-        if !prepared && iteration >= Preconditioner::break_even(design, active.len()) {
-            prepared = true;
-            let curvatures: Vec<Curvature<'_>> = active.iter().map(|column| column.curvature()).collect();
-            preconditioner.prepare(design, &curvatures, last);
-        }
-        each(&mut active, parallel, |column| column.descend_backwards());
-        let factors: Vec<Option<usize>> =
-            active.iter().map(|column| preconditioner.find(design, &column.curvature())).collect();
-        let chosen: Vec<usize> = factors.iter().copied().flatten().collect();
-        if !chosen.is_empty() {
-            let with = || active.iter().zip(&factors).filter(|(_, factor)| factor.is_some());
-            let mut q = columns_to_matrix(design.columns(), with().map(|(column, _)| column.weights_of_direction()));
-            preconditioner.apply(design, &mut q, &chosen);
-            let mut solved = q.axis_iter(Axis(1));
-            for (column, _) in active.iter_mut().zip(&factors).filter(|(_, factor)| factor.is_some()) {
-                column.preconditioned(solved.next());
-            }
-        }
-        for (column, _) in active.iter_mut().zip(&factors).filter(|(_, factor)| factor.is_none()) {
-            column.scale_direction();
-        }
-        each(&mut active, parallel, |column| column.descend_forwards());
-        let product = product_with(design, active.iter().map(|column| column.in_design(&column.p)).collect());
-        for (column, scores) in active.iter_mut().zip(product.axis_iter(Axis(1))) {
-            column.u = column.scores_of(&column.p, scores);
-        }
-        each(&mut active, parallel, |column| column.search());
-    }
-    columns.into_iter().map(Column::found).collect()
-}
+const PATIENCE_ITERATIONS: u64 = 25;
 
 /// A problem on its way.
-struct Column<'a> {
+pub(super) struct Column<'a> {
     task: Task<'a>,
     row_weights: &'a [f64],
     total_weight: f64,
     /// Weights and intercept, `[d + 1]`; then their gradient, and the direction of the step.
-    v: Vec<f64>,
+    pub v: Vec<f64>,
     g: Vec<f64>,
-    p: Vec<f64>,
-    step: f64,
+    pub p: Vec<f64>,
+    pub step: f64,
     /// Scores, `[n]`, their change along `p`, and the weighted residuals.
     z: Vec<f64>,
-    u: Vec<f64>,
-    residuals: Vec<f64>,
+    pub u: Vec<f64>,
+    pub residuals: Vec<f64>,
     /// X' residuals, as the product gave it.
-    gradient: Option<Vec<f64>>,
+    pub gradient: Option<Vec<f64>>,
     objective: f64,
     /// Weighted sum of p (1 - p).
     curvature: f64,
@@ -157,7 +40,7 @@ struct Column<'a> {
     best_gap: f64,
     improved_at: u64,
     gap: f64,
-    done: bool,
+    pub done: bool,
 }
 
 /// Change of the parameters, of the gradient, and 1 / their product.
@@ -168,7 +51,7 @@ struct Pair {
 }
 
 impl<'a> Column<'a> {
-    fn new<F: Element>(task: &Task<'a>, design: &Design<F>, ones: &'a [f64]) -> Self {
+    pub fn new<F: Element>(task: &Task<'a>, design: &Design<F>, ones: &'a [f64]) -> Self {
         let (n, d) = (design.rows(), design.columns());
         let row_weights = task.weights.unwrap_or(ones);
         let total: f64 = row_weights.iter().sum();
@@ -192,7 +75,7 @@ impl<'a> Column<'a> {
             gradient: None,
             objective: f64::INFINITY,
             curvature: 0.0,
-            pairs: VecDeque::with_capacity(HISTORY + 1),
+            pairs: VecDeque::with_capacity(HISTORY_PAIRS + 1),
             kept: Vec::new(),
             best_gap: f64::INFINITY,
             improved_at: 0,
@@ -201,7 +84,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    fn curvature(&self) -> Curvature<'a> {
+    pub fn curvature(&self) -> Curvature<'a> {
         Curvature {
             alpha: self.task.alpha,
             mean: self.curvature / self.total_weight,
@@ -211,7 +94,7 @@ impl<'a> Column<'a> {
     }
 
     /// The weights of `values`, `[d + 1]`, for the design's columns.
-    fn in_design(&self, values: &[f64]) -> Vec<f64> {
+    pub fn in_design(&self, values: &[f64]) -> Vec<f64> {
         let weights = values.iter().take(values.len().saturating_sub(1));
         match self.task.frame {
             None => weights.copied().collect(),
@@ -220,7 +103,7 @@ impl<'a> Column<'a> {
     }
 
     /// Scores of `values`, `[d + 1]`, from the design's product with [`Column::in_design`] of them.
-    fn scores_of<F: Element>(&self, values: &[f64], product: ArrayView1<'_, F>) -> Vec<f64> {
+    pub fn scores_of<F: Element>(&self, values: &[f64], product: ArrayView1<'_, F>) -> Vec<f64> {
         let mut offset = values.last().copied().unwrap_or_default();
         if let Some(frame) = self.task.frame {
             offset -= values.iter().zip(&frame.shift).zip(&frame.scale).map(|((w, m), s)| w * m / s).sum::<f64>();
@@ -229,7 +112,7 @@ impl<'a> Column<'a> {
     }
 
     /// Goes `step` along `p`, whose scores are `u`; residuals, objective and curvature there.
-    fn advance(&mut self) {
+    pub fn advance(&mut self) {
         let moved = self.objective.is_finite();
         if moved {
             for (v, p) in self.v.iter_mut().zip(&self.p) {
@@ -253,7 +136,7 @@ impl<'a> Column<'a> {
     }
 
     /// Takes in the gradient: bound, pair of changes, and whether to stop.
-    fn learn(&mut self, tolerance: f64, iteration: u64) {
+    pub fn learn(&mut self, tolerance: f64, iteration: u64) {
         let Some(mut gradient) = self.gradient.take() else { return };
         let total: f64 = self.residuals.iter().sum();
         if let Some(frame) = self.task.frame {
@@ -271,7 +154,7 @@ impl<'a> Column<'a> {
             let product = dot(&s, &y);
             if product > 1e-14 * (dot(&s, &s) * dot(&y, &y)).sqrt() {
                 self.pairs.push_back(Pair { s, y, rho: 1.0 / product });
-                if self.pairs.len() > HISTORY {
+                if self.pairs.len() > HISTORY_PAIRS {
                     self.pairs.pop_front();
                 }
             }
@@ -283,11 +166,11 @@ impl<'a> Column<'a> {
         }
         // A quarter, so that another sum of the same gradient finds the tolerance kept too.
         let reached = self.gap <= 0.25 * tolerance || !self.gap.is_finite();
-        self.done = reached || iteration > self.improved_at + PATIENCE;
+        self.done = reached || iteration > self.improved_at + PATIENCE_ITERATIONS;
     }
 
     /// The first loop of algorithm 7.4, from the newest pair to the oldest.
-    fn descend_backwards(&mut self) {
+    pub fn descend_backwards(&mut self) {
         self.p.iter_mut().zip(&self.g).for_each(|(p, g)| *p = -g);
         self.kept.clear();
         for pair in self.pairs.iter().rev() {
@@ -297,12 +180,12 @@ impl<'a> Column<'a> {
         }
     }
 
-    fn weights_of_direction(&self) -> &[f64] {
+    pub fn weights_of_direction(&self) -> &[f64] {
         self.p.split_last().map_or(&[], |(_, weights)| weights)
     }
 
     /// The approximate Hessian's inverse on `p`, as the preconditioner solved it for the weights.
-    fn preconditioned<F: Element>(&mut self, solved: Option<ArrayView1<'_, F>>) {
+    pub fn preconditioned<F: Element>(&mut self, solved: Option<ArrayView1<'_, F>>) {
         let Some(solved) = solved else { return };
         for (p, &value) in self.p.iter_mut().zip(solved) {
             *p = value.into();
@@ -312,14 +195,14 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// The same without a preconditioner: the scale of the newest pair.
-    fn scale_direction(&mut self) {
+    /// Without a preconditioner: scales the direction by the newest pair.
+    pub fn scale_direction(&mut self) {
         let scale = self.pairs.back().map_or(1.0, |pair| 1.0 / (pair.rho * dot(&pair.y, &pair.y)));
         self.p.iter_mut().for_each(|p| *p *= scale);
     }
 
     /// The second loop; falls back to the gradient should rounding have turned the direction uphill.
-    fn descend_forwards(&mut self) {
+    pub fn descend_forwards(&mut self) {
         for (pair, a) in self.pairs.iter().zip(self.kept.iter().rev()) {
             let b = pair.rho * dot(&pair.y, &self.p);
             self.p.iter_mut().zip(&pair.s).for_each(|(p, s)| *p += (a - b) * s);
@@ -333,7 +216,7 @@ impl<'a> Column<'a> {
 
     /// The step along `p` where the slope is a tenth of what it was, by Newton's method inside a bracket: the
     /// objective is convex in it.
-    fn search(&mut self) {
+    pub fn search(&mut self) {
         let (at_start, norm) =
             self.v.iter().zip(&self.p).rev().skip(1).fold((0.0, 0.0), |(vp, pp), (v, p)| (vp + v * p, pp + p * p));
         let slope_at = |step: f64| {
@@ -376,35 +259,11 @@ impl<'a> Column<'a> {
         self.step = step;
     }
 
-    fn found(self) -> Found {
+    pub fn found(self) -> Found {
         Found { params: self.v, scores: self.z, objective: self.objective, relative_gap: self.gap }
     }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     crate::stats::sum_of_products(a, b)
-}
-
-fn each(columns: &mut [&mut Column<'_>], parallel: bool, f: impl Fn(&mut Column<'_>) + Send + Sync) {
-    if parallel {
-        columns.par_iter_mut().for_each(|column| f(column));
-    } else {
-        columns.iter_mut().for_each(|column| f(column));
-    }
-}
-
-fn columns_to_matrix<'v, F: Element, V: AsRef<[f64]> + 'v + ?Sized>(
-    rows: usize,
-    columns: impl Iterator<Item = &'v V>,
-) -> Array2<F> {
-    let columns: Vec<&V> = columns.collect();
-    let mut matrix = Array2::zeros((rows, columns.len()).f());
-    for (mut to, from) in matrix.axis_iter_mut(Axis(1)).zip(columns) {
-        to.iter_mut().zip(from.as_ref()).for_each(|(to, &from)| *to = F::of(from));
-    }
-    matrix
-}
-
-fn product_with<F: Element>(design: &Design<F>, weights: Vec<Vec<f64>>) -> Array2<F> {
-    design.times(columns_to_matrix(design.columns(), weights.iter()).view())
 }

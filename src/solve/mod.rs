@@ -3,6 +3,7 @@
 
 mod certify;
 mod cholesky;
+mod column;
 mod design;
 mod element;
 mod folds;
@@ -11,13 +12,13 @@ mod precondition;
 mod ridge_system;
 mod standardise;
 
-pub(in crate::probe) use certify::logistic;
-pub(in crate::probe) use design::{columns_of, LARGE};
-pub(in crate::probe) use folds::{cross_validate, tolerance_of_scores, Folds};
-pub(in crate::probe) use ridge_system::RidgeSystem;
-pub use standardise::Standardiser;
+pub(crate) use certify::softplus;
+pub(crate) use design::{columns_of, LARGE_DESIGN};
+pub(crate) use folds::{cross_validate, tolerance_of_scores, Folds};
+pub(crate) use ridge_system::RidgeSystem;
+pub(crate) use standardise::Standardiser;
 
-use certify::{certify, softplus, Point};
+use certify::{certify, Point};
 use design::Design;
 use element::{Element, LinfaRun};
 use linfa_logistic::error::Error;
@@ -27,7 +28,7 @@ use rayon::prelude::*;
 
 /// What to minimise, and how far.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::probe) struct Problem {
+pub(crate) struct Problem {
     /// Strength of the penalty, above 0.
     pub alpha: f64,
     /// Iterations of the warm start, and of one run of linfa.
@@ -41,14 +42,14 @@ pub(in crate::probe) struct Problem {
 
 /// Labels of the rows, and what each row weighs if not 1.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::probe) struct Targets<'a> {
+pub(crate) struct Targets<'a> {
     pub labels: &'a [bool],
     pub weights: Option<&'a [f64]>,
 }
 
 /// Where the solver ended.
 #[derive(Debug, Clone)]
-pub(in crate::probe) struct Solution {
+pub(crate) struct Solution {
     /// Weights, `[d]`, rising towards the label `true`.
     pub weights: Array1<f64>,
     pub intercept: f64,
@@ -61,7 +62,7 @@ pub(in crate::probe) struct Solution {
 }
 
 /// Runs of linfa in f64 at most: the first and what continues it.
-const MAX_RUNS: usize = 4;
+const MAX_LINFA_RUNS: usize = 4;
 
 impl Problem {
     /// Minimises sum_i r_i ln(1 + exp(-y_i (w.x_i + b))) + alpha/2 |w|^2 over w and b for each of `draws`, where x
@@ -75,10 +76,10 @@ impl Problem {
         standardiser: &Standardiser,
         draws: &[Targets<'_>],
     ) -> Vec<Result<Solution, Error>> {
-        if rows.len() < LARGE {
+        if rows.len() < LARGE_DESIGN {
             let mut rows = rows.mapv(f64::from);
             standardiser.apply_to(&mut rows);
-            return self.solve_on(&Design::new(rows), draws, &vec![None; draws.len()], MAX_RUNS);
+            return self.solve_as_is(rows, draws);
         }
         standardiser.apply_to(&mut rows);
         let design = Design::new(rows);
@@ -96,12 +97,17 @@ impl Problem {
             .iter()
             .map(|&draw| solutions.get(draw).and_then(|found| found.as_ref().ok()).map(Solution::params))
             .collect();
-        for (draw, better) in missed.into_iter().zip(self.solve_on(&wide, &again, &starts, MAX_RUNS)) {
+        for (draw, better) in missed.into_iter().zip(self.solve_on(&wide, &again, &starts, MAX_LINFA_RUNS)) {
             if let Some(slot) = solutions.get_mut(draw) {
                 *slot = better;
             }
         }
         solutions
+    }
+
+    /// Minimises what [`Problem::solve`] does in f64, with `rows`, column-major `[n, d]`, as they are.
+    pub fn solve_as_is(&self, rows: Array2<f64>, draws: &[Targets<'_>]) -> Vec<Result<Solution, Error>> {
+        self.solve_on(&Design::new(rows), draws, &vec![None; draws.len()], MAX_LINFA_RUNS)
     }
 
     fn solve_on<F: Element>(
@@ -188,7 +194,7 @@ impl Solution {
 
 /// Row weights under which both classes weigh the same and the whole what it did: scikit-learn's "balanced", n / (2 n_k),
 /// over the rows that `mask`, `[n]`, holds at 1.
-pub(in crate::probe) fn balanced_weights(labels: &[bool], mask: &[f64]) -> Vec<f64> {
+pub(crate) fn balanced_weights(labels: &[bool], mask: &[f64]) -> Vec<f64> {
     let of = |wanted: bool| -> f64 {
         mask.iter().zip(labels).filter(|(_, &label)| label == wanted).map(|(weight, _)| weight).sum()
     };

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Axis};
 
-use super::design::{Design, LARGE};
+use super::design::{Design, LARGE_DESIGN};
 use super::element::Element;
 use super::minimise::{minimise, Frame, Limits, Task};
 use super::{balanced_weights, softplus, Problem, Standardiser};
@@ -10,7 +10,7 @@ use crate::stats::auroc;
 
 /// What one strength came to on the rows left out.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::probe) struct FoldScores {
+pub(crate) struct FoldScores {
     /// Mean log-loss in nats over all rows, each by the fit that did not see its fold.
     pub log_loss: f64,
     /// Mean over folds of the AUROC in the fold, where it has both labels.
@@ -21,7 +21,7 @@ pub(in crate::probe) struct FoldScores {
 
 /// What to cross-validate.
 #[derive(Clone, Copy)]
-pub(in crate::probe) struct Folds<'a> {
+pub(crate) struct Folds<'a> {
     /// Labels, `[n]`.
     pub labels: &'a [bool],
     /// Whether both classes weigh the same, in fits and log-loss.
@@ -31,19 +31,19 @@ pub(in crate::probe) struct Folds<'a> {
 }
 
 /// What fits inside cross-validation are held to: held-out scores need no more, and f32 sums always reach it.
-pub(in crate::probe) fn tolerance_of_scores(problem: &Problem) -> f64 {
+pub(crate) fn tolerance_of_scores(problem: &Problem) -> f64 {
     problem.tolerance.max(1e-6)
 }
 
 /// Scores of each of `alphas`; each training part is standardised by itself.
-pub(in crate::probe) fn cross_validate(
+pub(crate) fn cross_validate(
     problem: &Problem,
     mut rows: Array2<f32>,
     standardiser: &Standardiser,
     folds: Folds<'_>,
     alphas: &[f64],
 ) -> Vec<FoldScores> {
-    if rows.len() < LARGE {
+    if rows.len() < LARGE_DESIGN {
         let mut rows = rows.mapv(f64::from);
         standardiser.apply_to(&mut rows);
         return on_design(problem, &Design::new(rows), folds, alphas);

@@ -2,10 +2,11 @@
 
 use super::design::Design;
 use super::element::Element;
+use crate::stats::logistic;
 
 /// A linear rule on the design's columns, with its proven optimality.
 #[derive(Debug, Clone)]
-pub(in crate::probe) struct Point {
+pub(crate) struct Point {
     /// Weights, `[d]`, rising towards the label `true`, and the intercept, last.
     pub params: Vec<f64>,
     pub objective: f64,
@@ -68,12 +69,7 @@ fn best_intercept(scores: &[f64], labels: &[bool], weigh: &impl Fn(usize) -> f64
     intercept
 }
 
-/// 1 / (1 + e^-z).
-pub(in crate::probe) fn logistic(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
-}
-
 /// ln(1 + e^z) without overflow.
-pub(super) fn softplus(z: f64) -> f64 {
+pub(crate) fn softplus(z: f64) -> f64 {
     z.max(0.0) + (-z.abs()).exp().ln_1p()
 }

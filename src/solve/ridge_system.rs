@@ -7,7 +7,7 @@ use super::design::Design;
 use crate::{Error, Result};
 
 /// X, `[n, d]`, and the smaller of X'X, `[d, d]`, and XX', `[n, n]`.
-pub(in crate::probe) struct RidgeSystem {
+pub(crate) struct RidgeSystem {
     what: String,
     design: Design<f64>,
     /// Its lower half.
@@ -17,14 +17,14 @@ pub(in crate::probe) struct RidgeSystem {
 }
 
 /// The system for one ridge, factored once for any number of right-hand sides.
-pub(in crate::probe) struct Factored<'a> {
+pub(crate) struct Factored<'a> {
     system: &'a RidgeSystem,
     ridge: f64,
     cholesky: Cholesky<f64>,
 }
 
 /// What solves the system, and by how much it misses.
-pub(in crate::probe) struct Solved {
+pub(crate) struct Solved {
     /// w, `[d, k]`.
     pub weights: Array2<f64>,
     /// v - (X'X + ridge I) w, `[d, k]`.

@@ -3,12 +3,12 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
 use rayon::prelude::*;
 
-use super::design::LARGE;
+use super::design::LARGE_DESIGN;
 use super::element::Element;
 
 /// Mean and scale of each column.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standardiser {
+pub(crate) struct Standardiser {
     /// Column means, `[d]`.
     pub mean: Array1<f64>,
     /// Column standard deviations (divisor n), `[d]`; 1 where the column is constant.
@@ -19,17 +19,17 @@ pub struct Standardiser {
 
 /// A column whose spread is below this share of its mean is rounding noise around a constant; one unit in
 /// the last place of an f32 in one of a million rows is still above it.
-const CONSTANT: f64 = 1e-12;
+const CONSTANT_SHARE: f64 = 1e-12;
 
 impl Standardiser {
     /// Learns from `rows`, `[n, d]`, in f64.
     pub fn fit<A: Copy + Into<f64> + Sync>(rows: ArrayView2<'_, A>) -> Self {
-        let moments: Vec<(f64, f64)> = if rows.len() >= LARGE {
+        let moments: Vec<(f64, f64)> = if rows.len() >= LARGE_DESIGN {
             (0..rows.ncols()).into_par_iter().map(|column| moments(rows.column(column))).collect()
         } else {
             rows.axis_iter(Axis(1)).map(moments).collect()
         };
-        let constant: Vec<bool> = moments.iter().map(|(mean, sd)| *sd <= CONSTANT * mean.abs()).collect();
+        let constant: Vec<bool> = moments.iter().map(|(mean, sd)| *sd <= CONSTANT_SHARE * mean.abs()).collect();
         Standardiser {
             mean: moments.iter().map(|(mean, _)| *mean).collect(),
             scale: moments.iter().zip(&constant).map(|((_, sd), &constant)| if constant { 1.0 } else { *sd }).collect(),
@@ -42,15 +42,15 @@ impl Standardiser {
         self.apply_to(rows);
     }
 
-    /// As [`Standardiser::apply`]; computed in f64, kept in the width of `rows`.
-    pub(in crate::probe) fn apply_to<F: Element>(&self, rows: &mut Array2<F>) {
+    /// Standardises `rows`, `[n, d]`, in place; computed in f64, kept in their own width of numbers.
+    pub(crate) fn apply_to<F: Element>(&self, rows: &mut Array2<F>) {
         let one = |(column, mut values): (usize, ArrayViewMut1<'_, F>)| {
             let at = |values: &Array1<f64>| values.get(column).copied().unwrap_or_default();
             let (mean, scale) = (at(&self.mean), 1.0 / at(&self.scale));
             let constant = self.constant.get(column).copied().unwrap_or(true);
             values.mapv_inplace(|value| if constant { F::zero() } else { F::of((value.into() - mean) * scale) });
         };
-        let parallel = rows.len() >= LARGE;
+        let parallel = rows.len() >= LARGE_DESIGN;
         let columns = rows.axis_iter_mut(Axis(1));
         if parallel {
             use ndarray::parallel::prelude::*;
