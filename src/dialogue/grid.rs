@@ -433,3 +433,29 @@ impl PromptGrid {
         })
     }
 }
+
+impl Instruction {
+    /// The bundled instruction of this name, in the text form of [`PromptCell`]: `L0`, `L1`, `L2`, `neutral`,
+    /// `negated`, `winogender/L2/cot/p3`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the nearest names.
+    pub fn named(name: &str) -> Result<Instruction> {
+        let grid = PromptGrid::shared()?;
+        grid.get(&grid.parse(name)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_instructions_are_there() {
+        for name in ["L0", "L1", "L2", "neutral", "negated", "winogender/L2/cot/external/p9"] {
+            assert_eq!(Instruction::named(name).unwrap().name, name);
+        }
+        let message = Instruction::named("neutrall").unwrap_err().to_string();
+        assert!(message.contains("nearest: neutral"), "{message}");
+    }
+}

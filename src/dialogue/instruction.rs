@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::grid::PromptGrid;
 use super::protocol::Thinking;
 use crate::task::Item;
 use crate::{file, Error, Result};
@@ -60,16 +59,6 @@ impl Instruction {
         Instruction { name: name.into(), meaning: String::new(), first, review, reasoning: None, feedback: None }
     }
 
-    /// The bundled instruction of this name, in the text form of [`super::PromptCell`]: `L0`, `L1`, `L2`, `neutral`,
-    /// `negated`, `winogender/L2/cot/p3`.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] with the nearest names.
-    pub fn named(name: &str) -> Result<Instruction> {
-        let grid = PromptGrid::shared()?;
-        grid.get(&grid.parse(name)?)
-    }
-
     /// Reads instructions outside the grid from JSON, `{"instructions": [{"name", "meaning", "first", "review"}]}`.
     ///
     /// # Errors
@@ -114,19 +103,5 @@ impl Instruction {
             Ok::<_, Error>(text)
         };
         Ok(Instruction { first: fill(&self.first)?, review: fill(&self.review)?, ..self.clone() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bundled_instructions_are_there() {
-        for name in ["L0", "L1", "L2", "neutral", "negated", "winogender/L2/cot/external/p9"] {
-            assert_eq!(Instruction::named(name).unwrap().name, name);
-        }
-        let message = Instruction::named("neutrall").unwrap_err().to_string();
-        assert!(message.contains("nearest: neutral"), "{message}");
     }
 }

@@ -9,6 +9,7 @@ mod instruction;
 mod layout;
 mod part;
 mod protocol;
+mod read;
 mod read_states;
 mod reading;
 mod run;

@@ -4,7 +4,7 @@ use super::asking::opening;
 use super::checkpoint::{Batch, Checkpoints, Finished};
 use super::conversation_batch::{ConversationBatch, Turn};
 use super::protocol::RoundKind;
-use super::read_states::ReadStates;
+use super::read::of_answers;
 use super::self_correction::SelfCorrection;
 use super::side_by_side::side_by_side;
 use super::study::{Conversation, Round, Study};
@@ -144,9 +144,9 @@ impl<'a, I: Item> Run<'a, I> {
         let protocol = self.protocol;
         let mut talking = ConversationBatch::new(self.model, protocol, batch);
         let mut finished = Finished { answers: Vec::new(), conversations: Vec::new(), cache_bytes: 0 };
-        let (of_prompts, of_answers) = self.collectors.split_at_mut(self.schedule.len());
-        let of_answers = of_answers.iter_mut().map(Some).chain(std::iter::repeat_with(|| None));
-        let mut slots = self.schedule.iter().zip(of_prompts.iter_mut().zip(of_answers));
+        let (of_prompts, over_answers) = self.collectors.split_at_mut(self.schedule.len());
+        let over_answers = over_answers.iter_mut().map(Some).chain(std::iter::repeat_with(|| None));
+        let mut slots = self.schedule.iter().zip(of_prompts.iter_mut().zip(over_answers));
         let mut plain = talking.open(None)?;
         if let Some((&turn, collectors)) = slots.next() {
             finished.answers.push(talking.answer(&mut plain, turn, collectors)?);
@@ -204,13 +204,13 @@ impl<'a, I: Item> Run<'a, I> {
         // Round 0 first, then the instructions as given.
         self.conversations.sort_by_key(|&(place, _)| place);
         let conversations: Vec<Conversation> = self.conversations.into_iter().map(|(_, talk)| talk).collect();
-        let of_answers = self.collectors.split_off(self.schedule.len());
-        let mut answer_states = Vec::with_capacity(of_answers.len());
-        for (condition, collector) in self.design.conditions().zip(of_answers) {
+        let over_answers = self.collectors.split_off(self.schedule.len());
+        let mut answer_states = Vec::with_capacity(over_answers.len());
+        for (condition, collector) in self.design.conditions().zip(over_answers) {
             let rows = Activations::new(ids()).with_groups(groups.clone())?.with_provenance(self.provenance.clone());
             let rows =
                 collector.finish(rows.with_provenance(Readout::new(Selection::default(), Pool::Mean).provenance()))?;
-            let states = ReadStates::of_answers(condition, &rows, &conversations)?;
+            let states = of_answers(condition, &rows, &conversations)?;
             answer_states.extend(states);
         }
         let lost = || Error::mismatch("a round", "an item has no answer");

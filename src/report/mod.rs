@@ -3,6 +3,7 @@
 
 mod data;
 mod drawing;
+mod files;
 mod html;
 mod plots;
 mod svg;
