@@ -23,30 +23,38 @@ mod resampler;
 mod settings;
 mod sign_flip;
 mod simultaneous;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use bootstrap::check_level;
 pub use bootstrap::ClusterBootstrap;
-pub use calibration::{expected_calibration_error, reliability, Binning, Calibration, ReliabilityBin};
-pub use change_point::{first_run, line_break, step_break, Break};
+pub use calibration::Calibration;
 pub use clustered::{ClusteredMeans, Equivalence};
 pub use comparison::{auroc_permutation_p, AurocDifference};
-pub use distribution::{normal_cdf, normal_quantile, normal_upper_quantile, student_cdf, student_upper_quantile};
-pub use interval::{bca_interval, percentile_interval, Interval, IntervalMethod, Resampled};
-pub use metrics::{accuracy, balanced_accuracy, brier, log_loss};
+pub use interval::{Interval, IntervalMethod, Resampled};
 pub use multiplicity::FalseDiscovery;
-pub use null::{
-    covariance_matched_directions, monte_carlo_p, permuted_directions, random_cosine_sd, random_directions,
-};
-pub use permuted::permuted_labels;
-pub use power::{minimum_detectable, power_of_t};
-pub use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson, wilson};
-pub(crate) use random::{normals, rng};
-pub use rank_correlation::{kendall_tau, Spearman};
-pub use ranking::{auroc, average_precision, Ranking};
-pub(crate) use resampler::Resampler;
+pub use null::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions};
+pub use proportion::wilson;
+pub use rank_correlation::Spearman;
+pub use ranking::{auroc, Ranking};
 pub use settings::Settings;
 pub use sign_flip::{SignFlipTest, SignFlips};
 pub use simultaneous::{Bands, Studentised};
+
+pub(crate) use bootstrap::check_level;
+pub(crate) use calibration::{expected_calibration_error, Binning};
+pub(crate) use change_point::{first_run, line_break, step_break};
+pub(crate) use distribution::{
+    normal_cdf, normal_quantile, normal_upper_quantile, student_cdf, student_upper_quantile,
+};
+pub(crate) use interval::{bca_interval, percentile_interval};
+pub(crate) use metrics::{accuracy, balanced_accuracy, brier, log_loss};
+pub(crate) use null::random_cosine_sd;
+pub(crate) use permuted::permuted_labels;
+pub(crate) use power::minimum_detectable;
+pub(crate) use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson};
+pub(crate) use random::{normals, rng};
+pub(crate) use rank_correlation::kendall_tau;
+pub(crate) use resampler::Resampler;
 
 /// Mean of values; 0 without any.
 pub(crate) fn mean(values: &[f64]) -> f64 {

@@ -13,14 +13,6 @@ pub fn auroc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     Ranking::new(scores, positive)?.auroc()
 }
 
-/// Area under the precision-recall curve as average precision: the sum over the distinct scores, from the
-/// highest, of (recall gained) x (precision there), without interpolation; equal scores are one step. It is
-/// scikit-learn's `average_precision_score`; a scorer without information gets the share of positives. `None`
-/// without positives, with unequal lengths or a NaN score.
-pub fn average_precision(scores: &[f64], positive: &[bool]) -> Option<f64> {
-    Ranking::new(scores, positive)?.average_precision()
-}
-
 /// Scores sorted once, so that metrics of many reweightings of the rows cost one pass each.
 #[derive(Debug, Clone)]
 pub struct Ranking {
@@ -251,6 +243,10 @@ mod tests {
         normals(&mut rng(seed, "ranking"), &mut scores);
         scores.iter_mut().for_each(|score| *score = (*score * 3.0).round());
         (scores, (0..n).map(|row| row % 3 == 0).collect())
+    }
+
+    fn average_precision(scores: &[f64], positive: &[bool]) -> Option<f64> {
+        Ranking::new(scores, positive)?.average_precision()
     }
 
     #[test]

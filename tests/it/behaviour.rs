@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use common::{benchmark, json};
 use probity::generate::{Continuation, End};
 use probity::scorer::TextScorer;
-use probity::stats::{fisher_interval, mcnemar_exact, wilson, ClusterBootstrap, Settings};
+use probity::stats::{wilson, ClusterBootstrap, Settings};
 use probity::task::metric::{
     majority_vote, Abstention, AnswerFlow, BiasScores, Convergence, Edits, GainByRank, OracleStop, PositionBias,
     PronounScores, RiskCoverage, SelfDistinguish, Side, ToxicityScores, Trial,
@@ -139,18 +139,8 @@ fn polarity_is_not_corrected_twice() {
 }
 
 #[test]
-fn shares_changes_and_areas_are_those_of_numpy_scipy_and_statsmodels() {
+fn areas_under_risk_coverage_are_those_of_numpy() {
     let reference = json("benchmarks.json");
-    for row in reference["wilson"].as_array().unwrap() {
-        let [k, n, low, high] = [0, 1, 2, 3].map(|at| row[at].as_f64().unwrap());
-        let found = wilson(k as usize, n as usize, 0.95).unwrap();
-        close(found.low, low);
-        close(found.high, high);
-    }
-    for row in reference["mcnemar"].as_array().unwrap() {
-        let [b, c, p] = [0, 1, 2].map(|at| row[at].as_f64().unwrap());
-        close(mcnemar_exact(b as usize, c as usize), p);
-    }
     for case in reference["risk_coverage"].as_array().unwrap() {
         let confidence: Vec<f64> = serde_json::from_value(case["confidence"].clone()).unwrap();
         let right: Vec<bool> = serde_json::from_value(case["right"].clone()).unwrap();
@@ -194,7 +184,6 @@ fn winogender_correlations_are_those_of_numpy_and_scipy() {
     close(scores.with_text.unwrap().r.estimate, -found.r.estimate);
     let total = scores.neutral.interval.estimate + scores.female.interval.estimate + scores.male.interval.estimate;
     close(total, 1.0);
-    assert!(fisher_interval(0.5, 3, 0.95).is_none());
 }
 
 // --- by hand ------------------------------------------------------------------------------------------------

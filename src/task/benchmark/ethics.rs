@@ -152,7 +152,7 @@ impl Ethics {
     }
 
     /// Context, question, options and the right one.
-    fn question<'r>(self, row: &'r Row) -> (String, &'static str, [&'r str; 2], usize) {
+    fn question(self, row: &Row) -> (String, &'static str, [&str; 2], usize) {
         let scenario = row.scenario.clone();
         let right = usize::from(!row.label);
         match self {

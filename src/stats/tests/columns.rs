@@ -1,24 +1,22 @@
 //! Tests, bands and power over many columns: against SciPy and enumeration, and by simulation.
 
-use common::json;
 use ndarray::Array2;
-use probity::stats::{
-    minimum_detectable, power_of_t, student_cdf, student_upper_quantile, ClusterBootstrap, ClusteredMeans,
-    FalseDiscovery, SignFlips,
-};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde_json::Value;
 
+use super::{floats, json};
+use crate::stats::power::power_of_t;
+use crate::stats::{
+    minimum_detectable, student_cdf, student_upper_quantile, ClusterBootstrap, ClusteredMeans, FalseDiscovery,
+    SignFlips,
+};
+
 fn cases(name: &str) -> Vec<Value> {
     let cases = json("inference/tests.json")[name].as_array().unwrap().clone();
     assert!(!cases.is_empty());
     cases
-}
-
-fn floats(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }
 
 fn close(found: &[f64], expected: &Value, tolerance: f64) {
@@ -55,7 +53,7 @@ fn sign_flips_and_equivalence_are_scipys() {
         close(&means.t(), &case["scipy_t"], 1e-12);
         let margin = case["tost"]["margin"].as_f64().unwrap();
         let found: Vec<_> = (0..5).map(|column| means.equivalence(column, margin).unwrap()).collect();
-        let all = |of: fn(&probity::stats::Equivalence) -> f64| found.iter().map(of).collect::<Vec<_>>();
+        let all = |of: fn(&crate::stats::Equivalence) -> f64| found.iter().map(of).collect::<Vec<_>>();
         close(&all(|e| e.p_no_reduction), &case["tost"]["p_no_reduction"], 1e-10);
         close(&all(|e| e.p_no_increase), &case["tost"]["p_no_increase"], 1e-10);
         close(&all(|e| e.p), &case["tost"]["p"], 1e-10);

@@ -1,14 +1,16 @@
 //! Metrics, intervals and tests: against SciPy and scikit-learn, and by simulation.
 
-use common::json;
-use probity::stats::{
-    auroc_permutation_p, average_precision, balanced_accuracy, bca_interval, brier, expected_calibration_error,
-    normal_quantile, AurocDifference, Binning, Calibration, ClusterBootstrap, IntervalMethod, Ranking,
-};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde_json::Value;
+
+use super::{floats, json};
+use crate::stats::{
+    auroc, auroc_permutation_p, balanced_accuracy, bca_interval, brier, expected_calibration_error, fisher_interval,
+    log_loss, mcnemar_exact, normal_quantile, wilson, AurocDifference, Binning, Calibration, ClusterBootstrap,
+    IntervalMethod, Ranking,
+};
 
 fn fixture(name: &str) -> Value {
     json(&format!("statistics/{name}"))
@@ -18,10 +20,6 @@ fn cases(name: &str) -> Vec<Value> {
     let cases = fixture(name)["cases"].as_array().unwrap().clone();
     assert!(!cases.is_empty());
     cases
-}
-
-fn floats(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }
 
 fn bools(value: &Value) -> Vec<bool> {
@@ -41,7 +39,7 @@ fn metrics_are_scikit_learns() {
         let ranking = Ranking::new(&scores, &labels).unwrap();
         close(ranking.auroc().unwrap(), &case["auroc"], 1e-12);
         close(ranking.weighted_auroc(&weights).unwrap(), &case["weighted_auroc"], 1e-12);
-        close(average_precision(&scores, &labels).unwrap(), &case["average_precision"], 1e-12);
+        close(ranking.average_precision().unwrap(), &case["average_precision"], 1e-12);
         close(ranking.weighted_average_precision(&weights).unwrap(), &case["weighted_average_precision"], 1e-12);
         let predicted: Vec<bool> = scores.iter().map(|&score| score > 0.0).collect();
         close(balanced_accuracy(&predicted, &labels).unwrap(), &case["balanced_accuracy"], 1e-12);
@@ -295,4 +293,32 @@ fn a_real_difference_is_found() {
     assert!(test.p < 1e-6 && test.difference.low > 0.2, "{test:?}");
     let p = auroc_permutation_p([&first, &world.noise], &world.labels, &world.groups, 499, 0).unwrap();
     assert_eq!(p, 1.0 / 500.0);
+}
+
+#[test]
+fn areas_and_losses_are_scikit_learns() {
+    let json = json("logistic/auroc.json");
+    let cases = json["cases"].as_array().unwrap();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let labels = bools(&case["labels"]);
+        close(auroc(&floats(&case["scores"]), &labels).unwrap(), &case["auroc"], 1e-12);
+        close(log_loss(&floats(&case["probabilities"]), &labels).unwrap(), &case["log_loss"], 1e-12);
+    }
+}
+
+#[test]
+fn shares_and_changes_are_those_of_scipy_and_statsmodels() {
+    let reference = json("benchmarks.json");
+    for row in reference["wilson"].as_array().unwrap() {
+        let [k, n] = [0, 1].map(|at| row[at].as_f64().unwrap() as usize);
+        let found = wilson(k, n, 0.95).unwrap();
+        close(found.low, &row[2], 1e-12);
+        close(found.high, &row[3], 1e-12);
+    }
+    for row in reference["mcnemar"].as_array().unwrap() {
+        let [b, c] = [0, 1].map(|at| row[at].as_f64().unwrap() as usize);
+        close(mcnemar_exact(b, c), &row[2], 1e-12);
+    }
+    assert!(fisher_interval(0.5, 3, 0.95).is_none());
 }
