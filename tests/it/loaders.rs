@@ -114,7 +114,7 @@ fn bad_lines_of_other_benchmarks_are_named() {
     line7("{\"filename\"", &["EOF"]);
 
     let virtue = |content: &str| Ethics::Virtue.load(write("virtue.csv", content));
-    assert_eq!(virtue("label,scenario\n1,A. [SEP] b\n0,A. [SEP] c\n").unwrap().len(), 2);
+    assert_eq!(virtue("label,scenario\n1,A. [SEP] b\n0,A. [SEP] c\n").unwrap().items().len(), 2);
     refused(virtue("label,scene\n"), &["virtue.csv:1: ", "no column \"scenario\"; nearest: scene"]);
     refused(virtue("label,scenario\n1,A. [SEP] b\n2,A. [SEP] c\n"), &["virtue.csv:3: label = \"2\""]);
     refused(virtue("label,scenario\n1,\"A\nB. [SEP] b\"\n1,A\n"), &["virtue.csv:4: ", "[SEP]"]);
