@@ -247,7 +247,7 @@ fn additive_identities_hold_in_every_family() {
             let error = relative(ours, theirs);
             assert!(error < 1e-12, "{}, layer {layer}: {what}: {error:e}", folder.display());
         };
-        close("embed = resid_pre", 0, at(Site::Embed, 0), at(Site::ResidPre, 0));
+        close("embed = resid_pre", 0, &states[&format!("s{text}.embed")], at(Site::ResidPre, 0));
         for layer in 0..config.layers {
             let middle = sum(at(Site::ResidPre, layer), at(Site::AttnOut, layer));
             close("resid_pre + attn_out = resid_mid", layer, &middle, at(Site::ResidMid, layer));

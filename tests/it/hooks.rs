@@ -56,7 +56,8 @@ fn a_replacement_may_be_of_another_precision() {
         let plain = logits(&model, &mut Hooks::new()).unwrap();
         for site in Site::ALL {
             let mut hooks = Hooks::new();
-            hooks.replace(site.at(1), |tensor| {
+            let address = if site.is_per_layer() { site.at(1) } else { site.name().parse().unwrap() };
+            hooks.replace(address, |tensor| {
                 let other = if tensor.kind() == Kind::Float { Kind::BFloat16 } else { Kind::Float };
                 Ok(tensor.f_to_kind(other)?)
             });

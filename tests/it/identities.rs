@@ -43,7 +43,7 @@ fn close(what: &str, left: &Tensor, right: &Tensor, tolerance: f64) {
 fn check(name: &str, model: &Model, texts: &[&[u32]], output_bias: impl Fn(usize) -> Option<Tensor>) {
     let seen = states(model, texts);
     let at = |site: Site, layer: usize| &seen[&site.at(layer)];
-    close(name, at(Site::Embed, 0), at(Site::ResidPre, 0), 0.0);
+    close(name, &seen[&Address::EMBED], at(Site::ResidPre, 0), 0.0);
     for layer in 0..model.geometry().layers {
         let what = |identity: &str| format!("{name}, layer {layer}: {identity}");
         let after_attention = at(Site::ResidPre, layer) + at(Site::AttnOut, layer);
