@@ -28,6 +28,11 @@ pub struct ReadStates {
 }
 
 impl ReadStates {
+    /// States that were read elsewhere; rows are the items whose conversation has what was read.
+    pub fn new(condition: Condition, reading: Reading, activations: Activations) -> Self {
+        ReadStates { condition, reading, activations }
+    }
+
     /// Keeps, of all items' states over the answers of a round, those whose answer has tokens; `None` if none has.
     pub(super) fn of_answers(
         condition: &Condition,
