@@ -43,7 +43,7 @@ pub struct Experiment<I: Item = ChoiceItem> {
     probe: Option<Arc<dyn Estimator + Send>>,
     permutations: usize,
     attributed: Option<usize>,
-    scorer: Option<Arc<dyn TextScorer + Send + Sync>>,
+    scorer: Option<Arc<dyn TextScorer + Send>>,
     settings: Settings,
 }
 
@@ -107,7 +107,7 @@ impl<I: Item> Experiment<I> {
     }
 
     /// Sets the judge of texts, which must be no probe. Continuations need one, questions with options do not.
-    pub fn scorer(mut self, scorer: impl TextScorer + Send + Sync + 'static) -> Self {
+    pub fn scorer(mut self, scorer: impl TextScorer + Send + 'static) -> Self {
         self.scorer = Some(Arc::new(scorer));
         self
     }

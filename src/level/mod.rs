@@ -50,7 +50,7 @@ mod rotation_null;
 mod score;
 mod transition;
 mod verdict;
-mod window;
+pub mod window;
 
 pub(crate) use check::Mark;
 pub use check::{Check, CheckKind};
@@ -68,4 +68,3 @@ pub use ranking::{Candidate, InstructionRanking, InstructionSelection};
 pub use readings::ReadingLevels;
 pub use transition::{Onset, Transition, Transitions};
 pub use verdict::{Verdict, VerdictKind};
-pub use window::{Contrast, FoundWindow, Halves, Window, WindowTest};

@@ -12,9 +12,8 @@ use super::metric::Metric;
 use crate::capture::Activations;
 use crate::hook::Address;
 use crate::probe::{check_width, Direction, Estimator, Training};
-use crate::stats::{
-    covariance_matched_directions, monte_carlo_p, permuted_directions, permuted_labels, quantile, random_directions,
-};
+use crate::stats::directions::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions};
+use crate::stats::{permuted_labels, quantile};
 use crate::text::Labels;
 use crate::{Error, Result};
 

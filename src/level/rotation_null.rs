@@ -60,7 +60,7 @@ fn orthonormal(rows: Array2<f64>) -> Array2<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::random_directions;
+    use crate::stats::directions::random_directions;
 
     fn sd(values: &[f64]) -> f64 {
         (values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64).sqrt()

@@ -69,7 +69,8 @@ pub struct WindowTest {
 ///
 /// ```
 /// use probity::hook::Site;
-/// use probity::level::{Against, Contrast, Halves, Levels, Metric, Window};
+/// use probity::level::window::{Contrast, Halves, Window};
+/// use probity::level::{Against, Levels, Metric};
 /// use probity::{stats::Settings, Condition};
 /// # fn run(levels: &Levels) -> probity::Result<()> {
 /// let contrast = Contrast {

@@ -39,7 +39,7 @@ mod held_out_case;
 mod kind;
 mod one_vs_rest;
 mod preset;
-mod select;
+pub mod select;
 mod split;
 mod statement;
 pub mod validity;
@@ -55,6 +55,5 @@ pub use kind::{ClassWeight, LogisticProbe, StrengthCurve, StrengthScore, Strengt
 pub use kind::{Estimator, FitProtocol, FitReport, Linear, Training};
 pub use one_vs_rest::OneVsRest;
 pub use preset::Preset;
-pub use select::{AddressScore, HeldOut, Nested, NestedFold, Open, ProbeSelection, SelectedProbe};
 pub use split::{GroupFolds, GroupSplit, Split};
 pub use statement::StatementDirection;

@@ -4,7 +4,8 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use super::bootstrap::{number_clusters, MAX_DRAWS};
-use super::{monte_carlo_p, normal_cdf, normal_upper_quantile, rng, Interval, Ranking};
+use super::directions::monte_carlo_p;
+use super::{normal_cdf, normal_upper_quantile, rng, Interval, Ranking};
 use crate::{Error, Result};
 
 /// The difference of the AUROCs of two scorers of the same rows.

@@ -3,6 +3,8 @@
 //! Nothing here knows of models, probes or addresses. Everything is `f64`, and everything random takes a
 //! seed and gives the same numbers for it whatever the number of threads.
 
+pub mod directions;
+
 mod bootstrap;
 mod calibration;
 mod change_point;
@@ -12,7 +14,6 @@ mod distribution;
 mod interval;
 mod metrics;
 mod multiplicity;
-mod null;
 mod permuted;
 mod power;
 mod proportion;
@@ -32,7 +33,6 @@ pub use clustered::{ClusteredMeans, Equivalence};
 pub use comparison::{auroc_permutation_p, AurocDifference};
 pub use interval::{Interval, IntervalMethod, Resampled};
 pub use multiplicity::FalseDiscovery;
-pub use null::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions};
 pub use proportion::wilson;
 pub use rank_correlation::Spearman;
 pub use ranking::{auroc, Ranking};
@@ -43,12 +43,12 @@ pub use simultaneous::{Bands, Studentised};
 pub(crate) use bootstrap::check_level;
 pub(crate) use calibration::{expected_calibration_error, Binning};
 pub(crate) use change_point::{first_run, line_break, step_break};
+pub(crate) use directions::random_cosine_sd;
 pub(crate) use distribution::{
     normal_cdf, normal_quantile, normal_upper_quantile, student_cdf, student_upper_quantile,
 };
 pub(crate) use interval::{bca_interval, percentile_interval};
 pub(crate) use metrics::{accuracy, balanced_accuracy, brier, log_loss};
-pub(crate) use null::random_cosine_sd;
 pub(crate) use permuted::permuted_labels;
 pub(crate) use power::minimum_detectable;
 pub(crate) use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson};

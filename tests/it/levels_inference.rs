@@ -4,11 +4,11 @@ use common::{condition, design};
 use ndarray::{Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::level::{
-    Against, Contrast, Family, Halves, Inference, Levels, Metric, NullKind, PermutedProbes, Transitions, Window,
-};
+use probity::level::{Against, Family, Inference, Levels, Metric, NullKind, PermutedProbes, Transitions};
+use probity::level::window::{Contrast, Halves, Window};
 use probity::probe::{LogisticProbe, MeanDifferenceProbe, ProbeBank};
-use probity::stats::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions, Settings};
+use probity::stats::Settings;
+use probity::stats::directions::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions};
 use probity::text::Labels;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -10,7 +10,8 @@
 //! use ndarray::Array2;
 //! use probity::capture::Activations;
 //! use probity::hook::Site;
-//! use probity::probe::{GroupSplit, HeldOut, LogisticProbe, ProbeSelection, Strengths};
+//! use probity::probe::{GroupSplit, LogisticProbe, Strengths};
+//! use probity::probe::select::{HeldOut, ProbeSelection};
 //! use probity::text::Labels;
 //!
 //! let n = 120;
@@ -33,7 +34,7 @@
 //! A second look is an error of the compiler:
 //!
 //! ```compile_fail
-//! # use probity::probe::{HeldOut, SelectedProbe};
+//! # use probity::probe::select::{HeldOut, SelectedProbe};
 //! # fn twice(held_out: HeldOut<'_>, one: SelectedProbe, other: SelectedProbe) -> probity::Result<()> {
 //! held_out.evaluate(one)?;
 //! held_out.evaluate(other)?; // use of moved value
