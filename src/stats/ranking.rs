@@ -76,7 +76,7 @@ impl Ranking {
     /// in order are rarer than `tail`, with m = the pairs of clusters that can be formed (likewise for 0). With a
     /// class in one cluster only, nothing is known of how that class varies: the interval is 0 to 1.
     ///
-    /// In simulations with 25 to 250 clusters it covers 94 to 97 % (`tests/it/statistics.rs`), where percentile and BCa
+    /// In simulations with 25 to 250 clusters it covers 94 to 97 % (`src/stats/tests/metrics.rs`), where percentile and BCa
     /// intervals of the AUROC fall to 85 and 89 %. `None` with one class only, or with other rows than the
     /// ranking's.
     pub fn interval(&self, resamples: &ClusterBootstrap) -> Option<Resampled> {
