@@ -56,25 +56,7 @@ fn levels(report: &Report, reading: Reading, metric: Metric, drawings: &Drawings
     let charts: String = layered(rows.iter().map(|row| row.address))
         .into_iter()
         .map(|place| {
-            let mut series = Vec::new();
-            for entry in &instructions {
-                for &round in &entry.rounds {
-                    let of = format!("{} round {round}", entry.name);
-                    let here =
-                        rows.iter().filter(|row| Place::of(row.address) == place && entry.is_at(round, &row.condition));
-                    let points: Vec<Point> = here.filter_map(|row| point(row.address, &row.interval, &of)).collect();
-                    let last = round == entry.last();
-                    if !points.is_empty() {
-                        series.push(Series {
-                            label: last.then(|| label(entry)),
-                            colour: entry.colour.clone(),
-                            shape: entry.shape,
-                            style: if last { Style::Band } else { Style::Thin },
-                            points,
-                        });
-                    }
-                }
-            }
+            let here: Vec<&LevelRow> = rows.iter().copied().filter(|row| Place::of(row.address) == place).collect();
             let chart = LineChart {
                 title: format!(
                     "{} at {}{}",
@@ -85,8 +67,8 @@ fn levels(report: &Report, reading: Reading, metric: Metric, drawings: &Drawings
                 x_name: "layer".to_owned(),
                 y_name: if of_cosines { "mean cosine" } else { "mean level (training sd)" }.to_owned(),
                 references: vec![Reference { y: 0.0, label: String::new() }],
-                scale: analytic(rows.iter().filter(|row| Place::of(row.address) == place).map(|row| row.random_sd)),
-                series,
+                scale: analytic(here.iter().map(|row| row.random_sd)),
+                series: level_lines(&instructions, &here),
                 ..LineChart::default()
             };
             drawings.add(&chart.title, chart.draw())
@@ -113,6 +95,32 @@ fn levels(report: &Report, reading: Reading, metric: Metric, drawings: &Drawings
         escape(&percent(report.analysis.settings.level)),
         far_note(&rows)
     )
+}
+
+/// A line for each instruction and round of one place.
+fn level_lines(instructions: &[Instructed], rows: &[&LevelRow]) -> Vec<Series> {
+    let mut series = Vec::new();
+    for entry in instructions {
+        for &round in &entry.rounds {
+            let of = format!("{} round {round}", entry.name);
+            let here = rows.iter().filter(|row| entry.is_at(round, &row.condition));
+            let points = here.filter_map(|row| point(row.address, &row.interval, &of)).collect();
+            series.extend(line(entry, round, points));
+        }
+    }
+    series
+}
+
+/// The points of an instruction's round as a line: bold with a band in the last round, thin before. Nothing without points.
+fn line(entry: &Instructed, round: usize, points: Vec<Point>) -> Option<Series> {
+    let last = round == entry.last();
+    (!points.is_empty()).then(|| Series {
+        label: last.then(|| label(entry)),
+        colour: entry.colour.clone(),
+        shape: entry.shape,
+        style: if last { Style::Band } else { Style::Thin },
+        points,
+    })
 }
 
 /// Levels far from the training mean say that the questions are unlike the texts that the probes know.
@@ -184,40 +192,11 @@ fn scale_note(rows: &[&ChangeTest]) -> String {
 }
 
 fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&ChangeTest]) -> LineChart {
+    let power = report.analysis.settings.power;
     let of_round = |round: usize| rows.iter().filter(move |row| row.condition.round == round);
     let series = entry.rounds.iter().filter_map(|&round| {
         let of = format!("{} round {round}, change of cosine", entry.name);
-        let points: Vec<Point> = of_round(round)
-            .filter_map(|row| {
-                let mut point = point(row.address, &row.band, &of)?;
-                for null in &row.nulls {
-                    point.title.push_str(&format!(
-                        "; {} [{}, {}], p {}",
-                        null_name(null.kind),
-                        number(null.low),
-                        number(null.high),
-                        number(null.p)
-                    ));
-                }
-                point.title.push_str(&format!("; sign flips p {}, max-T {}", number(row.p), number(row.p_max_t)));
-                if let Some(from) = row.detectable_in_family {
-                    point.title.push_str(&format!(
-                        "; {} power from {} on",
-                        percent(report.analysis.settings.power),
-                        number(from)
-                    ));
-                }
-                Some(point)
-            })
-            .collect();
-        let last = round == entry.last();
-        (!points.is_empty()).then(|| Series {
-            label: last.then(|| label(entry)),
-            colour: entry.colour.clone(),
-            shape: entry.shape,
-            style: if last { Style::Band } else { Style::Thin },
-            points,
-        })
+        line(entry, round, of_round(round).filter_map(|row| change_point(row, &of, power)).collect())
     });
     let bounds: Vec<(f64, f64, f64)> = of_round(entry.last())
         .filter_map(|row| {
@@ -245,6 +224,20 @@ fn change_chart(report: &Report, place: Place, entry: &Instructed, rows: &[&Chan
         series: series.collect(),
         ..LineChart::default()
     }
+}
+
+/// A change with its band; its title tells nulls, tests and power.
+fn change_point(row: &ChangeTest, of: &str, power: f64) -> Option<Point> {
+    let mut point = point(row.address, &row.band, of)?;
+    for null in &row.nulls {
+        let [low, high, p] = [null.low, null.high, null.p].map(number);
+        point.title.push_str(&format!("; {} [{low}, {high}], p {p}", null_name(null.kind)));
+    }
+    point.title.push_str(&format!("; sign flips p {}, max-T {}", number(row.p), number(row.p_max_t)));
+    if let Some(from) = row.detectable_in_family {
+        point.title.push_str(&format!("; {} power from {} on", percent(power), number(from)));
+    }
+    Some(point)
 }
 
 /// 1/sqrt(d), where all widths are one.
