@@ -40,7 +40,7 @@ pub(super) struct Checkpoints {
 
 const OWNER: &str = "run.json";
 
-/// Of what a folder holds the batches.
+/// The run whose batches a folder holds.
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
     version: String,

@@ -15,9 +15,9 @@ use crate::{file, Provenance, Result};
 /// Mean over the items of one condition's states at one address.
 #[derive(Debug, Clone)]
 pub(super) struct MeanState {
-    /// Of the states, `[d]`.
+    /// Mean of the states, `[d]`.
     pub raw: Array1<f64>,
-    /// Of the states divided by their lengths, `[d]`.
+    /// Mean of the states divided by their lengths, `[d]`.
     pub unit: Array1<f64>,
 }
 

@@ -53,7 +53,7 @@ pub(super) fn apply<N: Paneled>(states: &[N], n: usize) -> bool {
     short && N::available() && n.is_multiple_of(N::IN_A_WORD) && states.as_ptr().cast::<f32>().is_aligned()
 }
 
-/// Of each map, `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` numbers, which is above 0. The caller
+/// Computes, for each map, `made[row][out] = states[row] . weights[out] + bias[out]` for rows of `n` numbers, which is above 0. The caller
 /// has seen that panels [`apply`], and that weights are aligned as f32 is. `false` where nothing was done.
 pub(super) fn product<N: Paneled>(maps: &[(Map<'_, N>, Parts<f32>)], states: &[N], n: usize) -> Result<bool> {
     let mut room = Panels::room(states, n)?;

@@ -99,7 +99,7 @@ pub(super) fn by_panels<'m, N: Both>(mut maps: impl Iterator<Item = &'m Map<'m, 
     states.len() / n > N::FEW && panel::apply(states, n) && maps.all(words)
 }
 
-/// Of each map, `made[column][row] = weights[row] . states[column] + bias[row]`, rows of `n` numbers.
+/// Computes, for each map, `made[column][row] = weights[row] . states[column] + bias[row]`, rows of `n` numbers.
 fn multiply<N: Tiled>(maps: &[(Map<'_, N>, Parts<f32>)], states: &[N], n: usize) {
     /// Bytes of weights that a thread takes at a time: much of them is long enough a run for the memory, and there are
     /// parts enough to share out.

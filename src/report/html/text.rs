@@ -20,7 +20,7 @@ pub(super) fn interval(value: &Interval) -> String {
     format!("{estimate} [{low}, {high}]")
 }
 
-/// The same for a table, with the bounds set small.
+/// `estimate [low, high]` for a table, with the bounds set small.
 pub(super) fn interval_cell(value: &Interval) -> String {
     let [estimate, low, high] = parts(value);
     format!("{estimate} <small>[{low}, {high}]</small>")

@@ -29,7 +29,7 @@ impl Scale {
         ticks_by(self.from, step(self.from.1 - self.from.0, count))
     }
 
-    /// As [`Scale::ticks`], with whole numbers only.
+    /// Round values on the scale, about `count` of them, whole numbers only.
     pub(super) fn whole_ticks(&self, count: usize) -> Vec<f64> {
         ticks_by(self.from, step(self.from.1 - self.from.0, count).max(1.0))
     }
