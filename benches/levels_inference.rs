@@ -6,10 +6,11 @@ use criterion::{criterion_group, criterion_main, Criterion};
 use ndarray::{Array2, Axis};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::level::{Inference, Levels, Metric, RoundStates, Transitions};
+use probity::level::{Inference, Levels, Metric, Transitions};
 use probity::probe::{LogisticProbe, ProbeBank};
+use probity::stats::Settings;
 use probity::text::Labels;
-use probity::Result;
+use probity::{Condition, Design, Result};
 
 const ITEMS: usize = 1_000;
 const ROUNDS: usize = 6;
@@ -48,25 +49,20 @@ fn world() -> Result<(ProbeBank, Vec<Activations>)> {
 }
 
 fn analyse(bank: &ProbeBank, states: &[Activations]) -> Result<usize> {
-    let rounds: Vec<RoundStates<'_>> = states
-        .iter()
-        .enumerate()
-        .map(|(round, activations)| RoundStates {
-            instruction: if round == 0 { "none" } else { "L1" },
-            round,
-            activations,
-        })
-        .collect();
-    let levels = Levels::score(&rounds, bank)?;
-    let inference = Inference::default();
-    let tests = inference.run(&levels)?;
+    let later = (1..states.len()).map(|round| Condition::new("L1", round));
+    let design = Design::new([Condition::plain()].into_iter().chain(later))?;
+    let levels = Levels::score(&design, &states.iter().collect::<Vec<_>>(), bank)?;
+    let tests = Inference::default().run(&levels)?;
     // All of the work, or the time says nothing: 5 rounds against the first, in every place and metric, with all nulls.
     let nulls: usize = tests.rows.iter().flat_map(|row| &row.nulls).map(|null| null.draws).sum();
     let places = LAYERS * 3;
     let of_round = (ROUNDS - 1) * places;
-    assert_eq!((tests.rows.len(), tests.groups, tests.draws, tests.flips), (of_round * 5, ITEMS, 2_000, 2_000));
+    assert_eq!(
+        (tests.rows.len(), tests.groups, tests.settings.draws, tests.settings.flips),
+        (of_round * 5, ITEMS, 2_000, 2_000)
+    );
     assert_eq!(nulls, of_round * 2 * 3 * 1_000, "cosine and dot, three kinds of directions");
-    let transitions = Transitions::default().find(&levels, &inference, Metric::Standardised)?;
+    let transitions = Transitions::default().find(&levels, Settings::default(), Metric::Standardised)?;
     Ok(tests.rows.len() + transitions.len())
 }
 

@@ -68,12 +68,11 @@ fn answer(value: &Value) -> std::io::Result<()> {
 
 const SITES: [Site; 3] = [Site::ResidPost, Site::AttnOut, Site::MlpOut];
 
-fn readout(layers: Option<usize>) -> Readout {
-    let selection: Selection = match layers {
+fn places(layers: Option<usize>) -> Selection {
+    match layers {
         None => SITES.map(Site::all_layers).into_iter().collect(),
         Some(layers) => (0..layers).flat_map(|layer| SITES.map(|site| site.at(layer))).collect(),
-    };
-    Readout::new(selection, Pool::Last)
+    }
 }
 
 fn capture(
@@ -83,7 +82,7 @@ fn capture(
     dump: Option<PathBuf>,
 ) -> Result<Value, Box<dyn Error>> {
     let texts = Text::load(texts)?;
-    let readout = readout(layers);
+    let readout = Readout::new(places(layers), Pool::Last);
     let started = Instant::now();
     let states = readout.capture(model, &texts)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -113,13 +112,13 @@ fn generate(model: &Model, prompts: &[String], tokens: usize) -> Result<Value, B
 }
 
 fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize, probes: PathBuf) -> Result<Value, Box<dyn Error>> {
-    let readout = readout(None);
     if !probes.exists() {
         // What they read does not matter here.
         let mut statements = LabelledText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/moral_acts.jsonl"))?;
         statements.truncate(64);
         let (texts, labels) = LabelledText::as_user_turns(statements, model.template()?)?;
-        MeanDifferenceProbe::default().fit_all(&readout.capture(model, &texts)?, &labels)?.save(&probes)?;
+        let states = Readout::new(places(None), Pool::Last).capture(model, &texts)?;
+        MeanDifferenceProbe::default().fit_all(&states, &labels)?.save(&probes)?;
     }
     let probes = ProbeBank::load(probes)?;
     let instruction = Instruction::named("L1")?;
@@ -127,8 +126,8 @@ fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize, probes: PathB
     let task = Bbq::load(bbq)?.ambiguous().limit(items, 0);
     let protocol = SelfCorrection::new(task).instructions([instruction]).rounds(rounds).decoding(Decoding::new(8));
     let started = Instant::now();
-    let study = protocol.run(model, &readout)?;
-    let levels = Levels::of(&study, &probes)?;
+    let study = protocol.run(model, places(None))?;
+    let levels = Levels::from_study(&study, &probes)?;
     let seconds = started.elapsed().as_secs_f64();
 
     let mut told = Vec::new();
@@ -142,7 +141,7 @@ fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize, probes: PathB
             tokens += model.tokenizer().encode_rendered(option)?.len() * study.rounds.len();
         }
         let turns = |instruction: &str| -> Vec<&str> {
-            let own = |talk: &&Conversation| talk.item == item.id && talk.instruction == instruction;
+            let own = |talk: &&Conversation| talk.item == item.id && talk.condition.instruction == instruction;
             let talk = study.conversations.iter().find(own);
             // What the user says: it does not depend on the answers.
             let turns = talk.map(|talk| talk.transcript.messages().iter().step_by(2));
@@ -151,7 +150,7 @@ fn study(model: &Model, bbq: PathBuf, items: usize, rounds: usize, probes: PathB
         let answer = |round: &Round| {
             let answer = &round.answers[row];
             let totals: Vec<f64> = answer.scores.iter().map(|score| score.total).collect();
-            let level = |&address| levels.get(&item.id, &round.instruction, round.round, address, Metric::Dot);
+            let level = |&address| levels.get(&item.id, &round.condition, address, Metric::Dot);
             let levels: Vec<Option<f64>> = levels.addresses().iter().map(level).collect();
             json!({"text": answer.text, "totals": totals, "scored": answer.scored, "levels": levels})
         };

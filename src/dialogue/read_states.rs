@@ -18,6 +18,11 @@ pub struct ReadStates {
 }
 
 impl ReadStates {
+    /// States that were read elsewhere; rows are the items whose conversation has what was read.
+    pub fn new(condition: Condition, reading: Reading, activations: Activations) -> Self {
+        ReadStates { condition, reading, activations }
+    }
+
     /// What the rows belong to; the order in which readings stand.
     pub(super) fn key(&self) -> (&Condition, Reading) {
         (&self.condition, self.reading)

@@ -25,6 +25,12 @@ pub struct Round<A = Answer> {
 }
 
 impl<A> Round<A> {
+    /// A round that was run elsewhere: the states at the last token of its prompts, whose rows are the items, and the
+    /// answers, `[n]`.
+    pub fn new(condition: Condition, activations: Activations, answers: Vec<A>) -> Self {
+        Round { condition, activations, answers }
+    }
+
     /// The answers with their condition, as metrics of behaviour take them.
     pub fn answered(&self) -> AnsweredRound<'_, A> {
         AnsweredRound { condition: &self.condition, answers: &self.answers }
@@ -75,6 +81,20 @@ struct AnswerLine<'a, A> {
 }
 
 impl<I: Item> Study<I> {
+    /// A study of rounds that were run elsewhere, in the order of the design, as yet without conversations, states over
+    /// answers, protocol and provenance.
+    pub fn new(items: Vec<I>, design: Design, rounds: Vec<Round<I::Answer>>) -> Self {
+        Study {
+            items,
+            design,
+            rounds,
+            conversations: Vec::new(),
+            answer_states: Vec::new(),
+            protocol: ProtocolRecord::default(),
+            provenance: Provenance::new(),
+        }
+    }
+
     /// The round of this condition, if it was run.
     pub fn round(&self, condition: &Condition) -> Option<&Round<I::Answer>> {
         self.rounds.iter().find(|round| round.condition == *condition)

@@ -9,8 +9,9 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
+use probity::dialogue::PromptCell;
 use probity::generate::{Continuation, Decoding};
-use probity::Model;
+use probity::{Condition, Design, Model};
 use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
 
@@ -69,6 +70,20 @@ pub const TINY: [&str; 4] = ["tied", "untied_sharded", "odd_heads", "bf16"];
 
 pub fn tiny(name: &str) -> Model {
     Model::load(fixture("tiny_llama").join(name)).unwrap()
+}
+
+/// A condition by its name in tables: "none" in round 0 is the plain question, "L1, then negated" ends in other words.
+pub fn condition(name: &str, round: usize) -> Condition {
+    match name.split_once(", then ") {
+        Some((first, then)) => Condition::new(first, round).then(then),
+        None => Condition::new(name, round),
+    }
+}
+
+/// These conditions, each compared with the nearest neutral instruction, as in a study.
+pub fn design(conditions: &[(&str, usize)]) -> Design {
+    let design = Design::new(conditions.iter().map(|&(name, round)| condition(name, round))).unwrap();
+    design.with_controls(PromptCell::neutral).with_opposites(PromptCell::opposites)
 }
 
 /// Values of an f32 tensor.

@@ -8,11 +8,11 @@
 use ndarray::{Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::level::{Levels, RoundStates};
+use probity::level::Levels;
 use probity::probe::{LogisticProbe, ProbeBank};
 use probity::stats::{ClusterBootstrap, Interval};
 use probity::text::Labels;
-use probity::Result;
+use probity::{Condition, Design, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -199,8 +199,8 @@ fn names(prefix: &str, n: usize) -> Vec<String> {
 }
 
 fn score(bank: &ProbeBank, neutral: &Activations, asked: &Activations) -> Result<Levels> {
-    let round = |instruction, activations| RoundStates { instruction, round: 1, activations };
-    Levels::score(&[round("neutral", neutral), round("L2", asked)], bank)
+    let design = Design::new(["neutral", "L2"].map(|name| Condition::new(name, 1)))?.with_control("neutral")?;
+    Levels::score(&design, &[neutral, asked], bank)
 }
 
 impl World {

@@ -14,9 +14,9 @@ use common::worlds::{Size, Truth, World, SIZES};
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array2;
 use probity::hook::Address;
-use probity::level::{Inference, Levels, Metric, Transitions, VerdictKind, VerdictRule};
-use probity::stats::{ClusterBootstrap, ClusteredMeans, SignFlips};
-use probity::Result;
+use probity::level::{Levels, Metric, Transitions, VerdictKind, VerdictRule};
+use probity::stats::{ClusterBootstrap, ClusteredMeans, Settings, SignFlips};
+use probity::{Condition, Result};
 use rayon::prelude::*;
 
 #[derive(Parser)]
@@ -63,7 +63,8 @@ struct Tests {
 
 /// Bands and sign flips of `Inference` alone, without the nulls, which take most of its time.
 fn tests(levels: &Levels, change: &[f64], size: Size, seed: u64) -> Result<Tests> {
-    let series = |name: &str, at: Address| levels.series(name, 1, at, Metric::Standardised).unwrap_or_default();
+    let series =
+        |name: &str, at: Address| levels.series(&Condition::new(name, 1), at, Metric::Standardised).unwrap_or_default();
     let mut changes = Array2::zeros((levels.items().len(), levels.addresses().len()));
     for (mut column, &at) in changes.columns_mut().into_iter().zip(levels.addresses()) {
         let sides = series("L2", at).iter().zip(series("neutral", at));
@@ -83,26 +84,21 @@ fn tests(levels: &Levels, change: &[f64], size: Size, seed: u64) -> Result<Tests
 
 fn look(truth: Truth, size: Size, seed: u64, again: u64) -> Result<Outcome> {
     let world = World::draw(truth, size, seed)?;
-    let verdict = VerdictRule::default().seed(seed).judge_masked(
-        &world.levels,
-        &world.masked,
-        &world.bank,
-        "L2",
-        Some(world.behaviour),
-    )?;
+    let (settings, asked) = (Settings::default().seed(seed), Condition::new("L2", 1));
+    let verdict =
+        VerdictRule::new(settings).judge(&asked, &world.levels, Some(&world.masked), Some(world.behaviour))?;
     let named = match (verdict.kind, verdict.leak.is_some_and(|leak| leak.is_leak())) {
         (VerdictKind::Internal, _) => "internal",
         (VerdictKind::Superficial, true) => "leak",
         (VerdictKind::Superficial, false) => "superficial",
         (VerdictKind::InsufficientEvidence, _) => "insufficient evidence",
     };
-    let inference = Inference::default().seed(seed);
     let mut seen = vec![tests(&world.levels, &world.change, size, seed)?];
     for other in 0..again {
         let seed = seed * 1_000 + other;
         seen.push(tests(&world.other_items(seed)?, &world.change, size, seed)?);
     }
-    let found = Transitions::default().find(&world.levels, &inference, Metric::Standardised)?;
+    let found = Transitions::default().find(&world.levels, settings, Metric::Standardised)?;
     let layer = |address: Option<Address>| address.and_then(|address| address.layer());
     let off = |layer: usize| layer as i64 - world.onset as i64;
     let run = found.first().and_then(|found| layer(found.run.address));

@@ -9,7 +9,7 @@ use probity::capture::{Pool, Readout};
 use probity::dialogue::{Instruction, Part, ReadStates, Reading, RoundKind, SelfCorrection, Study, Thinking};
 use probity::generate::Decoding;
 use probity::hook::{Geometry, Hooks, Selection, Site};
-use probity::level::{Levels, SpanLevels};
+use probity::level::{Levels, ReadingLevels};
 use probity::model::{KvCache, LogitsFor, Network};
 use probity::probe::MeanDifferenceProbe;
 use probity::task::{ChoiceItem, ChoiceTask, Item};
@@ -32,23 +32,25 @@ fn places() -> Selection {
     [Site::ResidPost.at(0), Site::AttnOut.at(1)].into_iter().collect()
 }
 
-fn readout() -> Readout {
-    Readout::new(places(), Pool::Last)
-}
-
 fn protocol() -> SelfCorrection {
     SelfCorrection::new(task(3)).instructions(["L1", "neutral"].map(named)).rounds(2)
 }
 
+/// The study as if the run had not read its answers.
+fn without_answers(study: &Study) -> Study {
+    let mut plain = study.clone();
+    plain.answer_states.clear();
+    plain
+}
+
 fn read_again(study: &Study, model: &Model) -> Vec<ReadStates> {
-    let plain = Study { answer_states: Vec::new(), ..study.clone() };
-    plain.read(model, places(), &ANSWER.map(Reading::of), &()).unwrap()
+    without_answers(study).read(model, places(), &ANSWER.map(Reading::of)).unwrap()
 }
 
 /// The run's own states of answers against those of another pass; how many rows there are.
 fn agree(study: &Study, model: &Model, what: &str) -> usize {
     let again = read_again(study, model);
-    let key = |states: &ReadStates| (states.instruction.clone(), states.round, states.activations.ids().to_vec());
+    let key = |states: &ReadStates| (states.condition.clone(), states.activations.ids().to_vec());
     let mut ours: Vec<&ReadStates> = study.answer_states.iter().collect();
     ours.sort_by_key(|states| key(states));
     assert_eq!(
@@ -82,8 +84,8 @@ fn answers_are_read_as_another_pass_reads_them() {
         ("after thinking", short().thinking(Thinking::new("Think.")).reasoning(Decoding::new(6))),
         ("one by one", short().batch(1)),
     ] {
-        let plain = protocol.run(&model, &readout()).unwrap();
-        let read = protocol.read_answers(true).run(&model, &readout()).unwrap();
+        let plain = protocol.run(&model, places()).unwrap();
+        let read = protocol.read_answers(true).run(&model, places()).unwrap();
         assert!(plain.answer_states.is_empty());
         assert!(read.conversations == plain.conversations, "{what}: other answers");
         assert!(agree(&read, &model, what) > read.items.len(), "{what}");
@@ -168,19 +170,19 @@ fn what_is_cut_otherwise_when_it_is_read_again_is_read_as_later_rounds_see_it() 
     for name in ["tied", "untied_sharded", "odd_heads"] {
         for template in [OPEN, &longer] {
             let model = babbling(name, template);
-            let study = babble(8).run(&model, &readout()).unwrap();
+            let study = babble(8).run(&model, places()).unwrap();
             rows += agree(&study, &model, name);
         }
     }
     assert!(rows > 80, "{rows}");
     // Without a cache every pass runs whole texts; with one that holds up to some length, the pass that outgrows it.
     let (model, _) = watched(false, None);
-    agree(&babble(9).run(&model, &readout()).unwrap(), &model, "no cache");
-    let prompt = babble(9).run(&model, &readout()).unwrap().conversations.last().unwrap().transcript.clone();
+    agree(&babble(9).run(&model, places()).unwrap(), &model, "no cache");
+    let prompt = babble(9).run(&model, places()).unwrap().conversations.last().unwrap().transcript.clone();
     let length = prompt.before_answer(2).unwrap().prompt(&model).unwrap().ids.len();
     for more in 0..6 {
         let (model, _) = watched(true, Some(length + more));
-        agree(&babble(9).run(&model, &readout()).unwrap(), &model, "a cache up to some length");
+        agree(&babble(9).run(&model, places()).unwrap(), &model, "a cache up to some length");
     }
 }
 
@@ -188,9 +190,9 @@ fn what_is_cut_otherwise_when_it_is_read_again_is_read_as_later_rounds_see_it() 
 fn no_token_is_run_twice_for_the_answers() {
     let (model, ran) = watched(true, None);
     let count = || ran.swap(0, Ordering::Relaxed);
-    let plain = protocol().run(&model, &readout()).unwrap();
+    let plain = protocol().run(&model, places()).unwrap();
     let without = count();
-    let read = protocol().read_answers(true).run(&model, &readout()).unwrap();
+    let read = protocol().read_answers(true).run(&model, places()).unwrap();
     let with = count();
     assert!(read.conversations == plain.conversations, "other answers");
     // At worst every answer is cut otherwise when it is read again, and no later round sees it. Another pass would run
@@ -198,11 +200,11 @@ fn no_token_is_run_twice_for_the_answers() {
     let answers: usize = plain.rounds.iter().map(|round| round.answers.len()).sum();
     assert!(with <= without + answers * (ChoiceItem::ANSWER_TOKENS + 1), "{with} tokens with, {without} without");
     assert!(without > 100 * answers, "{without}");
-    let parts = read.read(&model, Site::ResidPost.at(0), &ANSWER.map(Reading::of), &()).unwrap();
+    let parts = read.read(&model, Site::ResidPost.at(0), &ANSWER.map(Reading::of)).unwrap();
     assert_eq!(count(), 0, "what the run has read is not read again");
     assert_eq!(parts.len(), read.answer_states.len());
     assert!(parts.iter().all(|states| states.activations.addresses().eq([Site::ResidPost.at(0)])));
-    let elsewhere = read.read(&model, Site::ResidPost.at(2), &ANSWER.map(Reading::of), &()).unwrap();
+    let elsewhere = read.read(&model, Site::ResidPost.at(2), &ANSWER.map(Reading::of)).unwrap();
     assert!(count() > 0 && elsewhere.len() == parts.len(), "other addresses are another pass");
 }
 
@@ -211,9 +213,9 @@ fn a_run_that_goes_on_from_its_batches_has_the_same_states() {
     let folder = tempfile::tempdir().unwrap();
     let model = babbling("tied", OPEN);
     let whole = protocol().batch(2).read_answers(true).checkpoints(folder.path());
-    let first = whole.run(&model, &readout()).unwrap();
+    let first = whole.run(&model, places()).unwrap();
     std::fs::remove_file(folder.path().join("00001.json")).unwrap();
-    let again = whole.run(&model, &readout()).unwrap();
+    let again = whole.run(&model, places()).unwrap();
     assert_eq!(first.answer_states.len(), again.answer_states.len());
     assert!(!first.answer_states.is_empty());
     for (a, b) in first.answer_states.iter().zip(&again.answer_states) {
@@ -222,14 +224,14 @@ fn a_run_that_goes_on_from_its_batches_has_the_same_states() {
             assert_eq!(a.activations.at(address).unwrap(), b.activations.at(address).unwrap());
         }
     }
-    let other = whole.read_answers(false).run(&model, &readout()).unwrap_err().to_string();
+    let other = whole.read_answers(false).run(&model, places()).unwrap_err().to_string();
     assert!(other.contains("another run"), "{other}");
 }
 
 #[test]
 fn levels_of_answers_stand_beside_those_of_prompts_after_a_re_elicitation() {
     let model = babbling("tied", OPEN);
-    let study = protocol().re_elicit([named("negated")]).read_answers(true).run(&model, &readout()).unwrap();
+    let study = protocol().re_elicit([named("negated")]).read_answers(true).run(&model, places()).unwrap();
     let mut statements = LabelledText::load(common::root().join("data/moral_acts.jsonl")).unwrap();
     statements.truncate(60);
     let (texts, labels) = LabelledText::as_user_turns(statements, model.template().unwrap()).unwrap();
@@ -238,15 +240,15 @@ fn levels_of_answers_stand_beside_those_of_prompts_after_a_re_elicitation() {
         MeanDifferenceProbe::default().draws(50).fit_all(&states, &labels).unwrap()
     };
     let masked = Reading::PROMPT.masked();
-    for study in [study.clone(), Study { answer_states: Vec::new(), ..study }] {
+    for study in [study.clone(), without_answers(&study)] {
         let answer = Reading::of(Part::Answer);
-        let read = study.read(&model, Site::ResidPost.at(0), &[masked, answer], &()).unwrap();
-        let levels = SpanLevels::new(vec![
-            Levels::of(&study, &bank(Pool::Last)).unwrap(),
-            Levels::of_reading(&read, answer, &bank(Pool::Mean)).unwrap(),
-            Levels::of_reading(&read, masked, &bank(Pool::Last)).unwrap(),
+        let read = study.read(&model, Site::ResidPost.at(0), &[masked, answer]).unwrap();
+        let levels = ReadingLevels::new(vec![
+            Levels::from_study(&study, &bank(Pool::Last)).unwrap(),
+            Levels::from_reading(&study.design, &read, answer, &bank(Pool::Mean)).unwrap(),
+            Levels::from_reading(&study.design, &read, masked, &bank(Pool::Last)).unwrap(),
         ])
         .unwrap();
-        assert_eq!(levels.spans()[0].conditions().len(), study.rounds.len());
+        assert_eq!(levels.readings()[0].design().conditions().len(), study.rounds.len());
     }
 }

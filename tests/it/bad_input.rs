@@ -14,7 +14,7 @@ use probity::model::{LoadOptions, LogitsFor};
 use probity::probe::{LogisticProbe, ProbeBank};
 use probity::task::ChoiceTask;
 use probity::text::{ChatTemplate, LabelledText, Labels, Message, PadSide, Role, Span, Text, TokenBatch, Tokenizer};
-use probity::{Error, Model, Result};
+use probity::{Design, Error, Model, Result};
 use serde_json::json;
 
 /// The message of an error; it must hold all of `says`.
@@ -599,11 +599,11 @@ fn rounds_need_a_chat_template() {
     let folder = Folder::tiny("tied");
     folder.remove("chat_template.jinja");
     let model = Model::load(folder.path()).unwrap();
-    let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
+    let places = Site::ResidPost.all_layers();
     let study = SelfCorrection::new(ChoiceTask::load(task_file(&folder)).unwrap());
-    refused(study.run(&model, &readout), &["no chat template", "Model::with_template"]);
+    refused(study.run(&model, places.clone()), &["no chat template", "Model::with_template"]);
     let bare = Gguf::tiny().without("tokenizer.chat_template");
-    refused(study.run(&load_gguf(&bare).unwrap(), &readout), &["no chat template"]);
+    refused(study.run(&load_gguf(&bare).unwrap(), places), &["no chat template"]);
 }
 
 // --- texts, labels, tasks -----------------------------------------------------------------------------------
@@ -909,7 +909,7 @@ fn probe_files_that_are_missing_or_broken_are_named() {
     refused(ProbeBank::load(folder.write("acts.safetensors", acts)), &["acts.safetensors", "no probe bank"]);
     refused(Activations::load(folder.write("probes.safetensors", &whole)).map(|_| ()), &["probes.safetensors"]);
     refused(bank.get("L9.resid_post".parse::<Address>().unwrap()).map(|_| ()), &["L9.resid_post", "nearest: L"]);
-    refused(Levels::score(&[], &bank).map(|_| ()), &["rounds"]);
+    refused(Levels::score(&Design::default(), &[], &bank).map(|_| ()), &["states", "one condition"]);
 }
 
 // --- reading a model ----------------------------------------------------------------------------------------
@@ -1002,8 +1002,7 @@ fn a_model_whose_weights_are_not_finite_gives_no_states() {
 fn conversations_that_outgrow_the_context_are_named_by_item() {
     let folder = Folder::new();
     let task = ChoiceTask::load(task_file(&folder)).unwrap();
-    let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
-    let run = |model: &Model, study: &SelfCorrection| study.run(model, &readout).map(|_| ());
+    let run = |model: &Model, study: &SelfCorrection| study.run(model, Site::ResidPost.all_layers()).map(|_| ());
     let study = SelfCorrection::new(task.clone());
     refused(run(&tiny("tied"), &study), &["item \"q1\" with the answer to turn 1 has", "the model takes 1 to 64"]);
     refused(run(&tiny("tied"), &SelfCorrection::new(task.clone().limit(0, 0))), &["items = 0"]);
@@ -1011,8 +1010,6 @@ fn conversations_that_outgrow_the_context_are_named_by_item() {
     refused(Instruction::named("L9").map(|_| ()), &["L9", "nearest: L"]);
     let twice = study.clone().instructions([Instruction::named("L1").unwrap(), Instruction::named("L1").unwrap()]);
     refused(run(&tiny("tied"), &twice), &["L1", "each name once"]);
-    let mean = Readout::new(Site::ResidPost.all_layers(), Pool::Mean);
-    refused(study.run(&tiny("tied"), &mean).map(|_| ()), &["Pool::Last"]);
 }
 
 #[test]

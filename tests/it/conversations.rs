@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use common::scripted::scripted;
-use common::{fixture, smollm};
-use probity::capture::{Pool, Readout};
+use common::{condition, fixture, smollm};
 use probity::dialogue::{
     Feedback, FixedFeedback, Instruction, ModelFeedback, Overflow, Part, RoundKind, ScorerFeedback, SelfCorrection,
     Study, Thinking, Transcript, NO_INSTRUCTION,
 };
 use probity::generate::{Decoding, End};
-use probity::hook::Site;
+use probity::hook::{Selection, Site};
 use probity::scorer::TextScorer;
 use probity::task::{Bbq, ChoiceTask, Extracted, ScoreRule};
 use probity::text::{ChatTemplate, Role};
@@ -44,8 +43,8 @@ fn instruction() -> Instruction {
     }
 }
 
-fn readout() -> Readout {
-    Readout::new(Site::ResidPost.all_layers(), Pool::Last)
+fn places() -> Selection {
+    Site::ResidPost.all_layers()
 }
 
 fn protocol(items: &[&str]) -> SelfCorrection {
@@ -54,7 +53,7 @@ fn protocol(items: &[&str]) -> SelfCorrection {
 
 fn texts(study: &Study, round: usize) -> Vec<&str> {
     let name = if round == 0 { NO_INSTRUCTION } else { "ask" };
-    study.round(name, round).unwrap().answers.iter().map(|answer| answer.text.as_str()).collect()
+    study.round(&condition(name, round)).unwrap().answers.iter().map(|answer| answer.text.as_str()).collect()
 }
 
 const FLOWS: [(&str, &[&str]); 4] = [
@@ -68,13 +67,13 @@ const FLOWS: [(&str, &[&str]); 4] = [
 #[test]
 fn every_flow_of_answers_is_kept_as_it_came() {
     let model = scripted(&FLOWS, 200);
-    let study = protocol(&["first", "second", "third", "fourth"]).run(&model, &readout()).unwrap();
+    let study = protocol(&["first", "second", "third", "fourth"]).run(&model, places()).unwrap();
     // Round 1 is fresh: the first answer again. Round 2 is the second answer of that conversation.
     for round in [0, 1] {
         assert_eq!(texts(&study, round), ["open", "baker", "baker and clerk", ""]);
     }
     assert_eq!(texts(&study, 2), ["baker", "open", "(c)", "no no no no no no no no"]);
-    let answers = |round| &study.round("ask", round).unwrap().answers;
+    let answers = |round| &study.round(&condition("ask", round)).unwrap().answers;
     let read: Vec<Extracted> = answers(1).iter().map(|answer| answer.read).collect();
     assert_eq!(read, [Extracted::Option(2), Extracted::Option(0), Extracted::Several, Extracted::Nothing]);
     let read: Vec<Extracted> = answers(2).iter().map(|answer| answer.read).collect();
@@ -89,7 +88,7 @@ fn every_flow_of_answers_is_kept_as_it_came() {
 #[test]
 fn scores_come_by_token_by_byte_and_by_letter() {
     let model = scripted(&[("first", &["b <end>"])], 200);
-    let study = protocol(&["first"]).rounds(0).score_rule(ScoreRule::Letter).run(&model, &readout()).unwrap();
+    let study = protocol(&["first"]).rounds(0).score_rule(ScoreRule::Letter).run(&model, places()).unwrap();
     let answer = &study.rounds[0].answers[0];
     assert_eq!((answer.scored, answer.read), (1, Extracted::Option(1)));
     // One word of 24 has weight e^8, each other 1.
@@ -107,11 +106,11 @@ fn scores_come_by_token_by_byte_and_by_letter() {
 #[test]
 fn a_revision_goes_on_from_the_plain_answer() {
     let model = scripted(&FLOWS, 200);
-    let study = protocol(&["first", "second"]).round_kind(RoundKind::Revise).run(&model, &readout()).unwrap();
+    let study = protocol(&["first", "second"]).round_kind(RoundKind::Revise).run(&model, places()).unwrap();
     assert_eq!(texts(&study, 0), ["open", "baker"]);
     assert_eq!(texts(&study, 1), ["baker", "open"]);
     assert_eq!(texts(&study, 2), ["", ""], "the script has no third answer");
-    let talk = &study.conversations.iter().find(|talk| talk.instruction == "ask").unwrap().transcript;
+    let talk = &study.conversations.iter().find(|talk| talk.condition.instruction == "ask").unwrap().transcript;
     let turns: Vec<&str> = talk.messages().iter().map(|turn| turn.content.as_str()).collect();
     assert_eq!(turns[1..], ["open", "again", "baker", "again", ""]);
     let plain = &study.conversations[0].transcript;
@@ -122,11 +121,11 @@ fn a_revision_goes_on_from_the_plain_answer() {
 fn the_model_thinks_in_a_turn_of_its_own() {
     let model = scripted(&[("first", &["because so <end>", "open <end>", "maybe <end>", "baker <end>"])], 200);
     let thinking = Thinking::new("because ?");
-    let study = protocol(&["first"]).thinking(thinking).reasoning(Decoding::new(5)).run(&model, &readout()).unwrap();
-    let answer = |round: usize| &study.round("ask", round).unwrap().answers[0];
+    let study = protocol(&["first"]).thinking(thinking).reasoning(Decoding::new(5)).run(&model, places()).unwrap();
+    let answer = |round: usize| &study.round(&condition("ask", round)).unwrap().answers[0];
     assert_eq!((answer(1).rationale.as_deref(), answer(1).text.as_str()), (Some("because so"), "open"));
     assert_eq!((answer(2).rationale.as_deref(), answer(2).text.as_str()), (Some("maybe"), "baker"));
-    let talk = &study.conversations.iter().find(|talk| talk.instruction == "ask").unwrap().transcript;
+    let talk = &study.conversations.iter().find(|talk| talk.condition.instruction == "ask").unwrap().transcript;
     let parts: Vec<(Part, usize)> = talk.passages().iter().map(|passage| (passage.part, passage.round)).collect();
     use Part::{Answer, Context, Form, Question, Rationale};
     let last = [Part::Instruction, Part::Thinking, Rationale, Form, Answer];
@@ -154,8 +153,8 @@ fn feedback_of_every_source_goes_before_the_review() {
     let model = scripted(&FLOWS, 200);
     let judge = Rc::new(scripted(&[("first", &["yes <end>"]), ("second", &["no"])], 200));
     let second_question = |protocol: SelfCorrection| -> (Vec<String>, String) {
-        let study = protocol.run(&model, &readout()).unwrap();
-        let talks = study.conversations.iter().filter(|talk| talk.instruction == "ask");
+        let study = protocol.run(&model, places()).unwrap();
+        let talks = study.conversations.iter().filter(|talk| talk.condition.instruction == "ask");
         (
             talks.map(|talk| talk.transcript.messages()[2].content.clone()).collect(),
             study.provenance["feedback"].clone(),
@@ -174,7 +173,7 @@ fn feedback_of_every_source_goes_before_the_review() {
     assert!(described.contains("model scripted"));
     let too_few = |_: &[Transcript]| Ok(vec!["one word".to_owned()]);
     assert_eq!(too_few.describe(), "a function");
-    let error = protocol(&items).feedback(too_few).run(&model, &readout()).unwrap_err();
+    let error = protocol(&items).feedback(too_few).run(&model, places()).unwrap_err();
     assert!(matches!(&error, Error::RowCount(at) if at.expected == 2 && at.found == 1), "{error}");
 }
 
@@ -184,18 +183,18 @@ fn overflow_is_an_error_or_is_counted() {
     // 24 + 2 * 11 + 8 = 54, round 4 wants 65.
     let model = |context| scripted(&[("first", &["maybe", "maybe", "maybe", "open <end>"])], context);
     let protocol = |overflow| protocol(&["first"]).rounds(4).overflow(overflow);
-    let whole = protocol(Overflow::Error).run(&model(200), &readout()).unwrap();
+    let whole = protocol(Overflow::Error).run(&model(200), places()).unwrap();
     assert!(whole.rounds.iter().all(|round| round.answers[0].dropped_turns == 0));
-    let error = protocol(Overflow::Error).run(&model(50), &readout()).unwrap_err();
+    let error = protocol(Overflow::Error).run(&model(50), places()).unwrap_err();
     assert!(matches!(&error, Error::TextLength(at) if at.context == 50), "{error}");
     assert!(error.to_string().contains("item \"first\" with the answer to turn"), "{error}");
-    let cut = protocol(Overflow::DropOldest).run(&model(50), &readout()).unwrap();
+    let cut = protocol(Overflow::DropOldest).run(&model(50), places()).unwrap();
     let dropped: Vec<usize> = cut.rounds.iter().map(|round| round.answers[0].dropped_turns).collect();
     assert_eq!(dropped, [0, 0, 0, 2, 4]);
     // The transcript keeps what the model no longer sees.
-    let talk = cut.conversations.iter().find(|talk| talk.instruction == "ask").unwrap();
+    let talk = cut.conversations.iter().find(|talk| talk.condition.instruction == "ask").unwrap();
     assert_eq!(talk.transcript.messages().len(), 8);
-    let hopeless = protocol(Overflow::DropOldest).run(&model(20), &readout()).unwrap_err();
+    let hopeless = protocol(Overflow::DropOldest).run(&model(20), places()).unwrap_err();
     assert!(matches!(&hopeless, Error::TextLength(at) if at.context == 20), "{hopeless}");
 }
 
@@ -205,8 +204,7 @@ fn drawn_answers_of_a_study_do_not_depend_on_the_batch() {
     let drawn = |batch| {
         let decoding = Decoding::new(6).temperature(1.0).seed(11);
         let protocol = protocol(&["first", "second", "third"]).rounds(1).decoding(decoding).batch(batch);
-        let readout = Readout::new(Site::ResidPost.at(2), Pool::Last);
-        protocol.run(&model, &readout).unwrap()
+        protocol.run(&model, Site::ResidPost.at(2)).unwrap()
     };
     let (together, alone) = (drawn(3), drawn(1));
     assert_eq!((texts(&together, 0), texts(&together, 1)), (texts(&alone, 0), texts(&alone, 1)));

@@ -1,13 +1,14 @@
 //! What stands beside a verdict: several readings as one table, evidence, and the choice of an instruction.
 
+use common::{condition, design};
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::dialogue::{Part, ReadStates, Reading};
 use probity::hook::{Address, Site};
-use probity::level::{InstructionSelection, Levels, Metric, RoundStates, SpanLevels, Superficiality, VerdictRule};
+use probity::level::{Check, CheckKind, Evidence, InstructionSelection, Levels, Metric, ReadingLevels, VerdictRule};
 use probity::probe::{MeanDifferenceProbe, ProbeBank};
-use probity::task::metric::{Measured, Outcome};
-use probity::task::Behaviour;
+use probity::stats::{Interval, Settings};
+use probity::task::{Behaviour, Measured, Measurement, Outcome};
 use probity::text::Labels;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -51,45 +52,46 @@ fn bank() -> ProbeBank {
     MeanDifferenceProbe::default().draws(200).fit_all(&states(1, 120, |row| 2.0 * (row % 2) as f64), &labels).unwrap()
 }
 
-fn score(bank: &ProbeBank, rounds: &[(&str, usize, Activations)]) -> Levels {
-    let states: Vec<RoundStates<'_>> = rounds
-        .iter()
-        .map(|(instruction, round, activations)| RoundStates { instruction, round: *round, activations })
-        .collect();
-    Levels::score(&states, bank).unwrap()
+fn score(bank: &ProbeBank, rounds: &[(&'static str, usize, Activations)]) -> Levels {
+    let states: Vec<&Activations> = rounds.iter().map(|(.., states)| states).collect();
+    Levels::score(&design(&names(rounds)), &states, bank).unwrap()
+}
+
+fn names<T>(rounds: &[(&'static str, usize, T)]) -> Vec<(&'static str, usize)> {
+    rounds.iter().map(|&(name, round, _)| (name, round)).collect()
 }
 
 /// Levels of another reading, of the named conditions.
-fn read(bank: &ProbeBank, reading: Reading, rounds: &[(&str, usize, Activations)]) -> Levels {
+fn read(bank: &ProbeBank, reading: Reading, rounds: &[(&'static str, usize, Activations)]) -> Levels {
     let states: Vec<ReadStates> = rounds
         .iter()
-        .map(|(instruction, round, activations)| ReadStates {
-            reading,
-            instruction: (*instruction).to_owned(),
-            round: *round,
-            activations: activations.clone(),
-        })
+        .map(|(name, round, activations)| ReadStates::new(condition(name, *round), reading, activations.clone()))
         .collect();
-    Levels::of_reading(&states, reading, bank).unwrap()
+    Levels::from_reading(&design(&names(rounds)), &states, reading, bank).unwrap()
 }
 
 fn outcome(series: &[(&str, usize, Vec<f64>)]) -> Outcome {
-    Outcome {
-        name: "accuracy".into(),
-        items: (0..ITEMS).map(|item| format!("i{item}")).collect(),
-        groups: groups(),
-        series: series
-            .iter()
-            .map(|(instruction, round, values)| Measured {
-                instruction: (*instruction).to_owned(),
-                round: *round,
-                from: None,
-                category: None,
-                chosen: None,
-                result: values.clone(),
-            })
-            .collect(),
-    }
+    let mut outcome = Outcome::new("accuracy", (0..ITEMS).map(|item| format!("i{item}")).collect(), groups());
+    let measured = series.iter().map(|(name, round, values)| Measured::new(&condition(name, *round), values.clone()));
+    outcome.series.extend(measured);
+    outcome
+}
+
+/// Behaviour of which nothing but this is known.
+fn only(outcome: Outcome) -> Behaviour {
+    let mut behaviour = Behaviour::default();
+    behaviour.outcome = outcome;
+    behaviour
+}
+
+fn few() -> Settings {
+    Settings::default().draws(500)
+}
+
+/// The gain of L1 over the neutral instruction in round 1.
+fn gain_of(levels: &Levels, behaviour: &Behaviour) -> Option<Interval> {
+    let measurement = Measurement::new(levels.design(), few()).unwrap();
+    measurement.gain(&behaviour.outcome, &condition("neutral", 1), &condition("L1", 1)).unwrap()
 }
 
 /// The size of each item's own gain, 0 to 1.
@@ -98,20 +100,20 @@ fn gain(item: usize) -> f64 {
 }
 
 #[test]
-fn spans_stand_side_by_side() {
+fn readings_stand_side_by_side() {
     let bank = bank();
     let all = score(&bank, &[("none", 0, of_items(2, |_| 1.0)), ("L1", 1, of_items(3, |_| 0.5))]);
     let answer = Reading::of(Part::Answer);
     let kept: Vec<String> = (0..ITEMS).filter(|item| item % 4 != 1).map(|item| format!("i{item}")).collect();
     let some = of_items(4, |_| 0.2).of_items(&kept.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     let answers = read(&bank, answer, &[("L1", 1, some)]);
-    let spans = SpanLevels::new(vec![all.clone(), answers.clone()]).unwrap();
-    assert_eq!(spans.get(answer).unwrap().items().len(), 30);
-    assert!(spans.get(answer.masked()).is_none());
-    let values = spans.values();
+    let readings = ReadingLevels::new(vec![all.clone(), answers.clone()]).unwrap();
+    assert_eq!(readings.get(answer).unwrap().items().len(), 30);
+    assert!(readings.get(answer.masked()).is_none());
+    let values = readings.values();
     assert_eq!(values.dim(), (ITEMS, 2, 2, 3, 2));
     for (item, id) in all.items().iter().enumerate() {
-        let of = |levels: &Levels, name, round| levels.get(id, name, round, at(1), Metric::Dot);
+        let of = |levels: &Levels, name, round| levels.get(id, &condition(name, round), at(1), Metric::Dot);
         assert_eq!(Some(values[[item, 1, 1, 1, 0]]), of(&all, "L1", 1));
         match of(&answers, "L1", 1) {
             Some(value) => assert_eq!(values[[item, 1, 1, 1, 1]], value),
@@ -122,13 +124,13 @@ fn spans_stand_side_by_side() {
 
     let folder = tempfile::tempdir().unwrap();
     let (csv, json) = (folder.path().join("levels.csv"), folder.path().join("levels.json"));
-    spans.write_csv(&csv).unwrap();
-    spans.write_json(&json).unwrap();
+    readings.write_csv(&csv).unwrap();
+    readings.write_json(&json).unwrap();
     let rows = csv::Reader::from_path(csv).unwrap().into_records().map(Result::unwrap).collect::<Vec<_>>();
     assert_eq!(rows.len(), ITEMS * 2 * 2 * 3 + 30 * 2 * 3);
     assert_eq!(rows.iter().filter(|row| &row[4] == "answer").count(), 30 * 2 * 3);
     let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
-    assert_eq!(json["spans"], serde_json::json!(["prompt", "answer"]));
+    assert_eq!(json["readings"], serde_json::json!(["prompt", "answer"]));
     let flat = json["values"].as_array().unwrap();
     assert!(flat.iter().zip(&values).all(|(json, value)| json.as_f64() == Some(*value).filter(|v| !v.is_nan())));
 
@@ -137,13 +139,13 @@ fn spans_stand_side_by_side() {
         (vec![all.clone(), all.clone()], "occurs twice"),
         (vec![answers.clone(), all], "lacks"),
     ] {
-        let error = SpanLevels::new(bad).unwrap_err().to_string();
+        let error = ReadingLevels::new(bad).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
 }
 
 /// A study in which items gain as much in their states as in their answers.
-fn corrected() -> (ProbeBank, Levels, Vec<Levels>, Behaviour) {
+fn corrected() -> (Levels, Vec<Levels>, Behaviour) {
     let bank = bank();
     let level = |seed: u64, share: f64| of_items(seed, move |item| 1.0 - share * gain(item));
     let levels = score(
@@ -167,54 +169,60 @@ fn corrected() -> (ProbeBank, Levels, Vec<Levels>, Behaviour) {
         ("L1", 1, values(0.8)),
         ("L1/negated", 1, values(-0.2)),
     ]);
-    (bank, levels, vec![answers], Behaviour { outcome, ..Behaviour::default() })
+    (levels, vec![answers], only(outcome))
 }
 
 #[test]
 fn evidence_is_what_was_planted() {
-    let (bank, levels, others, behaviour) = corrected();
-    let gain = behaviour.outcome.gain(("neutral", 1), ("L1", 1), 500, 0).unwrap();
-    let verdict = VerdictRule::default().draws(500).judge_masked(&levels, &others[0], &bank, "L1", gain).unwrap();
-    let found = Superficiality::of(&verdict, &levels, &others, &behaviour, 500, 0).unwrap().unwrap();
-    assert_eq!((found.instruction.as_str(), found.round, found.neutral.as_str()), ("L1", 1, "neutral"));
+    let (levels, others, behaviour) = corrected();
+    let rule = VerdictRule::new(few());
+    let verdict = rule.judge(&condition("L1", 1), &levels, Some(&others[0]), gain_of(&levels, &behaviour)).unwrap();
+    let gather =
+        |others: &[Levels], behaviour: &Behaviour| Evidence::gather(&verdict, &levels, others, behaviour, few());
+    let found = gather(&others, &behaviour).unwrap().unwrap();
+    assert_eq!((&found.condition, found.control.as_str()), (&condition("L1", 1), "neutral"));
     assert_eq!(found.items.len(), ITEMS);
     for (row, item) in found.items.iter().enumerate() {
         assert_eq!(item.item, format!("i{row}"));
         assert!((item.behaviour - 0.8 * self::gain(row)).abs() < 1e-12);
         let of = |name| {
-            let series = |layer| levels.series(name, 1, at(layer), Metric::Standardised).unwrap()[row];
+            let series = |layer| levels.series(&condition(name, 1), at(layer), Metric::Standardised).unwrap()[row];
             0.5 * (series(0) + series(1))
         };
         assert!((item.internal - (of("L1") - of("neutral"))).abs() < 1e-12);
     }
-    let check = |name: &str| found.evidence.iter().find(|check| check.name == name).unwrap();
-    assert!(found.agreement().unwrap().low > 0.3 && check("items_agree").passed == Some(true));
+    let check = |kind| found.checks.iter().find(|check| check.kind == kind).unwrap();
+    let leak = |about: &str| {
+        let is_this = |check: &&Check| check.kind == CheckKind::Leak && check.about.as_deref() == Some(about);
+        found.checks.iter().find(is_this).unwrap()
+    };
+    assert!(found.agreement().unwrap().low > 0.3 && check(CheckKind::ItemsAgree).passed == Some(true));
     // Three quarters are there over the answer; the opposite instruction does half as much, so a quarter is in the meaning.
-    let share = |name: &str| check(name).value.unwrap().estimate;
-    assert!((share("leak: answer") - 0.25).abs() < 0.2, "{:?}", check("leak: answer"));
-    assert_eq!(check("leak: answer").passed, Some(true));
-    assert!((share("leak: L1/negated") - 0.75).abs() < 0.2, "{:?}", check("leak: L1/negated"));
-    assert_eq!(check("leak: L1/negated").passed, Some(false));
-    assert_eq!((check("survives").passed, check("revises").passed), (None, None));
+    let share = |about: &str| leak(about).value.unwrap().estimate;
+    assert!((share("answer") - 0.25).abs() < 0.2, "{:?}", leak("answer"));
+    assert_eq!(leak("answer").passed, Some(true));
+    assert!((share("L1/negated") - 0.75).abs() < 0.2, "{:?}", leak("L1/negated"));
+    assert_eq!(leak("L1/negated").passed, Some(false));
+    assert_eq!((check(CheckKind::Survives).passed, check(CheckKind::Revises).passed), (None, None));
     assert_eq!(found.leaks.len(), 2);
 
     // Behaviour that goes its own way does not agree; that of other items is refused; without any, nothing is said.
     let mut other = behaviour.clone();
-    let last = other.outcome.series.iter_mut().find(|series| series.instruction == "L1").unwrap();
+    let last = other.outcome.series.iter_mut().find(|series| series.condition.instruction == "L1").unwrap();
     last.result.reverse();
     last.result.rotate_left(7);
-    let found = Superficiality::of(&verdict, &levels, &others, &other, 500, 0).unwrap().unwrap();
-    assert_ne!(found.evidence[0].passed, Some(true), "{:?}", found.evidence[0]);
+    let found = gather(&others, &other).unwrap().unwrap();
+    assert_ne!(found.checks[0].passed, Some(true), "{:?}", found.checks[0]);
     // One item that differs is no correlation.
-    let last = other.outcome.series.iter_mut().find(|series| series.instruction == "L1").unwrap();
+    let last = other.outcome.series.iter_mut().find(|series| series.condition.instruction == "L1").unwrap();
     last.result.fill(0.2);
     last.result[3] = 1.0;
-    let found = Superficiality::of(&verdict, &levels, &others, &other, 500, 0).unwrap().unwrap();
-    assert!(found.evidence[0].passed.is_none() && found.evidence[0].detail.contains("1 of 40 items"));
+    let found = gather(&others, &other).unwrap().unwrap();
+    assert!(found.checks[0].passed.is_none() && found.checks[0].detail.contains("1 of 40 items"));
     other.outcome.items.swap(0, 1);
-    assert!(Superficiality::of(&verdict, &levels, &others, &other, 500, 0).is_err());
-    let silent = Superficiality::of(&verdict, &levels, &[], &Behaviour::default(), 500, 0).unwrap().unwrap();
-    assert!(silent.items.is_empty() && silent.evidence[0].passed.is_none() && silent.agreement().is_none());
+    assert!(gather(&others, &other).is_err());
+    let silent = gather(&[], &Behaviour::default()).unwrap().unwrap();
+    assert!(silent.items.is_empty() && silent.checks[0].passed.is_none() && silent.agreement().is_none());
 }
 
 #[test]
@@ -234,11 +242,12 @@ fn a_gain_that_another_round_undoes_does_not_survive() {
     let run = |left: f64| {
         let series: Vec<_> =
             conditions.iter().map(|c| (c.0, c.1, noisy(if c.0 == "L1, then negated" { left } else { c.3 }))).collect();
-        let behaviour = Behaviour { outcome: outcome(&series), ..Behaviour::default() };
-        let gain = behaviour.outcome.gain(("neutral", 1), ("L1", 1), 500, 0).unwrap();
-        let verdict = VerdictRule::default().draws(500).judge(&levels, &bank, "L1", gain).unwrap();
-        let found = Superficiality::of(&verdict, &levels, &[], &behaviour, 500, 0).unwrap().unwrap();
-        found.evidence.into_iter().find(|check| check.name == "survives: negated").unwrap()
+        let behaviour = only(outcome(&series));
+        let gain = gain_of(&levels, &behaviour);
+        let verdict = VerdictRule::new(few()).judge(&condition("L1", 1), &levels, None, gain).unwrap();
+        let found = Evidence::gather(&verdict, &levels, &[], &behaviour, few()).unwrap().unwrap();
+        let survives = |check: &Check| check.kind == CheckKind::Survives && check.about.as_deref() == Some("negated");
+        found.checks.into_iter().find(survives).unwrap()
     };
     let (undone, kept) = (run(0.0), run(0.4));
     assert_eq!((undone.passed, kept.passed), (Some(false), Some(true)), "{undone:?} {kept:?}");
@@ -256,7 +265,7 @@ fn the_instruction_of_the_lowest_level_is_picked() {
     let run = |gains: [f64; 4], items: usize| {
         let mut series = vec![("none", 0, vec![0.1; ITEMS]), ("neutral", 1, vec![0.9; ITEMS])];
         series.extend(names.iter().zip(gains).map(|(&name, gain)| (name, 1, vec![0.1 + gain; ITEMS])));
-        InstructionSelection::default().items(items).draws(500).run(&levels, &outcome(&series), 1)
+        InstructionSelection::default().items(items).settings(few()).run(&levels, &outcome(&series), 1)
     };
     let found = run([0.0, 0.4, 0.2, 0.3], 10).unwrap();
     let order: Vec<&str> = found.candidates.iter().map(|candidate| candidate.instruction.as_str()).collect();

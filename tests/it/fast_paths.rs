@@ -204,7 +204,7 @@ fn generation_side_by_side_gives_the_tokens_of_each_text_alone_without_a_cache()
 fn study(model: &Model, change: impl Fn(SelfCorrection) -> SelfCorrection) -> Study {
     let task = ChoiceTask::load(root().join("data/ambiguous_qa.jsonl")).unwrap().limit(5, 3);
     let protocol = SelfCorrection::new(task).instructions([Instruction::named("L1").unwrap()]).rounds(2);
-    change(protocol).run(model, &Readout::new(everywhere(), Pool::Last)).unwrap()
+    change(protocol).run(model, everywhere()).unwrap()
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Levels: small cases by hand, nulls, pairing, planted worlds.
 
+use common::{condition, design};
 use ndarray::{array, Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::level::{Against, Check, Inference, Levels, Metric, NullKind, RoundStates, VerdictKind, VerdictRule};
+use probity::level::{Against, Check, Inference, Levels, Metric, NullKind, Verdict, VerdictKind, VerdictRule};
 use probity::probe::{LogisticProbe, MeanDifferenceProbe, ProbeBank};
-use probity::stats::Interval;
+use probity::stats::{Interval, Settings};
 use probity::text::Labels;
-use probity::Error;
+use probity::{Design, Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -38,8 +39,11 @@ fn activations(layers: impl IntoIterator<Item = Array2<f64>>) -> Activations {
     activations
 }
 
-fn round<'a>(instruction: &'a str, round: usize, activations: &'a Activations) -> RoundStates<'a> {
-    RoundStates { instruction, round, activations }
+/// Levels of these conditions in this order.
+fn score(rounds: &[(&str, usize, &Activations)], bank: &ProbeBank) -> Result<Levels> {
+    let names: Vec<(&str, usize)> = rounds.iter().map(|&(name, round, _)| (name, round)).collect();
+    let states: Vec<&Activations> = rounds.iter().map(|&(.., states)| states).collect();
+    Levels::score(&design(&names), &states, bank)
 }
 
 /// A bank whose only direction is the first axis of two.
@@ -54,9 +58,9 @@ fn levels_by_hand() {
     let bank = axis_bank();
     let plain = activations([array![[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]]]);
     let asked = activations([array![[0.0, 5.0], [-1.0, 0.0], [2.0, 0.0]]]);
-    let levels = Levels::score(&[round("none", 0, &plain), round("L1", 1, &asked)], &bank).unwrap();
+    let levels = score(&[("none", 0, &plain), ("L1", 1, &asked)], &bank).unwrap();
     assert_eq!(levels.values().dim(), (3, 2, 1, 3));
-    let series = |name, at_round, metric| levels.series(name, at_round, at(0), metric).unwrap().to_vec();
+    let series = |name, at_round, metric| levels.series(&condition(name, at_round), at(0), metric).unwrap().to_vec();
     let close = |found: Vec<f64>, expected: [f64; 3]| {
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?} {expected:?}");
     };
@@ -65,15 +69,15 @@ fn levels_by_hand() {
     // Half of the training projections are 0, half are 2: centre 1, sd 1.
     close(series("none", 0, Metric::Standardised), [2.0, -1.0, -1.0]);
     close(series("L1", 1, Metric::Cosine), [0.0, -1.0, 1.0]);
-    assert_eq!(levels.get("i1", "L1", 1, at(0), Metric::Dot), Some(-1.0));
+    assert_eq!(levels.get("i1", &condition("L1", 1), at(0), Metric::Dot), Some(-1.0));
     assert_eq!(levels.values()[[1, 1, 0, 1]], -1.0);
-    assert_eq!(levels.get("i1", "L1", 2, at(0), Metric::Dot), None);
-    assert_eq!(levels.get("i9", "L1", 1, at(0), Metric::Dot), None);
+    assert_eq!(levels.get("i1", &condition("L1", 2), at(0), Metric::Dot), None);
+    assert_eq!(levels.get("i9", &condition("L1", 1), at(0), Metric::Dot), None);
 
     let changes = Inference::default().run(&levels).unwrap();
     assert_eq!((changes.levels.len(), changes.rows.len(), changes.groups), (6, 3, 3));
     let row = &changes.rows[1];
-    assert_eq!((row.metric, row.against, row.instruction.as_str()), (Metric::Dot, Against::Round0, "L1"));
+    assert_eq!((row.metric, row.against, row.condition.instruction.as_str()), (Metric::Dot, Against::Round0, "L1"));
     assert!((row.band.estimate - (1.0 / 3.0 - 1.0)).abs() < 1e-12);
     // Mean difference of the states: (1/3 - 1, 5/3 - 2); its length over sqrt(2).
     let null = row.nulls.iter().find(|null| null.kind == NullKind::Uniform).unwrap();
@@ -92,19 +96,19 @@ fn levels_by_hand() {
 fn csv_holds_every_level() {
     let bank = axis_bank();
     let plain = activations([array![[3.0, 4.0], [0.1, 0.7]]]);
-    let levels = Levels::score(&[round("none", 0, &plain)], &bank).unwrap();
+    let levels = score(&[("none", 0, &plain)], &bank).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("levels.csv");
     levels.write_csv(&path).unwrap();
     let mut reader = csv::Reader::from_path(path).unwrap();
     let header = reader.headers().unwrap().iter().collect::<Vec<_>>().join(",");
-    assert_eq!(header, "item,group,round,instruction,span,site,layer,metric,value");
+    assert_eq!(header, "item,group,round,instruction,reading,site,layer,metric,value");
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 6);
     let row = rows.iter().find(|row| &row[0] == "i1" && &row[7] == "cosine").unwrap();
     assert_eq!((&row[1], &row[2], &row[3], &row[4]), ("i1", "0", "none", "prompt"));
     assert_eq!((&row[5], &row[6]), ("resid_post", "0"));
-    assert_eq!(row[8].parse::<f64>().unwrap(), levels.get("i1", "none", 0, at(0), Metric::Cosine).unwrap());
+    assert_eq!(row[8].parse::<f64>().unwrap(), levels.get("i1", &condition("none", 0), at(0), Metric::Cosine).unwrap());
 }
 
 #[test]
@@ -122,24 +126,24 @@ fn conditions_that_do_not_belong_together_are_refused() {
         (&grouped, "groups differ"),
         (&wide, "width 3"),
     ] {
-        let error = Levels::score(&[round("none", 0, &a), round("L1", 1, b)], &bank).unwrap_err();
+        let error = score(&[("none", 0, &a), ("L1", 1, b)], &bank).unwrap_err();
         assert!(matches!(error, Error::Mismatch { .. }) && error.to_string().contains(says), "{error}");
     }
-    let twice = Levels::score(&[round("L1", 1, &a), round("L1", 1, &a)], &bank).unwrap_err();
+    let twice = Design::new([condition("L1", 1), condition("L1", 1)]).unwrap_err();
     assert!(twice.to_string().contains("round 1 twice"), "{twice}");
-    let plain_twice = Levels::score(&[round("a", 0, &a), round("b", 0, &a)], &bank).unwrap_err();
+    let plain_twice = Design::new([condition("a", 0), condition("b", 0)]).unwrap_err();
     assert!(plain_twice.to_string().contains("round 0"), "{plain_twice}");
-    assert!(matches!(Levels::score(&[], &bank), Err(Error::Setting { .. })));
+    assert!(matches!(score(&[], &bank), Err(Error::Setting { .. })));
     let elsewhere = Activations::new(["i0", "i1"]);
-    let missing = Levels::score(&[round("none", 0, &elsewhere)], &bank).unwrap_err();
+    let missing = score(&[("none", 0, &elsewhere)], &bank).unwrap_err();
     assert!(matches!(missing, Error::UnknownAddress { .. }), "{missing}");
     let mut broken = Activations::new(["i0", "i1"]);
     broken.insert(at(0), array![[1.0, 0.0], [f32::NAN, 0.0]]).unwrap();
-    assert!(matches!(Levels::score(&[round("none", 0, &broken)], &bank), Err(Error::NotFinite(at)) if at.row == 1));
-    let levels = Levels::score(&[round("none", 0, &a)], &bank).unwrap();
-    assert!(matches!(Inference::default().null_draws(10).run(&levels), Err(Error::Setting { .. })));
-    assert!(matches!(Inference::default().level(1.0).run(&levels), Err(Error::Setting { .. })));
-    assert!(VerdictRule::default().judge(&levels, &bank, "none", None).is_err());
+    assert!(matches!(score(&[("none", 0, &broken)], &bank), Err(Error::NotFinite(at)) if at.row == 1));
+    let levels = score(&[("none", 0, &a)], &bank).unwrap();
+    assert!(matches!(Inference::new(Settings::default().null_draws(10)).run(&levels), Err(Error::Setting { .. })));
+    assert!(matches!(Inference::new(Settings::default().level(1.0)).run(&levels), Err(Error::Setting { .. })));
+    assert!(VerdictRule::default().judge(&condition("none", 0), &levels, None, None).is_err());
 }
 
 #[test]
@@ -148,7 +152,7 @@ fn pairing_makes_the_interval_of_a_change_shorter() {
     let before = noise(&mut rng, 60, 2) * 5.0;
     let after = &before + &(noise(&mut rng, 60, 2) * 0.2) - 0.3;
     let (before, after) = (activations([before]), activations([after]));
-    let levels = Levels::score(&[round("none", 0, &before), round("L1", 1, &after)], &axis_bank()).unwrap();
+    let levels = score(&[("none", 0, &before), ("L1", 1, &after)], &axis_bank()).unwrap();
     let changes = Inference::default().run(&levels).unwrap();
     let width = |interval: Interval| interval.high - interval.low;
     let dots = changes.levels.iter().filter(|row| row.metric == Metric::Dot);
@@ -173,8 +177,8 @@ fn p_values_are_uniform_where_the_direction_means_nothing() {
     let before: Vec<Array2<f64>> = (0..layers).map(|_| noise(&mut rng, 12, d)).collect();
     let after: Vec<Array2<f64>> = before.iter().map(|states| states + &unit(&mut rng, d)).collect();
     let (before, after) = (activations(before), activations(after));
-    let levels = Levels::score(&[round("none", 0, &before), round("L1", 1, &after)], &bank).unwrap();
-    let changes = Inference::default().draws(50).run(&levels).unwrap();
+    let levels = score(&[("none", 0, &before), ("L1", 1, &after)], &bank).unwrap();
+    let changes = Inference::new(Settings::default().draws(50)).run(&levels).unwrap();
     for metric in [Metric::Cosine, Metric::Dot] {
         let rows = changes.rows.iter().filter(|row| row.metric == metric);
         let p: Vec<f64> = rows.map(|row| row.nulls[0].p).collect();
@@ -189,13 +193,24 @@ fn p_values_are_uniform_where_the_direction_means_nothing() {
 
 /// A world of 6 layers, d = 64, 60 items, with a plain round and two rounds each of "neutral" and "L2".
 struct World {
-    bank: ProbeBank,
     levels: Levels,
+}
+
+impl World {
+    /// The verdict on an instruction in round 2, with or without levels that cannot hold its words.
+    fn judge(&self, name: &str, masked: Option<&World>, gain: Option<Interval>) -> Result<Verdict> {
+        VerdictRule::default().judge(&condition(name, 2), &self.levels, masked.map(|world| &world.levels), gain)
+    }
 }
 
 /// `drop` is how far L2 moves the states along the true direction, against a spread of about 1.8 in the
 /// training projections; every instruction also moves all states along directions of its own.
 fn world(seed: u64, drop: f64, item_noise: f64, labels_mean_something: bool) -> World {
+    world_of("neutral", seed, drop, item_noise, labels_mean_something)
+}
+
+/// A world in which the neutral instruction has this name.
+fn world_of(neutral_name: &str, seed: u64, drop: f64, item_noise: f64, labels_mean_something: bool) -> World {
     let (layers, d, items, texts) = (6, 64, 60, 300);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let truth: Vec<Array1<f64>> = (0..layers).map(|_| unit(&mut rng, d)).collect();
@@ -235,14 +250,13 @@ fn world(seed: u64, drop: f64, item_noise: f64, labels_mean_something: bool) -> 
     let l2 = [instructed(drop / 2.0), instructed(drop)];
     let plain = activations(plain.clone());
     let rounds = [
-        round("none", 0, &plain),
-        round("neutral", 1, &neutral[0]),
-        round("neutral", 2, &neutral[1]),
-        round("L2", 1, &l2[0]),
-        round("L2", 2, &l2[1]),
+        ("none", 0, &plain),
+        (neutral_name, 1, &neutral[0]),
+        (neutral_name, 2, &neutral[1]),
+        ("L2", 1, &l2[0]),
+        ("L2", 2, &l2[1]),
     ];
-    let levels = Levels::score(&rounds, &bank).unwrap();
-    World { bank, levels }
+    World { levels: score(&rounds, &bank).unwrap() }
 }
 
 fn interval(low: f64, high: f64) -> Interval {
@@ -250,8 +264,8 @@ fn interval(low: f64, high: f64) -> Interval {
 }
 
 fn passed(world: &World, behaviour: Option<Interval>) -> (VerdictKind, Vec<Option<bool>>) {
-    let verdict = VerdictRule::default().judge(&world.levels, &world.bank, "L2", behaviour).unwrap();
-    assert_eq!((verdict.round, verdict.checks.len()), (2, 7));
+    let verdict = world.judge("L2", None, behaviour).unwrap();
+    assert_eq!((verdict.condition.round, verdict.checks.len()), (2, 7));
     (verdict.kind, verdict.checks.iter().map(|check| check.passed).collect())
 }
 
@@ -265,9 +279,7 @@ fn the_worlds_are_told_apart() {
         // Without levels that cannot hold the instruction's words, nothing is called internal.
         assert_eq!(kind, VerdictKind::InsufficientEvidence, "{seed}: {checks:?}");
         assert_eq!(checks, [Some(true), Some(true), Some(true), Some(true), Some(false), Some(false), None]);
-        let World { levels, bank } = &internal;
-        let judge =
-            |rest: &World| VerdictRule::default().judge_masked(levels, &rest.levels, bank, "L2", Some(GAIN)).unwrap();
+        let judge = |rest: &World| internal.judge("L2", Some(rest), Some(GAIN)).unwrap();
         let masked = judge(&internal);
         assert_eq!((masked.kind, masked.checks[6].passed), (VerdictKind::Internal, Some(true)));
         assert!(masked.leak.is_some_and(|leak| !leak.is_leak()));
@@ -301,19 +313,16 @@ fn nothing_is_claimed_without_evidence() {
     let (kind, checks) = passed(&noisy, Some(GAIN));
     assert_eq!((kind, checks[4]), (VerdictKind::InsufficientEvidence, Some(false)));
     // And what would have been seen: half the 95 % interval, times (1.960 + 0.842) / 1.960, and for 90 % of 1.645.
-    let verdict = VerdictRule::default().judge(&noisy.levels, &noisy.bank, "L2", Some(GAIN)).unwrap();
+    let verdict = noisy.judge("L2", None, Some(GAIN)).unwrap();
     for (at, factor) in [(1, 1.4294), (2, 1.4294), (4, 1.5117), (5, 1.5117)] {
         let Check { detectable, value, .. } = &verdict.checks[at];
         let value = value.unwrap();
         assert!((detectable.unwrap() / (0.5 * (value.high - value.low)) - factor).abs() < 1e-4, "{at}");
     }
-    // Levels of one bank, judged with another of the same addresses and widths.
-    let mixed = VerdictRule::default().judge(&still.levels, &world(204, 0.0, 0.3, true).bank, "L2", Some(GAIN));
-    assert!(matches!(mixed, Err(Error::Mismatch { .. })));
-    let judge = |name| VerdictRule::default().judge(&still.levels, &still.bank, name, None);
+    let judge = |name| still.judge(name, None, None);
     assert!(matches!(judge("neutral"), Err(Error::Setting { .. })));
     assert!(matches!(judge("L9"), Err(Error::Setting { .. })));
-    let no_neutral = VerdictRule::default().neutral("N").judge(&still.levels, &still.bank, "L2", Some(GAIN)).unwrap();
+    let no_neutral = world_of("N", 200, 0.0, 0.3, true).judge("L2", None, Some(GAIN)).unwrap();
     assert_eq!(no_neutral.kind, VerdictKind::InsufficientEvidence);
     assert!(no_neutral.checks[2].detail.contains("no round 2"), "{:?}", no_neutral.checks[2]);
 }
@@ -321,7 +330,7 @@ fn nothing_is_claimed_without_evidence() {
 #[test]
 fn equal_seeds_give_equal_verdicts() {
     let (a, b) = (world(300, 0.5, 0.3, true), world(300, 0.5, 0.3, true));
-    let judge = |world: &World| VerdictRule::default().judge(&world.levels, &world.bank, "L2", Some(GAIN)).unwrap();
+    let judge = |world: &World| world.judge("L2", None, Some(GAIN)).unwrap();
     assert_eq!(serde_json::to_string(&judge(&a)).unwrap(), serde_json::to_string(&judge(&b)).unwrap());
     let run = |world: &World| serde_json::to_string(&Inference::default().run(&world.levels).unwrap()).unwrap();
     assert_eq!(run(&a), run(&b));

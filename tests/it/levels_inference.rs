@@ -1,14 +1,14 @@
 //! Inference over levels against direct computation, and where it must refuse or stay silent.
 
+use common::{condition, design};
 use ndarray::{Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
 use probity::level::{
-    Against, Contrast, Family, Halves, Inference, Levels, Metric, NullKind, PermutedProbes, RoundStates, Transitions,
-    Window,
+    Against, Contrast, Family, Halves, Inference, Levels, Metric, NullKind, PermutedProbes, Transitions, Window,
 };
 use probity::probe::{LogisticProbe, MeanDifferenceProbe, ProbeBank};
-use probity::stats::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions};
+use probity::stats::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions, Settings};
 use probity::text::Labels;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -58,13 +58,16 @@ fn levels(seed: u64, groups: &[String], bank: &ProbeBank, drop: impl Fn(usize) -
     let plain = states(seed, groups, |_, _, _| 0.5);
     let neutral = states(seed + 1, groups, |_, _, _| 0.5);
     let asked = states(seed + 2, groups, |_, layer, column| 0.5 - if column == 0 { drop(layer) } else { 0.0 });
-    let rounds = [("none", 0, &plain), ("neutral", 1, &neutral), ("L1", 1, &asked)];
-    let rounds = rounds.map(|(instruction, round, activations)| RoundStates { instruction, round, activations });
-    Levels::score(&rounds, bank).unwrap()
+    let design = design(&[("none", 0), ("neutral", 1), ("L1", 1)]);
+    Levels::score(&design, &[&plain, &neutral, &asked], bank).unwrap()
+}
+
+fn few() -> Settings {
+    Settings::default().draws(400).flips(400)
 }
 
 fn quick() -> Inference {
-    Inference::default().draws(400).flips(400)
+    Inference::new(few())
 }
 
 #[test]
@@ -72,12 +75,11 @@ fn logit_and_probability_are_those_of_the_weights() {
     let (texts, labels) = training();
     let bank = LogisticProbe::default().draws(100).fit_all(&texts, &labels).unwrap();
     let items = states(5, &groups(12, 1), |_, _, _| 0.5);
-    let rounds = [RoundStates { instruction: "none", round: 0, activations: &items }];
-    let levels = Levels::score(&rounds, &bank).unwrap();
+    let levels = Levels::score(&design(&[("none", 0)]), &[&items], &bank).unwrap();
     assert_eq!(levels.metrics(), Metric::ALL);
     for probe in bank.iter() {
         let rows = items.at(probe.address()).unwrap().mapv(f64::from);
-        let series = |metric| levels.series("none", 0, probe.address(), metric).unwrap();
+        let series = |metric| levels.series(&condition("none", 0), probe.address(), metric).unwrap();
         for (item, row) in rows.outer_iter().enumerate() {
             let logit = row.dot(&Array1::from(probe.weights.to_vec())) + probe.intercept;
             assert!((series(Metric::Logit)[item] - logit).abs() < 1e-10);
@@ -99,12 +101,10 @@ fn nulls_are_the_changes_along_their_directions() {
     let bank = bank();
     let items = groups(30, 2);
     let [before, after] = [31, 32].map(|seed| states(seed, &items, |_, _, column| 0.3 * column as f64));
-    let rounds = [("none", 0, &before), ("L1", 1, &after)];
-    let rounds = rounds.map(|(instruction, round, activations)| RoundStates { instruction, round, activations });
-    let levels = Levels::score(&rounds, &bank).unwrap();
+    let levels = Levels::score(&design(&[("none", 0), ("L1", 1)]), &[&before, &after], &bank).unwrap();
     let permuted = PermutedProbes::fit(&MeanDifferenceProbe::default(), &texts, &labels, 50, 3).unwrap();
     assert_eq!(permuted.draws(), 50);
-    let tests = quick().seed(7).permuted_probes(permuted).run(&levels).unwrap();
+    let tests = Inference::new(few().seed(7)).permuted_probes(permuted).run(&levels).unwrap();
     for row in tests.rows.iter().filter(|row| row.metric == Metric::Dot) {
         let side = |states: &Activations| states.at(row.address).unwrap().mapv(f64::from).mean_axis(ndarray::Axis(0));
         let change = side(&after).unwrap() - side(&before).unwrap();
@@ -141,23 +141,15 @@ fn wider_families_ask_for_more() {
     let bank = bank();
     let items = groups(40, 2);
     let all: Vec<Activations> = (0..4).map(|round| states(40 + round, &items, |_, _, _| 0.4)).collect();
-    let rounds: Vec<RoundStates<'_>> = all
-        .iter()
-        .enumerate()
-        .map(|(round, activations)| RoundStates {
-            instruction: if round == 0 { "none" } else { "L1" },
-            round,
-            activations,
-        })
-        .collect();
-    let levels = Levels::score(&rounds, &bank).unwrap();
+    let design = design(&[("none", 0), ("L1", 1), ("L1", 2), ("L1", 3)]);
+    let levels = Levels::score(&design, &all.iter().collect::<Vec<_>>(), &bank).unwrap();
     let by_round = quick().run(&levels).unwrap();
     let together = quick().family(Family::Instruction).run(&levels).unwrap();
     assert_eq!((by_round.family, together.family), (Family::Round, Family::Instruction));
     for row in &by_round.rows {
         let is_same = |other: &&probity::level::ChangeTest| {
-            (other.round, other.address, other.metric, other.against)
-                == (row.round, row.address, row.metric, row.against)
+            (other.condition.round, other.address, other.metric, other.against)
+                == (row.condition.round, row.address, row.metric, row.against)
         };
         let wide = together.rows.iter().find(is_same).unwrap();
         assert_eq!(row.p, wide.p);
@@ -171,7 +163,7 @@ fn wider_families_ask_for_more() {
 fn few_groups_say_little_and_no_more() {
     for groups in [1, 2, 3] {
         let tests = quick().run(&levels_of_three(groups)).unwrap();
-        assert_eq!((tests.groups, tests.flips), (groups, 1 << groups));
+        assert_eq!((tests.groups, tests.settings.flips), (groups, 1 << groups));
         for row in &tests.rows {
             // Every pattern and its opposite give the same |t|.
             assert!(row.p >= 2.0 / (1 << groups) as f64, "{}", row.p);
@@ -187,20 +179,20 @@ fn few_groups_say_little_and_no_more() {
 #[test]
 fn settings_out_of_range_are_refused() {
     let levels = levels_of_three(5);
-    for (inference, says) in [
-        (Inference::default().draws(0), "draws"),
-        (Inference::default().flips(0), "draws"),
-        (Inference::default().null_draws(999), "null_draws"),
-        (Inference::default().level(1.0), "level"),
-        (Inference::default().margin(0.0), "margin"),
-        (Inference::default().margin(f64::NAN), "margin"),
-        (Inference::default().power(1.0), "power"),
+    for (settings, says) in [
+        (Settings::default().draws(0), "draws"),
+        (Settings::default().flips(0), "flips"),
+        (Settings::default().null_draws(999), "null_draws"),
+        (Settings::default().level(1.0), "level"),
+        (Settings::default().margin(0.0), "margin"),
+        (Settings::default().margin(f64::NAN), "margin"),
+        (Settings::default().power(1.0), "power"),
     ] {
-        let error = inference.run(&levels).unwrap_err().to_string();
+        let error = Inference::new(settings).run(&levels).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
-    assert!(Transitions::default().consecutive(0).find(&levels, &quick(), Metric::Dot).is_err());
-    let error = Transitions::default().find(&levels, &quick(), Metric::Logit).unwrap_err().to_string();
+    assert!(Transitions::default().consecutive(0).find(&levels, few(), Metric::Dot).is_err());
+    let error = Transitions::default().find(&levels, few(), Metric::Logit).unwrap_err().to_string();
     assert!(error.contains("logit"), "{error}");
     let (texts, labels) = training();
     assert!(PermutedProbes::fit(&MeanDifferenceProbe::default(), &texts, &labels, 0, 0).is_err());
@@ -212,7 +204,7 @@ fn the_number_of_threads_changes_nothing() {
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let transitions = Transitions::default().find(&levels, &quick(), Metric::Standardised).unwrap();
+            let transitions = Transitions::default().find(&levels, few(), Metric::Standardised).unwrap();
             (quick().run(&levels).unwrap(), transitions)
         })
     };
@@ -224,9 +216,9 @@ fn a_transition_is_found_where_it_is_and_not_where_nothing_is() {
     let bank = bank();
     let items = groups(200, 2);
     let changed = levels(60, &items, &bank, |layer| if layer >= 4 { 1.0 } else { 0.0 });
-    let found = Transitions::default().find(&changed, &quick(), Metric::Standardised).unwrap();
+    let found = Transitions::default().find(&changed, few(), Metric::Standardised).unwrap();
     assert_eq!(found.len(), 3, "L1 and neutral against round 0, L1 against neutral");
-    for transition in found.iter().filter(|found| found.instruction == "L1") {
+    for transition in found.iter().filter(|found| found.condition.instruction == "L1") {
         assert_eq!(transition.addresses.len(), LAYERS);
         for onset in [&transition.run, &transition.step] {
             assert_eq!(onset.address, Some(at(4)));
@@ -238,37 +230,38 @@ fn a_transition_is_found_where_it_is_and_not_where_nothing_is() {
             assert!(low.layer() <= onset.address.unwrap().layer() && onset.address.unwrap().layer() <= high.layer());
         }
     }
-    let still = Transitions::default().find(&levels(70, &items, &bank, |_| 0.0), &quick(), Metric::Standardised);
+    let still = Transitions::default().find(&levels(70, &items, &bank, |_| 0.0), few(), Metric::Standardised);
     let still = still.unwrap();
     assert!(still.iter().all(|found| found.run.address.is_none() && found.run.none > 0.5), "{still:?}");
     // A run of more layers than there are is nowhere.
-    assert!(Transitions::default().consecutive(LAYERS + 1).find(&changed, &quick(), Metric::Dot).unwrap().is_empty());
+    assert!(Transitions::default().consecutive(LAYERS + 1).find(&changed, few(), Metric::Dot).unwrap().is_empty());
 }
 
 fn contrast(against: Against) -> Contrast {
-    Contrast { instruction: "L1".into(), round: 1, against, metric: Metric::Standardised }
+    Contrast { condition: condition("L1", 1), against, metric: Metric::Standardised }
 }
 
 #[test]
 fn a_declared_window_is_the_mean_of_its_layers() {
     let levels = levels(80, &groups(60, 2), &bank(), |layer| 0.1 * layer as f64);
     let window = Window { site: Site::ResidPost, first: 3, last: 6 };
-    let test = window.test_declared(&levels, &quick(), &contrast(Against::Neutral)).unwrap();
+    let test = window.test_declared(&levels, few(), &contrast(Against::Control)).unwrap();
     assert!(test.declared && (test.items, test.groups) == (60, 30));
     assert_eq!(test.addresses, [at(3), at(6)]);
     let mean = |name| {
-        let of_layer = |layer| levels.series(name, 1, at(layer), Metric::Standardised).unwrap().iter().sum::<f64>();
+        let of_layer =
+            |layer| levels.series(&condition(name, 1), at(layer), Metric::Standardised).unwrap().iter().sum::<f64>();
         (3..=6).map(of_layer).sum::<f64>() / 60.0 / 4.0
     };
     assert!((test.interval.estimate - (mean("L1") - mean("neutral"))).abs() < 1e-12);
     assert!(test.interval.high < 0.0 && test.p < 0.01 && test.equivalence.unwrap().p > 0.5);
     for (window, contrast, says) in [
-        (Window { first: 7, last: 6, ..window }, contrast(Against::Neutral), "window"),
-        (Window { site: Site::MlpOut, ..window }, contrast(Against::Neutral), "mlp_out"),
-        (window, Contrast { round: 9, ..contrast(Against::Neutral) }, "contrast"),
-        (window, Contrast { metric: Metric::Logit, ..contrast(Against::Neutral) }, "logit"),
+        (Window { first: 7, last: 6, ..window }, contrast(Against::Control), "window"),
+        (Window { site: Site::MlpOut, ..window }, contrast(Against::Control), "mlp_out"),
+        (window, Contrast { condition: condition("L1", 9), ..contrast(Against::Control) }, "contrast"),
+        (window, Contrast { metric: Metric::Logit, ..contrast(Against::Control) }, "logit"),
     ] {
-        let error = window.test_declared(&levels, &quick(), &contrast).unwrap_err().to_string();
+        let error = window.test_declared(&levels, few(), &contrast).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
 }
@@ -281,13 +274,13 @@ fn windows_found_on_one_half_keep_their_level_on_the_other() {
         .into_par_iter()
         .map(|world| {
             let levels = levels(1_000 + 3 * world, &groups(40, 2), &bank, |_| 0.0);
-            let (contrast, inference) = (contrast(Against::Neutral), Inference::default().draws(50).flips(300));
+            let (contrast, settings) = (contrast(Against::Control), Settings::default().draws(50).flips(300));
             let found = Halves::of(&levels, world).unwrap();
             let found = found.find(|half| Window::strongest(half, Site::ResidPost, &contrast)).unwrap();
-            let honest = found.test(&inference, &contrast).unwrap();
+            let honest = found.test(settings, &contrast).unwrap();
             assert!(!honest.declared && honest.items == 20);
             let peeked = Window::strongest(&levels, Site::ResidPost, &contrast).unwrap();
-            (honest.p, peeked.test_declared(&levels, &inference, &contrast).unwrap().p)
+            (honest.p, peeked.test_declared(&levels, settings, &contrast).unwrap().p)
         })
         .collect();
     let claims = |of: fn(&(f64, f64)) -> f64| p.iter().filter(|p| of(p) <= 0.05).count();

@@ -1,6 +1,6 @@
 //! Tokens hidden from attention: what others see of them is nothing, what they see is unchanged.
 
-use common::{fixture, max_abs, max_difference, smollm};
+use common::{condition, fixture, max_abs, max_difference, smollm};
 use probity::capture::{Pool, Readout};
 use probity::dialogue::{Instruction, Part, Reading, SelfCorrection};
 use probity::hook::{Selection, Site};
@@ -105,21 +105,20 @@ fn masked_readings_of_a_study_do_not_know_the_instruction() {
     let study = SelfCorrection::new(task)
         .instructions([words("L1", "Say one thing."), words("neutral", "Say two thing.")])
         .rounds(1)
-        .run(&model, &Readout::new(Site::ResidPost.at(1), Pool::Last))
+        .run(&model, Site::ResidPost.at(1))
         .unwrap();
     let at = Site::ResidPost.at(1);
     let readings = [Reading::PROMPT, Reading::PROMPT.masked(), Reading::of(Part::Answer)];
-    let read = study.read(&model, at, &readings, &()).unwrap();
+    let read = study.read(&model, at, &readings).unwrap();
     let find = |instruction: &str, round: usize, reading: Reading| {
-        let found = read
-            .iter()
-            .find(|read| (read.instruction.as_str(), read.round, read.reading) == (instruction, round, reading));
+        let found =
+            read.iter().find(|read| (&read.condition, read.reading) == (&condition(instruction, round), reading));
         found.unwrap().activations.at(at).unwrap().iter().copied().collect::<Vec<f32>>()
     };
     // The prompt's last token is read again as it was.
     for (instruction, round) in [("none", 0), ("L1", 1), ("neutral", 1)] {
         let then: Vec<f32> =
-            study.round(instruction, round).unwrap().activations.at(at).unwrap().iter().copied().collect();
+            study.round(&condition(instruction, round)).unwrap().activations.at(at).unwrap().iter().copied().collect();
         let again = find(instruction, round, Reading::PROMPT);
         assert!(max_difference(&then, &again) < 1e-4 * max_abs(&then), "{instruction}");
     }
@@ -137,11 +136,11 @@ fn masked_readings_of_a_study_do_not_know_the_instruction() {
         MeanDifferenceProbe::default().draws(100).fit_all(&states, &labels).unwrap()
     };
     let answer = Reading::of(Part::Answer);
-    let error = Levels::of_reading(&read, answer, &bank(Pool::Last)).unwrap_err().to_string();
+    let error = Levels::from_reading(&study.design, &read, answer, &bank(Pool::Last)).unwrap_err().to_string();
     assert!(error.contains("pooling"), "{error}");
-    let levels = Levels::of_reading(&read, answer, &bank(Pool::Mean)).unwrap();
-    assert_eq!((levels.span(), levels.conditions().len()), (answer, 3));
-    assert!(Levels::of_reading(&read, Reading::of(Part::Rationale), &bank(Pool::Mean)).is_err());
-    let masked = Levels::of_reading(&read, Reading::PROMPT.masked(), &bank(Pool::Last)).unwrap();
+    let levels = Levels::from_reading(&study.design, &read, answer, &bank(Pool::Mean)).unwrap();
+    assert_eq!((levels.reading(), levels.design().conditions().len()), (answer, 3));
+    assert!(Levels::from_reading(&study.design, &read, Reading::of(Part::Rationale), &bank(Pool::Mean)).is_err());
+    let masked = Levels::from_reading(&study.design, &read, Reading::PROMPT.masked(), &bank(Pool::Last)).unwrap();
     assert_eq!(masked.items().len(), 3);
 }

@@ -3,6 +3,7 @@
 
 use common::worlds::{Size, Truth, World, SIZES};
 use probity::level::{Inference, Metric, Transitions, VerdictKind, VerdictRule};
+use probity::{stats::Settings, Condition};
 use rayon::prelude::*;
 
 const DRAWS: u64 = 24;
@@ -20,18 +21,19 @@ struct Seen {
 
 fn look(truth: Truth, size: Size, seed: u64) -> Seen {
     let world = World::draw(truth, size, seed).unwrap();
-    let rule = VerdictRule::default().seed(seed);
-    let verdict = rule.judge_masked(&world.levels, &world.masked, &world.bank, "L2", Some(world.behaviour)).unwrap();
+    let rule = VerdictRule::new(Settings::default().seed(seed));
+    let asked = Condition::new("L2", 1);
+    let verdict = rule.judge(&asked, &world.levels, Some(&world.masked), Some(world.behaviour)).unwrap();
     let named = match (verdict.kind, verdict.leak.is_some_and(|leak| leak.is_leak())) {
         (VerdictKind::Internal, _) => "internal",
         (VerdictKind::Superficial, true) => "leak",
         (VerdictKind::Superficial, false) => "superficial",
         (VerdictKind::InsufficientEvidence, _) => "insufficient evidence",
     };
-    let inference = Inference::default().draws(1_000).flips(1_000).seed(seed);
-    let tests = inference.run(&world.levels).unwrap();
+    let settings = Settings::default().draws(1_000).flips(1_000).seed(seed);
+    let tests = Inference::new(settings).run(&world.levels).unwrap();
     let rows: Vec<_> = tests.rows.iter().filter(|row| row.metric == Metric::Standardised).collect();
-    let found = Transitions::default().find(&world.levels, &inference, Metric::Standardised).unwrap();
+    let found = Transitions::default().find(&world.levels, settings, Metric::Standardised).unwrap();
     let onset = found[0].run.address.and_then(|address| address.layer());
     Seen {
         named,

@@ -7,7 +7,7 @@ use std::process::Command;
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::level::{Levels, RoundStates};
+use probity::level::Levels;
 use probity::probe::{LogisticProbe, ProbeBank};
 use probity::text::Labels;
 use probity::{Error, Provenance};
@@ -154,8 +154,8 @@ fn probes_of_another_model_tokeniser_template_pooling_width_or_address_are_refus
     let refused = |other: &Activations| {
         let error = bank.check_matches(other).unwrap_err();
         // What Levels does with it.
-        let round = RoundStates { instruction: "none", round: 0, activations: other };
-        assert_eq!(Levels::score(&[round], &bank).unwrap_err().to_string(), error.to_string());
+        let plain = common::design(&[("none", 0)]);
+        assert_eq!(Levels::score(&plain, &[other], &bank).unwrap_err().to_string(), error.to_string());
         error.to_string()
     };
     for (key, other, says) in [

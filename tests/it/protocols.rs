@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::scripted::scripted;
-use common::smollm;
-use probity::capture::{Pool, Readout};
+use common::{condition, smollm};
 use probity::dialogue::{
     FeedbackSource, FeedbackWords, FixedFeedback, Instruction, Part, PromptGrid, SelfCorrection, Study, Thinking,
     Transcript,
 };
 use probity::generate::{Decoding, End};
-use probity::hook::Site;
+use probity::hook::{Selection, Site};
 use probity::task::{ChoiceItem, ChoiceTask, Completion, CompletionTask, Item};
 use probity::{Error, Model, Progress, Result};
 
@@ -33,12 +32,12 @@ fn instruction(name: &str) -> Instruction {
     Instruction { name: name.into(), meaning: "asks".into(), first, review, reasoning: None, feedback: None }
 }
 
-fn readout() -> Readout {
-    Readout::new(Site::ResidPost.all_layers(), Pool::Last)
+fn places() -> Selection {
+    Site::ResidPost.all_layers()
 }
 
 fn talk<'s, I: Item>(study: &'s Study<I>, instruction: &str) -> &'s Transcript {
-    &study.conversations.iter().find(|talk| talk.instruction == instruction).unwrap().transcript
+    &study.conversations.iter().find(|talk| talk.condition.instruction == instruction).unwrap().transcript
 }
 
 fn turns(talk: &Transcript) -> Vec<&str> {
@@ -58,9 +57,9 @@ fn an_instruction_with_words_for_thoughts_thinks_and_no_other_does() {
         .instructions([thoughtful, instruction("plain")])
         .rounds(2)
         .reasoning(Decoding::new(5))
-        .run(&model, &readout())
+        .run(&model, places())
         .unwrap();
-    let answer = |name: &str, round: usize| &study.round(name, round).unwrap().answers[0];
+    let answer = |name: &str, round: usize| &study.round(&condition(name, round)).unwrap().answers[0];
     let (first, second) = (answer("thoughtful", 1), answer("thoughtful", 2));
     assert_eq!((first.rationale.as_deref(), first.text.as_str()), (Some("because so"), "open"));
     assert_eq!((second.rationale.as_deref(), second.text.as_str()), (Some("maybe"), "baker"));
@@ -83,14 +82,14 @@ fn a_model_judges_itself_in_turns_of_its_own() {
         .instructions([itself, instruction("plain")])
         .rounds(2)
         .reasoning(Decoding::new(5))
-        .run(&model, &readout())
+        .run(&model, places())
         .unwrap();
     let talk = talk(&study, "itself");
     assert_eq!(turns(talk)[1..], ["baker", "yes or no ?", "no no", "so then again", "open"]);
     let parts: Vec<(Part, usize)> = talk.passages()[4..].iter().map(|part| (part.part, part.round)).collect();
     let round_2 = [Part::FeedbackRequest, Part::Feedback, Part::Instruction, Part::Answer].map(|part| (part, 2));
     assert_eq!(parts, [[(Part::Answer, 1)].as_slice(), &round_2].concat());
-    assert_eq!(study.round("plain", 2).unwrap().answers[0].text, "no no", "its second answer");
+    assert_eq!(study.round(&condition("plain", 2)).unwrap().answers[0].text, "no no", "its second answer");
 }
 
 #[test]
@@ -100,12 +99,12 @@ fn words_around_feedback_take_what_the_judge_says() {
     let told = Instruction { feedback: Some(words), ..instruction("told") };
     let protocol =
         || SelfCorrection::new(questions(&["first"])).instructions([told.clone(), instruction("plain")]).rounds(2);
-    let study = protocol().feedback(FixedFeedback("unfair.".into())).run(&model, &readout()).unwrap();
+    let study = protocol().feedback(FixedFeedback("unfair.".into())).run(&model, places()).unwrap();
     assert_eq!(turns(talk(&study, "told"))[2], "They say: unfair.\n\nagain");
     assert_eq!(turns(talk(&study, "plain"))[2], "again", "an instruction without words for it gets no feedback");
-    let silent = protocol().feedback(FixedFeedback(" ".into())).run(&model, &readout()).unwrap();
+    let silent = protocol().feedback(FixedFeedback(" ".into())).run(&model, places()).unwrap();
     assert_eq!(turns(talk(&silent, "told"))[2], "again");
-    let error = protocol().run(&model, &readout()).unwrap_err().to_string();
+    let error = protocol().run(&model, places()).unwrap_err().to_string();
     assert!(error.contains("told") && error.contains("SelfCorrection::feedback"), "{error}");
 }
 
@@ -122,7 +121,7 @@ fn every_kind_of_cell_of_the_bundled_grid_runs() {
         .rounds(2)
         .feedback(FixedFeedback("maybe".into()))
         .reasoning(Decoding::new(3))
-        .run(&model, &readout())
+        .run(&model, places())
         .unwrap();
     for cell in cells {
         let parts: Vec<Part> = talk(&study, &cell.to_string()).passages().iter().map(|part| part.part).collect();
@@ -149,10 +148,16 @@ fn texts_are_continued_and_revised() {
     let flows: [(&str, &[&str]); 2] =
         [("first", &["no no <end>", "yes <end>"]), ("second", &["because", "because so <end>"])];
     let model = scripted(&flows, 600);
-    let study = SelfCorrection::new(task).instructions([instruction("ask")]).rounds(2).run(&model, &readout()).unwrap();
+    let study = SelfCorrection::new(task).instructions([instruction("ask")]).rounds(2).run(&model, places()).unwrap();
     let said = |round: usize| {
         let name = if round == 0 { "none" } else { "ask" };
-        study.round(name, round).unwrap().answers.iter().map(|answer| answer.text.clone()).collect::<Vec<_>>()
+        study
+            .round(&condition(name, round))
+            .unwrap()
+            .answers
+            .iter()
+            .map(|answer| answer.text.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(said(0), said(1));
     assert_eq!(said(0)[0], "no no");
@@ -190,7 +195,7 @@ impl Progress for Steps {
 }
 
 /// Interrupts a run at every batch in turn, resumes it, and compares with a run in one go.
-fn resumed_equals_uninterrupted(model: &Model, readout: &Readout, ids: &[&str], batch: usize) {
+fn resumed_equals_uninterrupted(model: &Model, ids: &[&str], batch: usize) {
     let protocol = || {
         SelfCorrection::new(questions(ids))
             .instructions([instruction("ask")])
@@ -200,7 +205,7 @@ fn resumed_equals_uninterrupted(model: &Model, readout: &Readout, ids: &[&str], 
     };
     let folder = tempfile::tempdir().unwrap();
     let quiet = move |_: &[Transcript]| Ok(vec![String::new(); batch]);
-    let whole = files(&protocol().feedback(quiet).run(model, readout).unwrap(), folder.path());
+    let whole = files(&protocol().feedback(quiet).run(model, places()).unwrap(), folder.path());
     for good in 0..ids.len() / batch {
         let kept = folder.path().join(format!("kept-{good}"));
         let calls = Cell::new(0);
@@ -211,7 +216,7 @@ fn resumed_equals_uninterrupted(model: &Model, readout: &Readout, ids: &[&str], 
                 false => Ok(vec![String::new(); batch]),
             }
         };
-        protocol().feedback(failing).checkpoints(&kept).run(model, readout).unwrap_err();
+        protocol().feedback(failing).checkpoints(&kept).run(model, places()).unwrap_err();
         let written = std::fs::read_dir(&kept).map_or(0, Iterator::count);
         assert_eq!(written, if good == 0 { 0 } else { 1 + 2 * good }, "two files a finished batch");
         let calls = std::rc::Rc::new(Cell::new(0));
@@ -223,7 +228,7 @@ fn resumed_equals_uninterrupted(model: &Model, readout: &Readout, ids: &[&str], 
             }
         };
         let steps = Steps::default();
-        let study = protocol().feedback(counted).checkpoints(&kept).run_with(model, readout, &steps).unwrap();
+        let study = protocol().feedback(counted).checkpoints(&kept).run_with_progress(model, places(), &steps).unwrap();
         assert_eq!(calls.get(), ids.len() / batch - good, "finished batches are not run again");
         assert_eq!(steps.0.into_inner(), 3 * ids.len() as u64);
         assert!(files(&study, folder.path()) == whole, "interrupted after {good} batches");
@@ -233,15 +238,14 @@ fn resumed_equals_uninterrupted(model: &Model, readout: &Readout, ids: &[&str], 
 #[test]
 fn an_interrupted_run_goes_on_where_it_was() {
     let flows: [(&str, &[&str]); 2] = [("first", &["open <end>", "baker <end>"]), ("second", &["maybe", "yes <end>"])];
-    resumed_equals_uninterrupted(&scripted(&flows, 300), &readout(), &["first", "second", "third", "fourth"], 1);
-    resumed_equals_uninterrupted(&scripted(&flows, 300), &readout(), &["first", "second", "third", "fourth"], 2);
+    resumed_equals_uninterrupted(&scripted(&flows, 300), &["first", "second", "third", "fourth"], 1);
+    resumed_equals_uninterrupted(&scripted(&flows, 300), &["first", "second", "third", "fourth"], 2);
 }
 
 #[test]
 fn an_interrupted_run_of_a_real_model_goes_on_to_the_same_bytes() {
     let Some(model) = smollm() else { return };
-    let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
-    resumed_equals_uninterrupted(&model, &readout, &["one", "two", "three", "four"], 2);
+    resumed_equals_uninterrupted(&model, &["one", "two", "three", "four"], 2);
 }
 
 #[test]
@@ -249,24 +253,24 @@ fn checkpoints_of_another_run_or_damaged_ones_are_refused() {
     let model = scripted(&[("first", &["open <end>"])], 300);
     let folder = tempfile::tempdir().unwrap();
     let protocol = || SelfCorrection::new(questions(&["first", "second"])).batch(1).checkpoints(folder.path());
-    protocol().run(&model, &readout()).unwrap();
-    let other = protocol().rounds(1).instructions([instruction("ask")]).run(&model, &readout()).unwrap_err();
+    protocol().run(&model, places()).unwrap();
+    let other = protocol().rounds(1).instructions([instruction("ask")]).run(&model, places()).unwrap_err();
     assert!(matches!(other, Error::Mismatch { .. }), "{other}");
     assert!(other.to_string().contains("another run") && other.to_string().contains("another folder"), "{other}");
-    let other = protocol().decoding(Decoding::new(9)).run(&model, &readout()).unwrap_err();
+    let other = protocol().decoding(Decoding::new(9)).run(&model, places()).unwrap_err();
     assert!(matches!(other, Error::Mismatch { .. }), "{other}");
 
     let said = folder.path().join("00001.json");
     let text = std::fs::read_to_string(&said).unwrap();
     std::fs::write(&said, &text[..text.len() / 2]).unwrap();
-    let error = protocol().run(&model, &readout()).unwrap_err().to_string();
+    let error = protocol().run(&model, places()).unwrap_err().to_string();
     assert!(error.contains("00001.json") && error.contains("line"), "{error}");
     std::fs::write(&said, text.replacen('[', "[[],", 1)).unwrap();
-    assert!(protocol().run(&model, &readout()).is_err());
+    assert!(protocol().run(&model, places()).is_err());
     std::fs::write(&said, &text).unwrap();
     std::fs::copy(folder.path().join("00000.safetensors"), folder.path().join("00001.safetensors")).unwrap();
-    let error = protocol().run(&model, &readout()).unwrap_err().to_string();
+    let error = protocol().run(&model, places()).unwrap_err().to_string();
     assert!(error.contains("other items"), "{error}");
     std::fs::remove_file(&said).unwrap();
-    protocol().run(&model, &readout()).unwrap();
+    protocol().run(&model, places()).unwrap();
 }

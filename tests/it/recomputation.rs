@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use common::{condition, design};
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::dialogue::{Part, ReadStates, Reading, Round, Study};
+use probity::experiment::Analysis;
 use probity::generate::End;
 use probity::hook::{Address, Site};
-use probity::level::{Levels, SpanLevels};
+use probity::level::{LeakBy, Levels, ReadingLevels};
 use probity::probe::{LogisticProbe, ProbeBank};
-use probity::report::{Analysis, Report};
-use probity::task::{self, Answer, ChoiceItem};
+use probity::report::Report;
+use probity::stats::Settings;
+use probity::task::{Answer, ChoiceItem, Extracted};
 use probity::text::Labels;
-use probity::Provenance;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -91,19 +93,10 @@ fn shift(instruction: &str) -> f32 {
 }
 
 fn question(item: usize) -> ChoiceItem {
+    let options = ["he", "she"].map(String::from).to_vec();
     ChoiceItem {
-        id: format!("i{item}"),
         group: format!("g{}", group(item)),
-        category: String::new(),
-        condition: None,
-        polarity: None,
-        context: String::new(),
-        question: "Who was late?".into(),
-        options: ["he", "she"].map(String::from).to_vec(),
-        label: 0,
-        biased: None,
-        unknown: None,
-        rotation: None,
+        ..ChoiceItem::new(format!("i{item}"), "Who was late?", options, 0)
     }
 }
 
@@ -115,7 +108,7 @@ fn answer(item: usize, right: bool) -> Answer {
         probabilities: if right { vec![0.7, 0.3] } else { vec![0.4, 0.6] },
         scored,
         text: "(a)".into(),
-        read: task::Reading::Option(scored),
+        read: Extracted::Option(scored),
         end: End::StopToken,
         rationale: None,
         dropped_turns: 0,
@@ -126,38 +119,27 @@ fn study() -> (Study, Vec<ReadStates>) {
     let all: Vec<usize> = (0..ITEMS).collect();
     // An empty answer has no states: of the group of one, and of some others.
     let answered: Vec<usize> = all.iter().copied().filter(|&item| group(item) > 0 && item != 20).collect();
-    let rounds = CONDITIONS.iter().enumerate().map(|(number, &(instruction, round))| Round {
-        instruction: instruction.to_owned(),
-        round,
-        activations: states(number, &all, shift(instruction)),
-        answers: all
-            .iter()
-            .map(|&item| answer(item, (item * 5 + number) % 9 > 4 || shift(instruction) > 0.5))
-            .collect(),
+    let rounds = CONDITIONS.iter().enumerate().map(|(number, &(instruction, round))| {
+        let right = |item: usize| (item * 5 + number) % 9 > 4 || shift(instruction) > 0.5;
+        let answers = all.iter().map(|&item| answer(item, right(item))).collect();
+        Round::new(condition(instruction, round), states(number, &all, shift(instruction)), answers)
     });
-    let read = CONDITIONS.iter().enumerate().map(|(number, &(instruction, round))| ReadStates {
-        instruction: instruction.to_owned(),
-        round,
-        reading: Reading::of(Part::Answer),
-        activations: states(50 + number, if number == 3 { &answered } else { &all }, 0.7 * shift(instruction)),
+    let read = CONDITIONS.iter().enumerate().map(|(number, &(instruction, round))| {
+        let items = if number == 3 { &answered } else { &all };
+        let states = states(50 + number, items, 0.7 * shift(instruction));
+        ReadStates::new(condition(instruction, round), Reading::of(Part::Answer), states)
     });
-    let study = Study {
-        items: all.iter().map(|&item| question(item)).collect(),
-        rounds: rounds.collect(),
-        conversations: Vec::new(),
-        answer_states: Vec::new(),
-        provenance: Provenance::new(),
-    };
-    (study, read.collect())
+    let items = all.iter().map(|&item| question(item)).collect();
+    (Study::new(items, design(&CONDITIONS), rounds.collect()), read.collect())
 }
 
 /// Writes `levels.csv` and `report.json`.
 fn write(folder: &Path) -> Report {
     let (bank, (study, read)) = (bank(), study());
-    let answers = Levels::of_reading(&read, Reading::of(Part::Answer), &bank).unwrap();
-    let levels = SpanLevels::new(vec![Levels::of(&study, &bank).unwrap(), answers]).unwrap();
-    let analysis = Analysis::default().draws(600).seed(0x1234_5678_9ABC_DEF0);
-    let behaviour = analysis.choices(&study, None).unwrap();
+    let answers = Levels::from_reading(&study.design, &read, Reading::of(Part::Answer), &bank).unwrap();
+    let levels = ReadingLevels::new(vec![Levels::from_study(&study, &bank).unwrap(), answers]).unwrap();
+    let analysis = Analysis::new(Settings::default().draws(600).seed(0x1234_5678_9ABC_DEF0));
+    let behaviour = analysis.measure(&study, None).unwrap();
     let report = analysis.run(&study, behaviour, &bank, &levels).unwrap();
     levels.write_csv(folder.join("levels.csv")).unwrap();
     std::fs::write(folder.join("report.json"), serde_json::to_string(&report).unwrap()).unwrap();
@@ -187,14 +169,20 @@ fn a_report_can_be_recomputed_from_its_levels() {
     let folder = tempfile::tempdir().unwrap();
     let report = write(folder.path());
     // What is worth a second opinion is there.
-    assert_eq!((report.settings.flips, report.settings.groups, report.changes.len()), (2_000, 11, 2 * 45 * 16));
-    let answers = report.levels.iter().filter(|row| row.span == Reading::of(Part::Answer)).count();
+    assert_eq!(
+        (report.analysis.settings.flips, report.analysis.groups, report.changes.len()),
+        (2_000, 11, 2 * 45 * 16)
+    );
+    let answers = report.levels.iter().filter(|row| row.reading == Reading::of(Part::Answer)).count();
     assert_eq!((report.levels.len(), answers), (2 * 45 * 11, 45 * 11));
     // Of fewer groups, every pattern of signs.
-    let mut of_answers = report.changes.iter().filter(|row| row.span == Reading::of(Part::Answer));
+    let mut of_answers = report.changes.iter().filter(|row| row.reading == Reading::of(Part::Answer));
     assert!(of_answers.all(|row| (row.p * 1_024.0).fract() == 0.0));
     assert!(report.verdicts.len() == 3 && report.verdicts.iter().all(|verdict| verdict.leak.is_some()));
-    assert!(report.evidence.iter().any(|beside| beside.leaks.iter().any(|leak| leak.by == "negated")));
+    assert!(report
+        .evidence
+        .iter()
+        .any(|beside| beside.leaks.iter().any(|leak| leak.by == LeakBy::Opposite("negated".to_owned()))));
     assert!(report.transitions.iter().any(|found| found.step.shares.iter().filter(|&&share| share > 0.0).count() > 1));
 
     let output = recompute(&python, folder.path());

@@ -2,29 +2,29 @@
 
 use std::collections::BTreeSet;
 
+use common::{condition, design};
 use ndarray::Array2;
 use probity::capture::Activations;
-use probity::causal::RoundContribution;
-use probity::dialogue::{Part, PromptCell, ReadStates, Reading as Span, Round, Study};
+use probity::dialogue::{Part, PromptCell, ReadStates, Reading, Round, Study};
+use probity::experiment::Analysis;
 use probity::generate::End;
 use probity::hook::{Address, Site};
 use probity::level::{
-    Against, Candidate, Family, Inference, Leak, LeakScore, Levels, Metric, NullKind, PermutedProbes, RoundStates,
-    Selected, SpanLevels, Superficiality, Transitions, VerdictKind, VerdictRule,
+    Against, CheckKind, Evidence, Levels, Metric, NullKind, PermutedProbes, ReadingLevels, VerdictKind, VerdictRule,
 };
 use probity::probe::{MeanDifferenceProbe, ProbeBank};
-use probity::report::{Analysis, ModelSummary, Report, Settings, SCHEMA};
+use probity::report::Report;
 use probity::scorer::TextScorer;
-use probity::stats::Interval;
+use probity::stats::{Interval, Settings};
 use probity::task::{
-    Answer, AnsweredRound, Behaviour, ChoiceItem, ChoiceTask, Completion, Condition, Continued, Item, Measurement,
-    Occupation, Polarity, Reading, Winogender,
+    Answer, AnsweredRound, Behaviour, ChoiceItem, Completion, ContextCondition, Continued, Extracted, Item,
+    Measurement, Occupation, Polarity,
 };
 use probity::text::Labels;
-use probity::{Error, Provenance, Result};
+use probity::{Condition, Error, Provenance, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
+use serde_json::{json, Value};
 
 const HOSTILE: &str = "<b>&\"x\"";
 const ITEMS: usize = 24;
@@ -60,7 +60,11 @@ fn questions() -> Vec<ChoiceItem> {
         id: format!("i{row}"),
         group: format!("g{}", row / 2),
         category: if row < 12 { "age" } else { "sex" }.into(),
-        condition: Some(if row.is_multiple_of(2) { Condition::Ambiguous } else { Condition::Disambiguated }),
+        condition: Some(if row.is_multiple_of(2) {
+            ContextCondition::Ambiguous
+        } else {
+            ContextCondition::Disambiguated
+        }),
         polarity: Some(Polarity::Negative),
         context: "Two people met.".into(),
         question: "Who was late?".into(),
@@ -69,6 +73,7 @@ fn questions() -> Vec<ChoiceItem> {
         biased: Some(1),
         unknown: Some(2),
         rotation: None,
+        occupation: None,
     };
     (0..ITEMS).map(item).collect()
 }
@@ -78,7 +83,7 @@ fn answers(items: &[ChoiceItem], wrong: usize) -> Vec<Answer> {
     let answer = |(row, item): (usize, &ChoiceItem)| {
         let scored = if row < wrong { 1 } else { item.label };
         let probabilities = (0..3).map(|option| if option == scored { 0.6 } else { 0.2 }).collect();
-        let read = if row == 0 { Reading::Nothing } else { Reading::Option(scored) };
+        let read = if row == 0 { Extracted::Nothing } else { Extracted::Option(scored) };
         Answer {
             item: item.id.clone(),
             scores: Vec::new(),
@@ -94,26 +99,16 @@ fn answers(items: &[ChoiceItem], wrong: usize) -> Vec<Answer> {
     items.iter().enumerate().map(answer).collect()
 }
 
-fn measurement() -> Measurement<'static> {
-    Measurement::default().draws(300).controls([("L1".to_owned(), "neutral".to_owned())])
+fn few() -> Settings {
+    Settings::default().draws(300).flips(300)
 }
 
-/// What the answers say, which are better under "L1".
-fn choices(items: &[ChoiceItem], conditions: &[(&str, usize)]) -> Behaviour {
-    let given = conditions.iter().map(|&(name, _)| answers(items, if name == "L1" { 2 } else { 16 }));
-    let given: Vec<Vec<Answer>> = given.collect();
-    let answered: Vec<AnsweredRound<'_>> = conditions
-        .iter()
-        .zip(&given)
-        .map(|(&(instruction, round), answers)| AnsweredRound { instruction, round, answers })
-        .collect();
-    let occupations = (0..ITEMS / 2).map(|group| {
-        let share = 3.0 * group as f64;
-        (format!("g{group}"), Occupation { bergsma: share, bls: 100.0 - share })
-    });
-    let empty = ChoiceTask::new("none", Vec::new()).unwrap();
-    let winogender = Winogender { pronouns: empty.clone(), coreference: empty, occupations: occupations.collect() };
-    measurement().winogender(&winogender).choices(items, &answered).unwrap()
+/// The questions, about occupations that women have the more often the later their group.
+fn questions_of_occupations() -> Vec<ChoiceItem> {
+    let share = |row: usize| 3.0 * (row / 2) as f64;
+    let known = |row| Some(Occupation { bergsma: share(row), bls: 100.0 - share(row) });
+    let items = questions().into_iter().enumerate();
+    items.map(|(row, item)| ChoiceItem { occupation: known(row), ..item }).collect()
 }
 
 /// Finds long words toxic.
@@ -159,12 +154,10 @@ fn completions(conditions: &[(&str, usize)]) -> Behaviour {
             (0..ITEMS).map(continued).collect()
         })
         .collect();
-    let rounds: Vec<AnsweredRound<'_, Continued>> = conditions
-        .iter()
-        .zip(&rounds)
-        .map(|(&(instruction, round), answers)| AnsweredRound { instruction, round, answers })
-        .collect();
-    measurement().completions(&items, &rounds, &Length).unwrap()
+    let design = design(conditions);
+    let rounds: Vec<AnsweredRound<'_, Continued>> =
+        design.conditions().zip(&rounds).map(|(condition, answers)| AnsweredRound { condition, answers }).collect();
+    Measurement::new(&design, few()).unwrap().scorer(&Length).measure(&items, &rounds).unwrap()
 }
 
 /// Every table that there is, which no single kind of item fills.
@@ -174,71 +167,46 @@ fn everything() -> Report {
     (report.behaviour.toxicity, report.behaviour.edits) = (texts.toxicity, texts.edits);
     let interval = |estimate: f64| Interval { estimate, low: estimate - 0.1, high: estimate + 0.1 };
     let (whole, masked) = (interval(-0.6), interval(-0.3));
-    for (by, share) in [("answer", None), ("L1/negated", Some(interval(0.5)))] {
-        let leak = Leak { by: by.to_owned(), score: LeakScore { share, whole, masked } };
-        report.evidence[0].leaks.push(leak);
+    for (by, share) in
+        [(json!({ "reading": "answer" }), None), (json!({ "opposite": "L1/negated" }), Some(interval(0.5)))]
+    {
+        let score = json!({ "share": share, "whole": whole, "masked": masked });
+        report.evidence[0].leaks.push(serde_json::from_value(json!({ "by": by, "score": score })).unwrap());
     }
     let parts =
         [("embed", None), ("attention", Some(0)), ("feed_forward", Some(0)), ("attention", None), ("total", None)];
     report.contributions = parts
         .into_iter()
-        .map(|(part, layer)| RoundContribution {
-            instruction: "L1".to_owned(),
-            round: 1,
-            neutral: "neutral".to_owned(),
-            address: Site::ResidPost.at(2),
-            part: part.to_owned(),
-            layer,
-            mean: interval(-0.2),
+        .map(|(part, layer)| {
+            let mean = interval(-0.2);
+            let row = json!({ "instruction": "L1", "round": 1, "control": "neutral", "address": "L2.resid_post",
+                "part": part, "layer": layer, "mean": mean });
+            serde_json::from_value(row).unwrap()
         })
         .collect();
     let candidate =
-        |(name, level): (&str, f64)| Candidate { instruction: name.to_owned(), level, gain: interval(-level) };
-    report.selection = Some(Selected {
-        candidates: [("L2", -0.2), ("L1", 0.0), ("L0", 0.3)].map(candidate).into(),
-        round: 1,
-        items_to_choose: 8,
-        items_to_gain: 16,
-        spearman: Some(1.0),
-        kendall: Some(1.0),
-        p: Some(1.0 / 3.0),
-        found_from: None,
-        leave_one_out: Some([1.0, 1.0]),
-        picked: "L2".to_owned(),
-        regret: 0.0,
-        regret_at_random: 0.25,
-        regret_leave_one_out: 0.1,
+        |(name, level): (&str, f64)| json!({ "instruction": name, "level": level, "gain": interval(-level) });
+    let candidates = [("L2", -0.2), ("L1", 0.0), ("L0", 0.3)].map(candidate);
+    let ranking = json!({
+        "candidates": candidates, "round": 1, "items_to_choose": 8, "items_to_gain": 16, "spearman": 1.0,
+        "kendall": 1.0, "p": 1.0 / 3.0, "found_from": null, "leave_one_out": [1.0, 1.0], "picked": "L2",
+        "regret": 0.0, "regret_at_random": 0.25, "regret_leave_one_out": 0.1,
     });
+    report.selection = Some(serde_json::from_value(ranking).unwrap());
     report
 }
 
-/// The same states as if they had been read over the answers.
-fn over_answers(rounds: &[RoundStates<'_>], bank: &ProbeBank) -> Levels {
-    let answer = Span::of(Part::Answer);
-    let states: Vec<ReadStates> = rounds
-        .iter()
-        .map(|round| ReadStates {
-            reading: answer,
-            instruction: round.instruction.to_owned(),
-            round: round.round,
-            activations: round.activations.clone(),
-        })
-        .collect();
-    Levels::of_reading(&states, answer, bank).unwrap()
+/// Levels of a study's states as if they had been read over the answers.
+fn over_answers<I: Item>(study: &Study<I>, bank: &ProbeBank) -> Levels {
+    let answer = Reading::of(Part::Answer);
+    let read = |round: &Round<I::Answer>| ReadStates::new(round.condition.clone(), answer, round.activations.clone());
+    let states: Vec<ReadStates> = study.rounds.iter().map(read).collect();
+    Levels::from_reading(&study.design, &states, answer, bank).unwrap()
 }
 
 /// Levels of a study at the prompt's last token and, all the same, over the answers.
-fn both_spans<I: Item>(study: &Study<I>, bank: &ProbeBank) -> SpanLevels {
-    let rounds: Vec<RoundStates<'_>> = study
-        .rounds
-        .iter()
-        .map(|round| RoundStates {
-            instruction: &round.instruction,
-            round: round.round,
-            activations: &round.activations,
-        })
-        .collect();
-    SpanLevels::new(vec![Levels::of(study, bank).unwrap(), over_answers(&rounds, bank)]).unwrap()
+fn both_readings<I: Item>(study: &Study<I>, bank: &ProbeBank) -> ReadingLevels {
+    ReadingLevels::new(vec![Levels::from_study(study, bank).unwrap(), over_answers(study, bank)]).unwrap()
 }
 
 /// A study on a model of a few layers: in the last layer the instruction lowers the level by `drop`, in the
@@ -247,68 +215,46 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
     let bank = bank(places);
     let last = places.iter().filter_map(|place| place.layer()).max().unwrap_or(0);
     let groups: Vec<String> = (0..ITEMS).map(|row| format!("g{}", row / 2)).collect();
-    let read: Vec<Activations> = conditions
-        .iter()
-        .enumerate()
-        .map(|(index, &(name, _))| {
-            let lowered = move |layer| name == "L1" && layer == last;
-            states(10 + index as u64, ITEMS, places, move |_, layer| if lowered(layer) { 0.5 - drop } else { 0.5 })
-                .with_groups(groups.clone())
-                .unwrap()
-        })
-        .collect();
-    let rounds: Vec<RoundStates<'_>> = conditions
-        .iter()
-        .zip(&read)
-        .map(|(&(instruction, round), activations)| RoundStates { instruction, round, activations })
-        .collect();
-    let levels = Levels::score(&rounds, &bank).unwrap();
+    let items = questions_of_occupations();
+    let rounds = conditions.iter().enumerate().map(|(index, &(name, round))| {
+        let lowered = move |layer| name == "L1" && layer == last;
+        let level = move |_, layer| if lowered(layer) { 0.5 - drop } else { 0.5 };
+        let states = states(10 + index as u64, ITEMS, places, level).with_groups(groups.clone()).unwrap();
+        Round::new(condition(name, round), states, answers(&items, if name == "L1" { 2 } else { 16 }))
+    });
+    let rounds = rounds.collect();
+    let study = Study::new(items, design(conditions), rounds);
+    let levels = Levels::from_study(&study, &bank).unwrap();
     // The states over the answers are taken to be the same: nothing leaks.
-    let answered = over_answers(&rounds, &bank);
-    let inference = Inference::default().draws(300).flips(300);
-    let changes = inference.run(&levels).unwrap();
-    let behaviour = choices(&questions(), conditions);
-    let round = conditions.iter().filter(|(name, _)| *name == "L1").map(|&(_, round)| round).max();
-    let rule = VerdictRule::default().draws(300);
-    let judged = round.map(|round| {
-        let gain = behaviour.outcome.gain(("neutral", round), ("L1", round), 300, 0).unwrap();
-        rule.judge_masked(&levels, &answered, &bank, "L1", gain).unwrap()
+    let answered = over_answers(&study, &bank);
+    let analysis = Analysis::new(few());
+    let behaviour = analysis.measure(&study, None).unwrap();
+    let at_prompt = ReadingLevels::new(vec![levels.clone()]).unwrap();
+    let mut report = analysis.run(&study, behaviour.clone(), &bank, &at_prompt).unwrap();
+    let measurement = Measurement::new(&study.design, few()).unwrap();
+    let judged = study.design.judged().into_iter().map(|condition| {
+        let control = study.design.control(condition);
+        let gain = control.and_then(|control| measurement.gain(&behaviour.outcome, control, condition).unwrap());
+        VerdictRule::new(few()).judge(condition, &levels, Some(&answered), gain).unwrap()
     });
-    let transitions = Transitions::default().find(&levels, &inference, Metric::Standardised).unwrap();
-    let evidence = judged.iter().filter_map(|verdict| {
-        Superficiality::of(verdict, &levels, std::slice::from_ref(&levels), &behaviour, 300, 0).unwrap()
-    });
-    Report {
-        transitions,
-        evidence: evidence.collect(),
-        contributions: Vec::new(),
-        selection: None,
-        schema: SCHEMA.to_owned(),
-        model: ModelSummary { name: "small.gguf".into(), layers: last + 1 },
-        provenance: Provenance::from([
-            ("model_sha256".to_owned(), "ab12".to_owned()),
-            ("probe.model_sha256".to_owned(), "ab12".to_owned()),
-            ("probe.probe_kind".to_owned(), "mean_difference".to_owned()),
-        ]),
-        settings: Settings {
-            draws: 300,
-            flips: changes.flips,
-            null_draws: 1_000,
-            family: Family::Round,
-            power: changes.power,
-            consecutive: 3,
-            level: changes.level,
-            margin: 0.2,
-            seed: 0,
-            items: changes.items,
-            groups: changes.groups,
-        },
-        verdicts: judged.into_iter().collect(),
-        probes: bank.rows(),
-        behaviour,
-        levels: changes.levels,
-        changes: changes.rows,
-    }
+    report.verdicts = judged.collect();
+    let others = std::slice::from_ref(&levels);
+    let gather = |verdict| Evidence::gather(verdict, &levels, others, &behaviour, few()).unwrap();
+    report.evidence = report.verdicts.iter().filter_map(gather).collect();
+    report.model.name = "small.gguf".into();
+    report.provenance = Provenance::from([
+        ("model_sha256".to_owned(), "ab12".to_owned()),
+        ("probe.model_sha256".to_owned(), "ab12".to_owned()),
+        ("probe.probe_kind".to_owned(), "mean_difference".to_owned()),
+    ]);
+    report
+}
+
+/// The report with something changed.
+fn with(report: &Report, change: impl FnOnce(&mut Report)) -> Report {
+    let mut changed = report.clone();
+    change(&mut changed);
+    changed
 }
 
 fn places() -> Vec<Address> {
@@ -333,23 +279,22 @@ fn sparse() -> Vec<(&'static str, Report)> {
         ("no plain question", report(&one, &[("neutral", 1), ("L1", 1)], 0.9)),
         ("plain question only", report(&places(), plain, 0.0)),
         ("no site with layers", report(&[Address::FINAL_NORM], &CONDITIONS, 0.9)),
-        ("no behaviour", Report { behaviour: Behaviour::default(), ..all.clone() }),
-        ("texts", Report { behaviour: completions(&CONDITIONS), ..all.clone() }),
-        ("no verdict", Report { verdicts: Vec::new(), ..all.clone() }),
-        ("no probes", Report { probes: Vec::new(), ..all.clone() }),
-        ("no provenance", Report { provenance: Provenance::new(), ..all.clone() }),
+        ("no behaviour", with(&all, |report| report.behaviour = Behaviour::default())),
+        ("texts", with(&all, |report| report.behaviour = completions(&CONDITIONS))),
+        ("no verdict", with(&all, |report| report.verdicts.clear())),
+        ("no probes", with(&all, |report| report.probes.clear())),
+        ("no provenance", with(&all, |report| report.provenance.clear())),
         (
             "nothing",
-            Report {
-                verdicts: Vec::new(),
-                probes: Vec::new(),
-                behaviour: Behaviour::default(),
-                levels: Vec::new(),
-                changes: Vec::new(),
-                transitions: Vec::new(),
-                evidence: Vec::new(),
-                ..all
-            },
+            with(&all, |report| {
+                report.verdicts.clear();
+                report.probes.clear();
+                report.behaviour = Behaviour::default();
+                report.levels.clear();
+                report.changes.clear();
+                report.transitions.clear();
+                report.evidence.clear();
+            }),
         ),
     ]
 }
@@ -570,7 +515,7 @@ fn numbers_that_are_not_finite_reach_no_page() {
         for check in report.verdicts.iter_mut().flat_map(|verdict| &mut verdict.checks) {
             check.value.iter_mut().for_each(|interval| interval.low = value);
         }
-        (report.settings.margin, report.settings.level) = (value, value);
+        (report.analysis.settings.margin, report.analysis.settings.level) = (value, value);
         let page = report.to_html();
         elements(&page);
         assert!(words(&page).all(|word| !["NaN", "inf"].contains(&word)), "{value}");
@@ -586,25 +531,28 @@ fn names_are_escaped() {
     HOSTILE.clone_into(&mut report.model.name);
     report.provenance.insert(HOSTILE.into(), HOSTILE.into());
     let hostile = |name: &mut String| *name = name.replace("L1", HOSTILE);
-    report.levels.iter_mut().for_each(|row| hostile(&mut row.instruction));
-    report.changes.iter_mut().for_each(|row| hostile(&mut row.instruction));
-    report.behaviour.rows.iter_mut().for_each(|row| hostile(&mut row.instruction));
-    report.behaviour.outcome.series.iter_mut().for_each(|row| hostile(&mut row.instruction));
+    let conditions = serde_json::to_string(&report.conditions).unwrap();
+    let renamed = conditions.replace("\"L1\"", &serde_json::to_string(HOSTILE).unwrap());
+    report.conditions = serde_json::from_str(&renamed).unwrap();
+    report.levels.iter_mut().for_each(|row| hostile(&mut row.condition.instruction));
+    report.changes.iter_mut().for_each(|row| hostile(&mut row.condition.instruction));
+    report.behaviour.rows.iter_mut().for_each(|row| hostile(&mut row.condition.instruction));
+    report.behaviour.outcome.series.iter_mut().for_each(|row| hostile(&mut row.condition.instruction));
     report.behaviour.outcome.name.push_str(HOSTILE);
     for row in &mut report.behaviour.bias {
-        hostile(&mut row.instruction);
+        hostile(&mut row.condition.instruction);
         row.category = Some(HOSTILE.into());
     }
-    report.behaviour.flows.iter_mut().for_each(|row| hostile(&mut row.instruction));
-    report.behaviour.ranks.iter_mut().for_each(|row| hostile(&mut row.instruction));
-    report.behaviour.toxicity.iter_mut().for_each(|row| hostile(&mut row.instruction));
-    report.behaviour.edits.iter_mut().for_each(|row| hostile(&mut row.instruction));
+    report.behaviour.flows.iter_mut().for_each(|row| hostile(&mut row.condition.instruction));
+    report.behaviour.ranks.iter_mut().for_each(|row| hostile(&mut row.condition.instruction));
+    report.behaviour.toxicity.iter_mut().for_each(|row| hostile(&mut row.condition.instruction));
+    report.behaviour.edits.iter_mut().for_each(|row| hostile(&mut row.condition.instruction));
     for verdict in &mut report.verdicts {
-        hostile(&mut verdict.instruction);
-        verdict.neutral = Some(HOSTILE.into());
+        hostile(&mut verdict.condition.instruction);
+        verdict.control = Some(HOSTILE.into());
         for check in &mut verdict.checks {
             HOSTILE.clone_into(&mut check.detail);
-            check.name.push_str(HOSTILE);
+            check.about = Some(HOSTILE.into());
         }
     }
     let page = report.to_html();
@@ -622,12 +570,12 @@ fn cells_whose_interval_holds_zero_are_hatched_and_no_others() {
     let rows: Vec<_> = report
         .changes
         .iter()
-        .filter(|row| row.metric == Metric::Standardised && row.against == Against::Neutral)
+        .filter(|row| row.metric == Metric::Standardised && row.against == Against::Control)
         .collect();
     assert_eq!(cells.len(), rows.len());
     let (mut open, mut clear) = (0, 0);
     for row in rows {
-        let start = format!("{}, {} round {}: ", row.address, row.instruction, row.round);
+        let start = format!("{}, {}: ", row.address, row.condition);
         let cell = cells.iter().find(|cell| cell.contains(&start)).unwrap_or_else(|| panic!("no cell for {start}"));
         let holds_zero = row.band.low <= 0.0 && row.band.high >= 0.0;
         assert_eq!(cell.contains("class=\"hatch\""), holds_zero, "{start}");
@@ -643,24 +591,24 @@ fn every_negative_result_has_its_power_beside_it() {
         let page = report.to_html();
         let negative = |check: &&probity::level::Check| check.passed == Some(false);
         let checks = report.verdicts.iter().flat_map(|verdict| &verdict.checks);
-        let beside = report.evidence.iter().flat_map(|evidence| &evidence.evidence);
+        let beside = report.evidence.iter().flat_map(|evidence| &evidence.checks);
         let negative: Vec<_> = checks.chain(beside).filter(negative).collect();
         assert!(!negative.is_empty());
         for check in &negative {
-            assert!(check.detectable.is_some_and(|from| from > 0.0), "{}", check.name);
+            assert!(check.detectable.is_some_and(|from| from > 0.0), "{}", check.kind);
         }
         assert_eq!(page.matches("power: ").count(), negative.len());
         // Every hatched cell, on the page and in the table beneath its map.
         let open = |row: &&probity::level::ChangeTest| {
             row.metric == Metric::Standardised
-                && row.against == Against::Neutral
+                && row.against == Against::Control
                 && !(row.band.low > 0.0 || row.band.high < 0.0)
         };
         let open: Vec<_> = report.changes.iter().filter(open).collect();
         assert!(open.iter().all(|row| row.detectable_in_family.is_some()));
         assert_eq!(page.matches("power from ").count() - page.matches("change of cosine: ").count(), open.len());
         assert!(page.contains("What hatched cells leave open"));
-        let without_run = report.transitions.iter().filter(|row| row.against == Against::Neutral);
+        let without_run = report.transitions.iter().filter(|row| row.against == Against::Control);
         let without_run = without_run.filter(|row| row.run.address.is_none()).count();
         assert_eq!(page.matches("a layer is found from").count(), without_run);
     }
@@ -705,8 +653,8 @@ fn the_first_words_are_the_verdict() {
     for verdict in &mut risen.verdicts {
         verdict.kind = VerdictKind::InsufficientEvidence;
         for check in &mut verdict.checks {
-            (check.passed, check.value) = match check.name.as_str() {
-                "probe_valid" | "behavioural_gain" => (Some(true), check.value),
+            (check.passed, check.value) = match check.kind {
+                CheckKind::ProbeValid | CheckKind::BehaviouralGain => (Some(true), check.value),
                 _ => (Some(false), Some(Interval { estimate: 0.4, low: 0.3, high: 0.5 })),
             };
         }
@@ -719,7 +667,7 @@ fn the_first_words_are_the_verdict() {
     assert!(superficial.to_html().contains("L1 corrects superficially"));
     let without = report(&[Site::ResidPost.at(0)], &[("none", 0), ("L1", 1)], 0.9).to_html();
     assert!(without.contains("For L1 the evidence does not suffice") && without.contains("not run"));
-    let none = Report { verdicts: Vec::new(), ..lowered }.to_html();
+    let none = with(&lowered, |report| report.verdicts.clear()).to_html();
     assert!(none.contains("No instruction was judged") && !none.contains("id=\"verdict\""));
 }
 
@@ -735,7 +683,7 @@ fn a_report_comes_back_from_its_folder() {
 
     let text = std::fs::read_to_string(&path).unwrap();
     for (wrong, says) in [
-        (text.replace(SCHEMA, "probity-report-0"), "probity-report-0"),
+        (text.replace(Report::SCHEMA, "probity-report-0"), "probity-report-0"),
         (text.replacen("\"margin\"", "\"marge\"", 1), "margin"),
         (text.get(..text.len() / 2).unwrap().to_owned(), "line"),
     ] {
@@ -774,52 +722,48 @@ fn study(names: &[&str]) -> (Study, ProbeBank) {
         // Each control answers in its own way, so that gains tell them apart.
         let wrong = if plain { 14 + name.len() % 4 } else { 2 };
         let level = move |_, _| if plain { 0.5 } else { -0.4 };
-        Round {
-            instruction: name.to_owned(),
-            round,
-            activations: states(70 + seed as u64, ITEMS, &places, level).with_groups(groups.clone()).unwrap(),
-            answers: answers(&items, wrong),
-        }
+        let states = states(70 + seed as u64, ITEMS, &places, level).with_groups(groups.clone()).unwrap();
+        Round::new(condition(name, round), states, answers(&items, wrong))
     };
-    let rounds = conditions.enumerate().map(round).collect();
-    (
-        Study { items, rounds, conversations: Vec::new(), answer_states: Vec::new(), provenance: Provenance::new() },
-        bank(&places),
-    )
+    let rounds = conditions.clone().enumerate().map(round).collect();
+    let design = design(&conditions.collect::<Vec<_>>());
+    (Study::new(items, design, rounds), bank(&places))
 }
 
 #[test]
 fn an_analysis_compares_each_instruction_with_its_own_control() {
     let (study, bank) = study(&["L1", "L2/cot/p3", "winogender/L2", "neutral", "L2/neutral/cot/p3"]);
-    let levels = both_spans(&study, &bank);
-    let analysis = Analysis::default().draws(300);
-    let behaviour = analysis.choices(&study, None).unwrap();
+    let levels = both_readings(&study, &bank);
+    let analysis = Analysis::new(Settings::default().draws(300));
+    let behaviour = analysis.measure(&study, None).unwrap();
     let report = analysis.run(&study, behaviour.clone(), &bank, &levels).unwrap();
     let compared: Vec<(&str, Option<&str>)> =
-        report.verdicts.iter().map(|verdict| (verdict.instruction.as_str(), verdict.neutral.as_deref())).collect();
+        report.verdicts.iter().map(|v| (v.condition.instruction.as_str(), v.control.as_deref())).collect();
     let expected =
         [("L1", Some("neutral")), ("L2/cot/p3", Some("L2/neutral/cot/p3")), ("winogender/L2", Some("neutral"))];
     assert_eq!(compared, expected, "neutral ones are not judged");
+    let measurement = Measurement::new(&study.design, Settings::default().draws(300)).unwrap();
     for verdict in &report.verdicts {
-        let neutral = verdict.neutral.as_deref().unwrap();
-        let gain = behaviour.outcome.gain((neutral, 2), (&verdict.instruction, 2), 300, 0).unwrap();
-        assert_eq!(verdict.checks[1].value, gain, "{}", verdict.instruction);
-        assert!(verdict.checks[2].detail.contains(&format!("{neutral:?}")));
+        let neutral = condition(verdict.control.as_deref().unwrap(), 2);
+        let gain = measurement.gain(&behaviour.outcome, &neutral, &verdict.condition).unwrap();
+        assert_eq!(verdict.checks[1].value, gain, "{}", verdict.condition);
+        assert!(verdict.checks[2].detail.contains(&format!("{:?}", neutral.instruction)));
         assert_eq!(verdict.kind, VerdictKind::Internal);
         // The change in the levels is against the same control.
-        let level = |name: &str| {
-            let series = levels.spans()[0].series(name, 2, Site::ResidPost.at(0), Metric::Dot).unwrap();
+        let level = |condition: &Condition| {
+            let series = levels.readings()[0].series(condition, Site::ResidPost.at(0), Metric::Dot).unwrap();
             series.iter().sum::<f64>() / ITEMS as f64
         };
         let change = report.changes.iter().find(|row| {
-            (row.instruction.as_str(), row.round, row.metric, row.against)
-                == (verdict.instruction.as_str(), 2, Metric::Dot, Against::Neutral)
+            (&row.condition, row.metric, row.against) == (&verdict.condition, Metric::Dot, Against::Control)
         });
-        let difference = level(&verdict.instruction) - level(neutral);
+        let difference = level(&verdict.condition) - level(&neutral);
         assert!((change.unwrap().band.estimate - difference).abs() < 1e-9);
     }
-    let neutral_changes =
-        report.changes.iter().filter(|row| row.instruction.contains("neutral") && row.against == Against::Neutral);
+    let neutral_changes = report
+        .changes
+        .iter()
+        .filter(|row| row.condition.instruction.contains("neutral") && row.against == Against::Control);
     assert_eq!(neutral_changes.count(), 0);
     assert_eq!(report.behaviour.ranks.len(), 3);
     let page = report.to_html();
@@ -835,7 +779,7 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
     let more = analysis.clone().permuted_probes(permuted).run(&study, behaviour.clone(), &bank, &levels).unwrap();
     for row in more.changes.iter().filter(|row| row.metric == Metric::Cosine) {
         let found = row.nulls.iter().find(|null| null.kind == NullKind::PermutedLabels);
-        assert_eq!(found.map(|null| null.draws), (row.span == Span::PROMPT).then_some(40));
+        assert_eq!(found.map(|null| null.draws), (row.reading == Reading::PROMPT).then_some(40));
     }
     assert!(more.to_html().contains("and 40 probes that were fitted on permuted labels"));
     assert!(!page.contains("permuted labels"));
@@ -870,23 +814,15 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
         toxicity: None,
         challenging: false,
     });
-    let rounds = choices.rounds.iter().map(|round| Round {
-        instruction: round.instruction.clone(),
-        round: round.round,
-        activations: round.activations.clone(),
-        answers: (0..ITEMS).map(|row| said(&round.instruction, row)).collect(),
+    let rounds = choices.rounds.iter().map(|round| {
+        let answers = (0..ITEMS).map(|row| said(&round.condition.instruction, row)).collect();
+        Round::new(round.condition.clone(), round.activations.clone(), answers)
     });
-    let study: Study<Completion> = Study {
-        items: items.collect(),
-        rounds: rounds.collect(),
-        conversations: Vec::new(),
-        answer_states: Vec::new(),
-        provenance: Provenance::new(),
-    };
+    let study: Study<Completion> = Study::new(items.collect(), choices.design.clone(), rounds.collect());
     assert_eq!(study.rounds.len(), 5);
-    let levels = both_spans(&study, &bank);
-    let analysis = Analysis::default().draws(300);
-    let behaviour = analysis.completions(&study, &Length).unwrap();
+    let levels = both_readings(&study, &bank);
+    let analysis = Analysis::new(Settings::default().draws(300));
+    let behaviour = analysis.measure(&study, Some(&Length)).unwrap();
     let report = analysis.run(&study, behaviour, &bank, &levels).unwrap();
     let gain = report.verdicts[0].checks[1].value.unwrap();
     // 20 of 24 texts lose 0.6: seven words of more than three letters against one.

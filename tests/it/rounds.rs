@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use common::{max_abs, max_difference, smollm, tiny};
+use common::{condition, max_abs, max_difference, smollm, tiny};
 use probity::capture::{Pool, Readout};
 use probity::dialogue::{Conversation, Instruction, Part, Reading, SelfCorrection, Study, Thinking, NO_INSTRUCTION};
 use probity::generate::{Decoding, Session};
@@ -41,30 +41,30 @@ fn instructions() -> [Instruction; 2] {
     ["L1", "neutral"].map(|name| Instruction::named(name).unwrap())
 }
 
-fn readout() -> Readout {
-    Readout::new([Site::ResidPost.at(4), Site::AttnOut.at(17)].into_iter().collect::<Selection>(), Pool::Last)
+fn places() -> Selection {
+    [Site::ResidPost.at(4), Site::AttnOut.at(17)].into_iter().collect()
 }
 
 fn run(model: &Model) -> Study {
     let folder = tempfile::tempdir().unwrap();
-    SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(3).run(model, &readout()).unwrap()
+    SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(3).run(model, places()).unwrap()
 }
 
 /// One run for all tests that read it; `None` (visibly) without the model.
 static STUDY: LazyLock<Option<Study>> = LazyLock::new(|| smollm().map(|model| run(&model)));
 
 fn conversation<'s>(study: &'s Study, item: &str, instruction: &str) -> &'s Conversation {
-    study.conversations.iter().find(|talk| talk.item == item && talk.instruction == instruction).unwrap()
+    study.conversations.iter().find(|talk| talk.item == item && talk.condition.instruction == instruction).unwrap()
 }
 
 #[test]
 fn conversations_have_the_turns_of_the_protocol() {
     let Some(study) = &*STUDY else { return };
-    let rounds: Vec<(&str, usize)> =
-        study.rounds.iter().map(|round| (round.instruction.as_str(), round.round)).collect();
+    let rounds: Vec<(String, usize)> =
+        study.rounds.iter().map(|round| (round.condition.name(), round.condition.round)).collect();
     let expected =
         [(NO_INSTRUCTION, 0), ("L1", 1), ("L1", 2), ("L1", 3), ("neutral", 1), ("neutral", 2), ("neutral", 3)];
-    assert_eq!(rounds, expected);
+    assert_eq!(rounds, expected.map(|(name, round)| (name.to_owned(), round)));
     assert_eq!(study.conversations.len(), 3 * 3);
     for (row, item) in study.items.iter().enumerate() {
         let plain = conversation(study, &item.id, NO_INSTRUCTION).transcript.messages();
@@ -81,7 +81,7 @@ fn conversations_have_the_turns_of_the_protocol() {
                 if round > 1 {
                     assert_eq!(pair[0].content, instruction.review);
                 }
-                let answer = &study.round(&instruction.name, round).unwrap().answers[row];
+                let answer = &study.round(&condition(&instruction.name, round)).unwrap().answers[row];
                 assert_eq!((&answer.item, &answer.text), (&item.id, &pair[1].content));
             }
         }
@@ -106,9 +106,10 @@ fn states_scores_and_answers_are_those_of_the_stored_conversations_alone() {
     let Some(study) = &*STUDY else { return };
     let Some(model) = smollm() else { return };
     let mut checked = 0;
-    for round in study.rounds.iter().filter(|round| round.instruction != "neutral") {
+    for round in study.rounds.iter().filter(|round| round.condition.instruction != "neutral") {
         for (row, item) in study.items.iter().enumerate().filter(|(_, item)| item.id != "middle") {
-            let talk = conversation(study, &item.id, &round.instruction).transcript.before_answer(round.round).unwrap();
+            let talk = conversation(study, &item.id, &round.condition.instruction);
+            let talk = talk.transcript.before_answer(round.condition.round).unwrap();
             let prompt = talk.prompt(&model).unwrap().ids;
             let batch = TokenBatch::new(&[&prompt], PadSide::Right).unwrap();
             let alone: RefCell<BTreeMap<Address, Vec<f32>>> = RefCell::default();
@@ -127,7 +128,7 @@ fn states_scores_and_answers_are_those_of_the_stored_conversations_alone() {
             for (address, alone) in alone {
                 let ours = round.activations.at(address).unwrap().row(row).to_vec();
                 let error = max_difference(&ours, &alone) / max_abs(&alone);
-                assert!(error < 1e-4, "{} round {} {}: {error:e}", round.instruction, round.round, item.id);
+                assert!(error < 1e-4, "{} {}: {error:e}", round.condition, item.id);
             }
             let answer = &round.answers[row];
             let mut means = Vec::new();
@@ -161,7 +162,7 @@ fn the_same_run_gives_the_same_numbers_whatever_the_batch() {
     let Some(model) = smollm() else { return };
     let folder = tempfile::tempdir().unwrap();
     let protocol = SelfCorrection::new(task(&folder)).instructions(instructions().into_iter().take(1)).rounds(2);
-    let run = |batch: usize| protocol.clone().batch(batch).run(&model, &readout()).unwrap();
+    let run = |batch: usize| protocol.clone().batch(batch).run(&model, places()).unwrap();
     let (a, b, one) = (run(16), run(16), run(1));
     assert_eq!(a.rounds.len(), 3);
     for ((a, b), one) in a.rounds.iter().zip(&b.rounds).zip(&one.rounds) {
@@ -175,7 +176,7 @@ fn the_same_run_gives_the_same_numbers_whatever_the_batch() {
 fn without_rounds_the_plain_question_is_all_that_is_asked() {
     let Some(model) = smollm() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let study = SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(0).run(&model, &readout());
+    let study = SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(0).run(&model, places());
     let study = study.unwrap();
     assert_eq!((study.rounds.len(), study.conversations.len()), (1, 3));
 }
@@ -184,8 +185,7 @@ fn without_rounds_the_plain_question_is_all_that_is_asked() {
 fn a_conversation_that_outgrows_the_context_names_its_item() {
     let model = tiny("tied");
     let folder = tempfile::tempdir().unwrap();
-    let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
-    let error = SelfCorrection::new(task(&folder)).run(&model, &readout).unwrap_err();
+    let error = SelfCorrection::new(task(&folder)).run(&model, Site::ResidPost.all_layers()).unwrap_err();
     assert!(matches!(&error, Error::TextLength(at) if at.context == 64));
     assert!(error.to_string().contains("item \"short\" with the answer to turn 1"), "{error}");
 }
@@ -197,19 +197,16 @@ fn protocols_that_cannot_be_run_are_refused() {
     let protocol = || SelfCorrection::new(task(&folder));
     let twice = instructions().map(|instruction| Instruction { name: "L1".into(), ..instruction });
     let reserved = Instruction { name: NO_INSTRUCTION.into(), ..instructions()[0].clone() };
-    let last = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
-    let mean = Readout::new(Site::ResidPost.all_layers(), Pool::Mean);
-    let logits = Readout::new(Site::Logits.all_layers(), Pool::Last);
-    for (protocol, readout, says) in [
-        (protocol().instructions(twice), &last, "each name once"),
-        (protocol().instructions([reserved]), &last, "stands for round 0"),
-        (protocol().batch(0), &last, "at least 1"),
-        (protocol().decoding(Decoding::new(0)), &last, "at least 1"),
-        (protocol().thinking(Thinking::new(" ")), &last, "ask to think"),
-        (protocol(), &mean, "Pool::Last"),
-        (protocol(), &logits, "no site of a study"),
+    let (last, logits) = (Site::ResidPost.all_layers(), Site::Logits.all_layers());
+    for (protocol, places, says) in [
+        (protocol().instructions(twice), last.clone(), "each name once"),
+        (protocol().instructions([reserved]), last.clone(), "stands for round 0"),
+        (protocol().batch(0), last.clone(), "at least 1"),
+        (protocol().decoding(Decoding::new(0)), last.clone(), "at least 1"),
+        (protocol().thinking(Thinking::new(" ")), last.clone(), "ask to think"),
+        (protocol(), logits, "no site of a study"),
     ] {
-        let error = protocol.run(&model, readout).unwrap_err().to_string();
+        let error = protocol.run(&model, places).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
 }
@@ -219,15 +216,13 @@ fn parts_of_conversations_have_the_states_that_their_tokens_have() {
     let Some(model) = smollm() else { return };
     let folder = tempfile::tempdir().unwrap();
     let study =
-        SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(2).run(&model, &readout()).unwrap();
+        SelfCorrection::new(task(&folder)).instructions(instructions()).rounds(2).run(&model, places()).unwrap();
     let at = Site::ResidPost.at(4);
     let readings = [Part::Question, Part::Instruction, Part::Answer].map(Reading::of);
-    let parts = study.read(&model, at, &readings, &()).unwrap();
+    let parts = study.read(&model, at, &readings).unwrap();
     let find = |instruction: &str, round: usize, part: Part| {
         let reading = Reading::of(part);
-        parts
-            .iter()
-            .find(|found| (found.instruction.as_str(), found.round, found.reading) == (instruction, round, reading))
+        parts.iter().find(|found| (&found.condition, found.reading) == (&condition(instruction, round), reading))
     };
     assert!(find("L1", 2, Part::Question).is_none(), "the question came up in round 1");
     assert!(find(NO_INSTRUCTION, 0, Part::Instruction).is_none());
