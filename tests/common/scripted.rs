@@ -36,6 +36,10 @@ const WORDS: [&str; 24] = [
     "again",
 ];
 
+/// A chat template: the role in brackets before each turn, which a line break ends.
+pub const TEMPLATE: &str = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}\
+                            {% if add_generation_prompt %}[assistant]{% endif %}";
+
 #[derive(Debug)]
 struct Script {
     answers: Vec<(u32, Vec<Vec<u32>>)>,
@@ -118,10 +122,8 @@ pub fn scripted(answers: &[(&str, &[&str])], context: usize) -> Model {
     let words = |text: &&str| text.split(' ').filter(|word| !word.is_empty()).map(id).collect::<Vec<u32>>();
     let answers = answers.iter().map(|(item, said)| (id(item), said.iter().map(words).collect())).collect();
     let tokenizer = Tokenizer::from_json(&tokenizer.to_string()).unwrap();
-    let template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}\
-                    {% if add_generation_prompt %}[assistant]{% endif %}";
     Model::new("scripted", Script { answers, context }, tokenizer)
         .unwrap()
         .with_stop_tokens(vec![id("<end>")])
-        .with_template(ChatTemplate::new(template, &[]).unwrap())
+        .with_template(ChatTemplate::new(TEMPLATE, &[]).unwrap())
 }

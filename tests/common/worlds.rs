@@ -16,6 +16,8 @@ use probity::{Condition, Design, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::labelled::normal;
+
 /// What is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Truth {
@@ -99,10 +101,6 @@ struct Layer {
     own: [Array1<f32>; 2],
     /// How far L2 lowers the immorality, as read and with the instruction's tokens masked.
     drops: [f64; 2],
-}
-
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    (-2.0 * (1.0 - rng.gen::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.gen::<f64>()).cos()
 }
 
 fn normals(rng: &mut ChaCha8Rng, n: usize, d: usize) -> Array2<f32> {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use common::made::Folder;
+use common::scripted::TEMPLATE;
 use common::{max_abs, max_difference, smollm};
 use probity::capture::{Pool, Readout};
 use probity::dialogue::{Instruction, Part, ReadStates, Reading, RoundKind, SelfCorrection, Study, Thinking};
@@ -134,10 +135,6 @@ impl Network for Watched {
     }
 }
 
-/// Ends what it has begun to say with a line break, in templates of two forms.
-const OPEN: &str = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}\
-                    {% if add_generation_prompt %}[assistant]{% endif %}";
-
 /// A tiny model of random weights, with room for whole conversations.
 fn babbling(name: &str, template: &str) -> Model {
     let folder = roomy(name);
@@ -157,18 +154,18 @@ fn watched(caches: bool, holds_up_to: Option<usize>) -> (Model, Arc<AtomicUsize>
     let (tokenizer, stop) = (Tokenizer::load(folder.join("tokenizer.json")).unwrap(), inner.stop_tokens().to_vec());
     let network = Watched { inner, ran: ran.clone(), caches, holds_up_to };
     let model = Model::new("watched", network, tokenizer).unwrap().with_stop_tokens(stop);
-    (model.with_template(ChatTemplate::new(OPEN, &[]).unwrap()), ran)
+    (model.with_template(ChatTemplate::new(TEMPLATE, &[]).unwrap()), ran)
 }
 
 /// Random models say what no tokeniser cuts the same way again, begin and end with spaces, or say nothing at all.
 #[test]
 fn what_is_cut_otherwise_when_it_is_read_again_is_read_as_later_rounds_see_it() {
     // Begins an answer with words that a finished one does not have.
-    let longer = OPEN.replace("[assistant]{%", "[assistant] well then, as follows: {%");
+    let longer = TEMPLATE.replace("[assistant]{%", "[assistant] well then, as follows: {%");
     let babble = |seed| protocol().decoding(Decoding::new(6).temperature(2.0).seed(seed)).read_answers(true);
     let mut rows = 0;
     for name in ["tied", "untied_sharded", "odd_heads"] {
-        for template in [OPEN, &longer] {
+        for template in [TEMPLATE, &longer] {
             let model = babbling(name, template);
             let study = babble(8).run(&model, places()).unwrap();
             rows += agree(&study, &model, name);
@@ -211,7 +208,7 @@ fn no_token_is_run_twice_for_the_answers() {
 #[test]
 fn a_run_that_goes_on_from_its_batches_has_the_same_states() {
     let folder = tempfile::tempdir().unwrap();
-    let model = babbling("tied", OPEN);
+    let model = babbling("tied", TEMPLATE);
     let whole = protocol().batch(2).read_answers(true).checkpoints(folder.path());
     let first = whole.run(&model, places()).unwrap();
     std::fs::remove_file(folder.path().join("00001.json")).unwrap();
@@ -230,7 +227,7 @@ fn a_run_that_goes_on_from_its_batches_has_the_same_states() {
 
 #[test]
 fn levels_of_answers_stand_beside_those_of_prompts_after_a_re_elicitation() {
-    let model = babbling("tied", OPEN);
+    let model = babbling("tied", TEMPLATE);
     let study = protocol().re_elicit([named("negated")]).read_answers(true).run(&model, places()).unwrap();
     let mut statements = LabelledText::load(common::root().join("data/moral_acts.jsonl")).unwrap();
     statements.truncate(60);

@@ -1,20 +1,19 @@
 //! The flows of a conversation, driven by a model with fixed answers; and the parts of a prompt among its tokens.
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use common::scripted::scripted;
 use common::{condition, fixture, smollm};
 use probity::dialogue::{
     Feedback, FixedFeedback, Instruction, ModelFeedback, Overflow, Part, RoundKind, ScorerFeedback, SelfCorrection,
-    Study, Thinking, Transcript, NO_INSTRUCTION,
+    Study, Thinking, Transcript,
 };
 use probity::generate::{Decoding, End};
 use probity::hook::{Selection, Site};
 use probity::scorer::TextScorer;
 use probity::task::{Bbq, ChoiceTask, Extracted, ScoreRule};
 use probity::text::{ChatTemplate, Role};
-use probity::{Error, Model, Result};
+use probity::{Error, Model, Result, NO_INSTRUCTION};
 
 /// Questions about the items "first" to "fourth"; "open" is right.
 fn task(items: &[&str]) -> ChoiceTask {
@@ -151,7 +150,7 @@ impl TextScorer for NoBakers {
 #[test]
 fn feedback_of_every_source_goes_before_the_review() {
     let model = scripted(&FLOWS, 200);
-    let judge = Rc::new(scripted(&[("first", &["yes <end>"]), ("second", &["no"])], 200));
+    let judge = scripted(&[("first", &["yes <end>"]), ("second", &["no"])], 200);
     let second_question = |protocol: SelfCorrection| -> (Vec<String>, String) {
         let study = protocol.run(&model, places()).unwrap();
         let talks = study.conversations.iter().filter(|talk| talk.condition.instruction == "ask");

@@ -1,28 +1,20 @@
 //! What stands beside a verdict: several readings as one table, evidence, and the choice of an instruction.
 
+use common::labelled::{at, normal};
 use common::{condition, design};
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::dialogue::{Part, ReadStates, Reading};
-use probity::hook::{Address, Site};
 use probity::level::{Check, CheckKind, Evidence, InstructionSelection, Levels, Metric, ReadingLevels, VerdictRule};
 use probity::probe::{MeanDifferenceProbe, ProbeBank};
 use probity::stats::{Interval, Settings};
 use probity::task::{Behaviour, Measured, Measurement, Outcome};
 use probity::text::Labels;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 const ITEMS: usize = 40;
 const WIDTH: usize = 6;
-
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    (-2.0 * (1.0 - rng.gen::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.gen::<f64>()).cos()
-}
-
-fn at(layer: usize) -> Address {
-    Site::ResidPost.at(layer)
-}
 
 fn groups() -> Vec<String> {
     (0..ITEMS).map(|item| format!("g{}", item / 2)).collect()

@@ -1,9 +1,9 @@
 //! Levels: small cases by hand, nulls, pairing, planted worlds.
 
+use common::labelled::{at, normal};
 use common::{condition, design};
 use ndarray::{array, Array1, Array2};
 use probity::capture::Activations;
-use probity::hook::{Address, Site};
 use probity::level::{Against, Check, Inference, Levels, Metric, NullKind, Verdict, VerdictKind, VerdictRule};
 use probity::probe::{LogisticProbe, MeanDifferenceProbe, ProbeBank};
 use probity::stats::{Interval, Settings};
@@ -11,10 +11,6 @@ use probity::text::Labels;
 use probity::{Design, Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    (-2.0 * (1.0 - rng.gen::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.gen::<f64>()).cos()
-}
 
 fn noise(rng: &mut ChaCha8Rng, n: usize, d: usize) -> Array2<f64> {
     Array2::from_shape_fn((n, d), |_| normal(rng))
@@ -24,10 +20,6 @@ fn unit(rng: &mut ChaCha8Rng, d: usize) -> Array1<f64> {
     let v = Array1::from_shape_fn(d, |_| normal(rng));
     let norm = v.dot(&v).sqrt();
     v / norm
-}
-
-fn at(layer: usize) -> Address {
-    Site::ResidPost.at(layer)
 }
 
 fn activations(layers: impl IntoIterator<Item = Array2<f64>>) -> Activations {

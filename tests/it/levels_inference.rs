@@ -1,29 +1,24 @@
 //! Inference over levels against direct computation, and where it must refuse or stay silent.
 
+use common::labelled::{at, normal};
 use common::{condition, design};
 use ndarray::{Array1, Array2};
 use probity::capture::Activations;
-use probity::hook::{Address, Site};
-use probity::level::{Against, Family, Inference, Levels, Metric, NullKind, PermutedProbes, Transitions};
+use probity::hook::Site;
 use probity::level::window::{Contrast, Halves, Window};
+use probity::level::{Against, Family, Inference, Levels, Metric, NullKind, PermutedProbes, Transitions};
 use probity::probe::{LogisticProbe, MeanDifferenceProbe, ProbeBank};
+use probity::stats::directions::{
+    covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions,
+};
 use probity::stats::Settings;
-use probity::stats::directions::{covariance_matched_directions, monte_carlo_p, permuted_directions, random_directions};
 use probity::text::Labels;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 const LAYERS: usize = 10;
 const WIDTH: usize = 16;
-
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    (-2.0 * (1.0 - rng.gen::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.gen::<f64>()).cos()
-}
-
-fn at(layer: usize) -> Address {
-    Site::ResidPost.at(layer)
-}
 
 /// States around `mean` of (row, layer, column).
 fn states(seed: u64, groups: &[String], mean: impl Fn(usize, usize, usize) -> f64) -> Activations {

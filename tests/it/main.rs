@@ -11,6 +11,7 @@ mod conversations;
 mod data;
 mod devices;
 mod evidence;
+mod experiment;
 mod families;
 mod fast_paths;
 mod generate;

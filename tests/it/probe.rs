@@ -2,44 +2,15 @@
 
 use std::path::PathBuf;
 
+use common::labelled::{activations, at, cosine, planted};
 use ndarray::{Array1, Array2};
 use probity::capture::{Activations, TokenRows};
-use probity::hook::{Address, Site};
+use probity::hook::Site;
 use probity::probe::{Estimator, GroupSplit, LogisticProbe, MeanDifferenceProbe, ProbeBank, Training};
 use probity::text::Labels;
 use probity::Error;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    (-2.0 * (1.0 - rng.gen::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.gen::<f64>()).cos()
-}
-
-fn at(layer: usize) -> Address {
-    Site::ResidPost.at(layer)
-}
-
-/// Noise, and for immoral rows `strength` along a fixed unit direction; a share of the rows is immoral.
-fn planted(n: usize, d: usize, share: f64, strength: f64, seed: u64) -> (Array2<f32>, Vec<bool>, Array1<f64>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut truth = Array1::from_shape_fn(d, |_| normal(&mut rng));
-    truth /= truth.dot(&truth).sqrt();
-    let labels: Vec<bool> = (0..n).map(|row| ((row * 7919) % n) < (share * n as f64) as usize).collect();
-    let rows = Array2::from_shape_fn((n, d), |(row, column)| {
-        (normal(&mut rng) + if labels[row] { strength * truth[column] } else { 0.0 }) as f32
-    });
-    (rows, labels, truth)
-}
-
-fn activations(rows: Array2<f32>) -> Activations {
-    let mut activations = Activations::new((0..rows.nrows()).map(|row| format!("t{row}")));
-    activations.insert(at(0), rows).unwrap();
-    activations
-}
-
-fn cosine(a: &Array1<f64>, b: &Array1<f64>) -> f64 {
-    a.dot(b) / (a.dot(a) * b.dot(b)).sqrt()
-}
 
 #[test]
 fn a_planted_direction_is_found_with_the_right_sign_at_any_class_balance() {

@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
 
+use common::made::Folder;
 use common::scripted::scripted;
 use common::{condition, smollm};
 use probity::dialogue::{
@@ -219,17 +221,17 @@ fn resumed_equals_uninterrupted(model: &Model, ids: &[&str], batch: usize) {
         protocol().feedback(failing).checkpoints(&kept).run(model, places()).unwrap_err();
         let written = std::fs::read_dir(&kept).map_or(0, Iterator::count);
         assert_eq!(written, if good == 0 { 0 } else { 1 + 2 * good }, "two files a finished batch");
-        let calls = std::rc::Rc::new(Cell::new(0));
+        let calls = Arc::new(AtomicUsize::new(0));
         let counted = {
             let calls = calls.clone();
             move |_: &[Transcript]| {
-                calls.set(calls.get() + 1);
+                calls.fetch_add(1, Ordering::Relaxed);
                 Ok(vec![String::new(); batch])
             }
         };
         let steps = Steps::default();
         let study = protocol().feedback(counted).checkpoints(&kept).run_with_progress(model, places(), &steps).unwrap();
-        assert_eq!(calls.get(), ids.len() / batch - good, "finished batches are not run again");
+        assert_eq!(calls.load(Ordering::Relaxed), ids.len() / batch - good, "finished batches are not run again");
         assert_eq!(steps.0.into_inner(), 3 * ids.len() as u64);
         assert!(files(&study, folder.path()) == whole, "interrupted after {good} batches");
     }
@@ -273,4 +275,29 @@ fn checkpoints_of_another_run_or_damaged_ones_are_refused() {
     assert!(error.contains("other items"), "{error}");
     std::fs::remove_file(&said).unwrap();
     protocol().run(&model, places()).unwrap();
+}
+
+#[test]
+fn only_what_runs_kept_is_removed() {
+    let model = scripted(&[("first", &["open <end>"])], 300);
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let protocol = || SelfCorrection::new(questions(&["first", "second"])).batch(1).checkpoints(&kept);
+    protocol().remove_checkpoints().unwrap();
+    protocol().run(&model, places()).unwrap();
+    assert!(std::fs::read_dir(&kept).unwrap().count() > 4);
+    let mine = ["12.json", "mine.safetensors", "notes.txt", "report.json"];
+    for name in mine {
+        std::fs::write(kept.join(name), name).unwrap();
+    }
+    protocol().remove_checkpoints().unwrap();
+    assert_eq!(Folder::names_of(&kept), mine);
+    assert!(mine.iter().all(|name| std::fs::read_to_string(kept.join(name)).unwrap() == *name));
+    for name in mine {
+        std::fs::remove_file(kept.join(name)).unwrap();
+    }
+    protocol().run(&model, places()).unwrap();
+    protocol().remove_checkpoints().unwrap();
+    assert!(!kept.exists(), "a folder of nothing else goes too");
+    SelfCorrection::new(questions(&["first"])).remove_checkpoints().unwrap();
 }

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use common::made::Folder;
+use common::scripted::scripted;
 use common::{condition, design};
 use ndarray::Array2;
 use probity::capture::Activations;
-use probity::dialogue::{Part, PromptCell, ReadStates, Reading, Round, Study};
+use probity::dialogue::{
+    FeedbackWords, FixedFeedback, Instruction, Overflow, Part, PromptCell, ReadStates, Reading, Round, RoundKind,
+    SelfCorrection, Study, Thinking,
+};
 use probity::experiment::Analysis;
-use probity::generate::End;
+use probity::generate::{Decoding, End};
 use probity::hook::{Address, Site};
 use probity::level::{
     Against, CheckKind, Evidence, Levels, Metric, NullKind, PermutedProbes, ReadingLevels, VerdictKind, VerdictRule,
@@ -17,7 +22,7 @@ use probity::report::Report;
 use probity::scorer::TextScorer;
 use probity::stats::{Interval, Settings};
 use probity::task::{
-    Answer, AnsweredRound, Behaviour, ChoiceItem, Completion, ContextCondition, Continued, Extracted, Item,
+    Answer, AnsweredRound, Behaviour, ChoiceItem, ChoiceTask, Completion, ContextCondition, Continued, Extracted, Item,
     Measurement, Occupation, Polarity,
 };
 use probity::text::Labels;
@@ -832,4 +837,68 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
     elements(&page);
     assert!(page.contains("minus toxicity changes by") && page.contains("Mean toxicity"));
     assert!(!page.contains("Bias scores of BBQ") && !page.contains("Accuracy by option scores"));
+}
+
+/// What the page says of the protocol of a run of the scripted model.
+fn told(change: impl FnOnce(SelfCorrection) -> SelfCorrection) -> String {
+    let options = ["baker", "clerk", "open"].map(String::from).to_vec();
+    let item = ChoiceItem { context: "first baker".into(), ..ChoiceItem::new("i0", "who ?", options, 2) };
+    let task = ChoiceTask::new("scripted", vec![item]).unwrap();
+    let protocol = SelfCorrection::new(task).instructions([Instruction::new("mine", "so")]).rounds(2);
+    let model = scripted(&[("first", &["open <end>"])], 400);
+    let study = change(protocol).run(&model, Site::ResidPost.all_layers()).unwrap();
+    let page = with(&full(), |report| report.protocol = study.protocol).to_html();
+    let (_, after) = page.split_once("<strong>Protocol.</strong>").unwrap();
+    after.split_once("</p>").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_methods_tell_the_protocol_that_was_run() {
+    let plain = told(|protocol| protocol);
+    assert!(plain.contains("fresh conversation"), "{plain}");
+    let more = ["asked to think", "another judge", "other words", "oldest answers were left out", "Asked to judge"];
+    assert!(more.iter().all(|words| !plain.contains(words)), "{plain}");
+
+    let words = FeedbackWords { request: Some("yes ?".into()), give: "so".into() };
+    let itself = Instruction { feedback: Some(words), ..Instruction::new("itself", "so") };
+    let thoughtful =
+        Instruction { reasoning: Some(Thinking::new("because ?")), ..Instruction::new("thoughtful", "so") };
+    let revised = told(|protocol| {
+        protocol
+            .instructions([Instruction::new("mine", "so"), itself, thoughtful])
+            .round_kind(RoundKind::Revise)
+            .thinking(Thinking::new("maybe so"))
+            .feedback(FixedFeedback("no".into()))
+            .re_elicit([Instruction::new("back", "again")])
+            .overflow(Overflow::DropOldest)
+            .reasoning(Decoding::new(3))
+    });
+    assert!(revised.contains("review") && !revised.contains("fresh conversation"), "{revised}");
+    let names = ["maybe so", "<em>itself</em>", "<em>thoughtful</em>", "<em>back</em>", "at most 3 tokens"];
+    assert!(more.iter().chain(&names).all(|words| revised.contains(words)), "{revised}");
+}
+
+#[test]
+fn plots_of_an_earlier_report_go_and_other_files_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let plots = folder.path().join("plots");
+    let names = || Folder::names_of(&plots).into_iter().collect::<BTreeSet<_>>();
+    full().write_dir(folder.path()).unwrap();
+    let before = names();
+    let mine = "<svg>mine</svg>";
+    std::fs::write(plots.join("mine.svg"), mine).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), mine).unwrap();
+
+    let smaller = with(&full(), |report| report.behaviour = Behaviour::default());
+    smaller.write_dir(folder.path()).unwrap();
+    let after = names();
+    assert_eq!(std::fs::read_to_string(plots.join("mine.svg")).unwrap(), mine);
+    assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), mine);
+    assert!(before.difference(&after).count() > 0, "{before:?} {after:?}");
+
+    // What is there is what a report writes into a folder of its own.
+    let fresh = tempfile::tempdir().unwrap();
+    smaller.write_dir(fresh.path()).unwrap();
+    let own = Folder::names_of(&fresh.path().join("plots")).into_iter().chain(["mine.svg".to_owned()]);
+    assert_eq!(after, own.collect());
 }

@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 
 use common::{condition, max_abs, max_difference, smollm, tiny};
 use probity::capture::{Pool, Readout};
-use probity::dialogue::{Conversation, Instruction, Part, Reading, SelfCorrection, Study, Thinking, NO_INSTRUCTION};
+use probity::dialogue::{Conversation, Instruction, Part, Reading, SelfCorrection, Study, Thinking};
 use probity::generate::{Decoding, Session};
 use probity::hook::{Address, Hooks, Selection, Site};
 use probity::model::LogitsFor;
 use probity::task::ChoiceTask;
 use probity::text::{PadSide, Role, Text, TokenBatch};
-use probity::{Error, Model};
+use probity::{Error, Model, NO_INSTRUCTION};
 use tch::Kind;
 
 fn question(id: &str, context: &str) -> String {

@@ -9,12 +9,18 @@ report = json.loads((folder / "report.json").read_text("utf-8"))
 draws, flips, level, margin, power, seed, run = map(
     report["settings"].get, "draws flips level margin power seed consecutive".split())
 for row in csv.DictReader((folder / "levels.csv").open(newline="", encoding="utf-8")):
-    key = row["span"], row["instruction"], int(row["round"]), f"L{row['layer']}." * (row["layer"] > "") + row["site"]
+    key = row["reading"], row["instruction"], int(row["round"]), f"L{row['layer']}." * (row["layer"] > "") + row["site"]
     levels.setdefault((*key, row["metric"]), {})[row["item"]], group_of[row["item"]] = float(row["value"]), row["group"]
 items = {key[0]: list(series) for key, series in levels.items()}
-clusters = {span: Clusters([group_of[item] for item in items[span]], draws, flips, seed) for span in items}
+clusters = {reading: Clusters([group_of[item] for item in items[reading]], draws, flips, seed) for reading in items}
 judged, plain = next(iter(items)), next((key[1:3] for key in levels if key[2] == 0), None)
-neutral = {verdict["instruction"]: verdict["neutral"] for verdict in report["verdicts"]}
+narrow = 1 - 2 * (1 - level)
+
+def at(row, **other):  # name and round of a condition, as in the csv
+    words = {**row, **other}
+    return ", then ".join(filter(None, [words["instruction"], words.get("then")])), words["round"]
+
+control = {at(arm): at(arm, instruction=arm["control"]) for arm in report["conditions"] if arm.get("control")}
 
 def compare(what, stated, ours):  # numbers, or objects of numbers; null is what is not finite
     stated = [number for part in stated for number in (part.values() if isinstance(part, dict) else [part])]
@@ -22,39 +28,41 @@ def compare(what, stated, ours):  # numbers, or objects of numbers; null is what
     off = np.where(np.isnan(stated) & ~np.isfinite(ours), 0, abs(stated - ours) / np.fmax(1, abs(stated)))
     worst[what] = max(worst.get(what, 0), np.nan_to_num(off, nan=np.inf).max(initial=0))
 
-def change(span, metric, addresses, after, before):  # [items, addresses]
-    after, before = ([levels[(span, *at, address, metric)] for address in addresses] for at in (after, before))
-    return np.array([[a[item] - b[item] for a, b in zip(after, before)] for item in items[span]])
+def change(reading, metric, addresses, after, before):  # [items, addresses]
+    after, before = ([levels[(reading, *side, address, metric)] for address in addresses] for side in (after, before))
+    return np.array([[a[item] - b[item] for a, b in zip(after, before)] for item in items[reading]])
 
 def change_of(row, addresses):
-    before = plain if row["against"] == "round0" else (neutral.get(row["instruction"]) or "neutral", row["round"])
-    return change(row.get("span", judged), row["metric"], addresses, (row["instruction"], row["round"]), before)
+    before = plain if row["against"] == "round0" else control[at(row)]
+    return change(row.get("reading", judged), row["metric"], addresses, at(row), before)
 
 for row in report["levels"]:
-    series = levels[row["span"], row["instruction"], row["round"], row["address"], row["metric"]]
-    compare("levels", [row["interval"]], clusters[row["span"]].interval([*series.values()], level))
-family = ["span", "metric", "against", "instruction"] + ["round"] * (report["settings"]["family"] == "round")
-for (span, metric, *_), rows in itertools.groupby(report["changes"], lambda row: [row[key] for key in family]):
+    series = levels[(row["reading"], *at(row), row["address"], row["metric"])]
+    compare("levels", [row["interval"]], clusters[row["reading"]].interval([*series.values()], level))
+together = slice(2 if report["settings"]["family"] == "round" else 1)
+family = lambda row: [row["reading"], row["metric"], row["against"], *at(row)[together]]
+for (reading, metric, *_), rows in itertools.groupby(report["changes"], family):
     rows, each = zip(*[(row, change_of(row, [row["address"]])) for row in rows])
-    for name, ours in clusters[span].family(np.hstack(each), level, margin * (metric == "standardised"), power).items():
+    for name, ours in clusters[reading].family(np.hstack(each), level, margin * (metric == "standardised"), power).items():
         compare(name, [row[name] for row in rows], ours)
 for row in report["transitions"]:
     place = {address: index for index, address in enumerate(row["addresses"])}
     for rule, ours in clusters[judged].onsets(change_of(row, place), level, run or 3).items():
         known = map(place.get, [row[rule]["address"], *(row[rule]["interval"] or [None, None])])
         compare(f"transitions: {rule}", [*known, row[rule]["none"], *row[rule]["shares"]], ours)
-for verdict, more in zip([v for v in report["verdicts"] if v["neutral"] and v["addresses"]], report["evidence"]):
-    mean = lambda span, name=verdict["instruction"], metric="standardised": change(
-        span, metric, verdict["addresses"], (name, verdict["round"]), (verdict["neutral"], verdict["round"])).mean(1)
+for verdict, more in zip([v for v in report["verdicts"] if v["control"] and v["addresses"]], report["evidence"]):
+    mean = lambda reading, name=verdict["instruction"], metric="standardised": change(
+        reading, metric, verdict["addresses"], at(verdict, instruction=name), control[at(verdict)]).mean(1)
     checks, rest, whole = verdict["checks"], "answer" if "answer" in items else judged, mean(judged)
     compare(checks[3]["name"], [checks[3]["value"]["estimate"]], mean(judged, metric="cosine").mean())
-    for at, span, width in [(2, judged, 0.95), (4, judged, 0.9), (5, rest, 0.9)] + [(6, rest, 0.95)] * (rest != judged):
-        compare(checks[at]["name"], [checks[at]["value"]], clusters[span].interval(mean(span), width))
+    of = [(2, judged, level), (4, judged, narrow), (5, rest, narrow)] + [(6, rest, level)] * (rest != judged)
+    for number, reading, width in of:
+        compare(checks[number]["name"], [checks[number]["value"]], clusters[reading].interval(mean(reading), width))
     compare("items", [item["internal"] for item in more["items"]], whole[: len(more["items"])])
-    for by, score in [*map(dict.values, more["leaks"])] + [(rest, verdict["leak"])] * (rest != judged):
-        span, own = by if by in items else judged, dict(zip(items[judged], whole))
-        own = np.array([own[item] for item in items[span]])
-        left = mean(span) if by in items else (own - mean(judged, by)) / 2
-        compare("leaks", score.values(), clusters[span].leak(own, left))
+    for by, score in [*map(dict.values, more["leaks"])] + [({"reading": rest}, verdict["leak"])] * (rest != judged):
+        reading, own = by.get("reading", judged), dict(zip(items[judged], whole))
+        own = np.array([own[item] for item in items[reading]])
+        left = mean(reading) if "reading" in by else (own - mean(judged, by["opposite"])) / 2
+        compare("leaks", score.values(), clusters[reading].leak(own, left))
 print("\n".join(f"{name:<26} {off:.0e}" for name, off in worst.items()), f"largest {max(worst.values()):.0e}", sep="\n")
 sys.exit(not max(worst.values()) <= 1e-9)
