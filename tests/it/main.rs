@@ -35,6 +35,7 @@ mod re_elicitation;
 mod recomputation;
 mod report;
 mod rounds;
+mod schema;
 mod scorer;
 mod selection;
 mod session;
