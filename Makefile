@@ -11,11 +11,11 @@ PEER_PYTHON := target/peers/bin/python
 PEERS := target/peers/installed
 endif
 
-.PHONY: demo test check bench bench-peers fidelity setup clean
+.PHONY: demo test check bench bench-peers fidelity schema setup clean
 
-# The study on a small instruction-tuned model; writes out/demo/report.html.
+# The study on a small instruction-tuned model; writes out/demo/report.html. One package: without the features of the tests.
 demo: setup
-	$(CARGO) run --locked --release --example self_correction -- --model $(MODEL) --out out/demo
+	$(CARGO) run --locked --release --package probity --example self_correction -- --model $(MODEL) --out out/demo
 
 # All tests, doctests and examples. With the model at hand none of them may skip.
 test: setup
@@ -28,11 +28,15 @@ check: setup
 	$(CARGO) clippy --locked --release --package probity --lib -- -D warnings
 	$(CARGO) clippy --locked --release --package probity --lib --features parquet -- -D warnings
 	$(CARGO) test --locked --release --features parquet --test it activation_store::
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --release --package probity --no-deps --features gguf
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --release --package probity --no-deps --features gguf,schema
 
 # Errors by family, site and precision against transformers' fixtures, to docs/fidelity.md.
 fidelity: setup
 	PROBITY_FIDELITY_TABLE=docs/fidelity.md $(CARGO) test --locked --release --test it families::every_site
+
+# The JSON schema of report.json, from the types to docs/report.schema.json.
+schema: setup
+	PROBITY_WRITE_SCHEMA=1 $(CARGO) test --locked --release --package probity-tests --test it schema::the_file
 
 bench: setup
 	$(CARGO) bench --locked

@@ -22,8 +22,9 @@ const THEN: &str = ", then ";
 /// assert!(Condition::plain().is_plain());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Condition {
-    /// Name of the instruction; [`NO_INSTRUCTION`] for the plain question of round 0.
+    /// Name of the instruction; [`NO_INSTRUCTION`], `none`, for the plain question of round 0.
     pub instruction: String,
     /// Name of another instruction that the last round was given in the place of the first, if it was
     /// ([`SelfCorrection::re_elicit`](crate::dialogue::SelfCorrection::re_elicit)).
@@ -81,6 +82,7 @@ impl fmt::Display for Condition {
 
 /// What a condition is in a [`Design`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The plain question of round 0.
@@ -93,6 +95,7 @@ pub enum Role {
 
 /// One condition of a [`Design`] with its role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Arm {
     /// The condition.
@@ -120,6 +123,7 @@ pub struct Arm {
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Design {
     arms: Vec<Arm>,

@@ -56,6 +56,7 @@
 //!
 //! - `gguf`: read GGUF files (brings candle-core).
 //! - `parquet`: write stores of activations as Parquet files too.
+//! - `schema`: the JSON schema of a report, `report::Report::json_schema` (brings schemars).
 //! - `download-libtorch`: let torch-sys fetch libtorch at build time.
 //! - `doc-only`: build the documentation without libtorch.
 

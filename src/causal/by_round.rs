@@ -16,6 +16,7 @@ use crate::{Error, Model, Result};
 
 /// What one part of the model adds to the change of the projection, in one round of one instruction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RoundContribution {
     /// Instruction and round.

@@ -12,6 +12,7 @@ use crate::Result;
 
 /// What the rounds after the plain question are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RoundKind {
@@ -40,6 +41,7 @@ by_name!(RoundKind, "round kind");
 
 /// What happens where a conversation and its answer outgrow the model's context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Overflow {
@@ -68,6 +70,7 @@ by_name!(Overflow, "overflow");
 
 /// Chain of thought: the model is asked to think, and answers in a turn of its own after that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Thinking {
     /// The request to think first; it stands where the form of the answer else stands.
@@ -87,6 +90,7 @@ impl Thinking {
 /// How a run of [`SelfCorrection`](super::SelfCorrection) went about it, kept with its results: what a methods section
 /// says.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ProtocolRecord {
     /// Last round of every instruction.

@@ -20,6 +20,8 @@ use crate::Error;
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = pattern())))]
 #[serde(into = "String", try_from = "String")]
 pub struct Reading {
     part: Option<Part>,
@@ -52,6 +54,12 @@ impl Reading {
     pub fn is_masked(self) -> bool {
         self.masked
     }
+}
+
+/// Every reading as it is written, as a regular expression.
+#[cfg(feature = "schema")]
+fn pattern() -> String {
+    format!("^({PROMPT}|{})({MASKED})?$", Part::ALL.map(Part::name).join("|"))
 }
 
 impl fmt::Display for Reading {

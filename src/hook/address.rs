@@ -21,6 +21,8 @@ use crate::{Error, Result};
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = pattern())))]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     layer: Option<usize>,
@@ -102,6 +104,17 @@ impl FromStr for Address {
             Some(rest) => Err(bad(format!("nothing may follow, found {rest:?}"))),
         }
     }
+}
+
+/// Every address as it is written, as a regular expression.
+#[cfg(feature = "schema")]
+fn pattern() -> String {
+    let names = |of: fn(&Site) -> bool| Site::ALL.into_iter().filter(of).map(Site::name).collect::<Vec<_>>().join("|");
+    let once = names(|site| !site.is_per_layer());
+    let whole = names(|site| site.is_per_layer() && site.head_dim().is_none());
+    let heads = names(|site| site.head_dim().is_some());
+    let number = "(0|[1-9][0-9]*)";
+    format!(r"^({once}|L{number}\.({whole}|({heads})(\.h{number})?))$")
 }
 
 /// A number as it is displayed.

@@ -32,6 +32,7 @@ macro_rules! checks {
         /// [`Settings::level`], 95 % unless changed, `{narrow}` the level of an interval whose ends are each as sure as that
         /// of two tests of `{level}`, 90 % then, `{margin}` is [`Settings::margin`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum CheckKind {
@@ -144,6 +145,7 @@ pub(super) fn narrow(level: f64) -> f64 {
 
 /// One question with its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Check {
     /// What is asked.

@@ -24,6 +24,7 @@ use crate::{Error, Result};
 /// the instruction and its opposite: what depends on the meaning, not on the words that both have. Intervals are
 /// percentile intervals over item groups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Evidence {
     /// The instruction, in its last round.
@@ -42,6 +43,7 @@ pub struct Evidence {
 
 /// What one item gained, condition minus control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ItemGain {
     /// Id.
@@ -54,6 +56,7 @@ pub struct ItemGain {
 
 /// Where a part of a change may be gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeakBy {
@@ -65,6 +68,7 @@ pub enum LeakBy {
 
 /// A leak score with what it compares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Leak {
     /// What the change is held against.

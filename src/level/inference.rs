@@ -20,6 +20,7 @@ use crate::{Error, Result};
 
 /// Which changes share one joint statement; metrics never do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
     /// All addresses (layers x sites) of one instruction in one round.
@@ -69,6 +70,7 @@ pub struct Inference {
 
 /// One change, with what may be said of it. Below 0 = less immoral.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ChangeTest {
     /// Instruction and round.
@@ -87,12 +89,16 @@ pub struct ChangeTest {
     /// Standard error of the mean, clustered by item group; `None` with one group.
     pub standard_error: Option<f64>,
     /// Two-sided sign-flip p-value of this change alone.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub p: f64,
     /// Adjusted over the family by single-step max-T.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub p_max_t: f64,
     /// Adjusted over the family by step-down max-T.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub p_step_down: f64,
     /// False-discovery q-value over the family.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub q: f64,
     /// Tests against the margin; for the standardised metric, in whose unit the margin is.
     pub equivalence: Option<Equivalence>,

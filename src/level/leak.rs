@@ -18,6 +18,7 @@ use crate::{Error, Result};
 /// or over the response's tokens only. The share is 1 - D(masked) / D(whole), with a percentile interval from resamples of
 /// item groups that are the same for both.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LeakScore {
     /// Share of the change that is gone: 1 where nothing is left, 0 where all is, below 0 where masking shows more, above 1

@@ -13,6 +13,7 @@ use crate::Result;
 
 /// The mean level of one condition at one address.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LevelRow {
     /// Instruction and round.

@@ -19,6 +19,7 @@ use crate::{Error, Result};
 
 /// What the other directions are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NullKind {
@@ -35,6 +36,7 @@ pub enum NullKind {
 
 /// A change's place among the changes along other unit directions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct NullPlace {
     /// What the directions are.
@@ -43,12 +45,14 @@ pub struct NullPlace {
     pub draws: usize,
     /// Root of the mean square of the change along them: 0 is their centre, since a direction is as likely as its
     /// opposite.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub sd: f64,
     /// 2.5 % quantile of the change along them.
     pub low: f64,
     /// 97.5 % quantile.
     pub high: f64,
     /// Two-sided Monte-Carlo p-value, (1 + #{|null| >= |observed|}) / (1 + draws).
+    #[cfg_attr(feature = "schema", schemars(range(max = 1.0), extend("exclusiveMinimum" = 0)))]
     pub p: f64,
 }
 

@@ -42,6 +42,7 @@ impl Default for InstructionSelection {
 
 /// A candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Candidate {
     /// Name of the instruction.
@@ -54,6 +55,7 @@ pub struct Candidate {
 
 /// How well the level chooses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct InstructionRanking {
     /// The candidates, by rising level.
@@ -65,10 +67,13 @@ pub struct InstructionRanking {
     /// Items on which gains were measured.
     pub items_to_gain: usize,
     /// Spearman's correlation over candidates of minus level with gain; `None` where one side does not vary.
+    #[cfg_attr(feature = "schema", schemars(range(min = -1.0, max = 1.0)))]
     pub spearman: Option<f64>,
     /// Kendall's tau-b over candidates of minus level with gain.
+    #[cfg_attr(feature = "schema", schemars(range(min = -1.0, max = 1.0)))]
     pub kendall: Option<f64>,
     /// Two-sided p-value of Spearman's correlation by permuting the candidates, (1 + as far) / (1 + permutations).
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub p: Option<f64>,
     /// The least |correlation| that is found at 5 % among so many candidates, by the same permutations; `None` where even a
     /// perfect one is not.
@@ -78,6 +83,7 @@ pub struct InstructionRanking {
     /// The candidate of the lowest level.
     pub picked: String,
     /// The largest gain minus that of the picked candidate, in the outcome's unit; 0 = the best was picked.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub regret: f64,
     /// What picking at random would miss on average.
     pub regret_at_random: f64,

@@ -19,6 +19,7 @@ use crate::{Error, Result};
 ///
 /// A fitted break is always somewhere, also where nothing changes: read the fits only where the run was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Transition {
     /// Instruction and round.
@@ -40,13 +41,16 @@ pub struct Transition {
 
 /// A layer with its bootstrap distribution over item groups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Onset {
     /// By the data as they are; `None` where no layer qualifies.
     pub address: Option<Address>,
     /// Share of the resamples in which each address is the onset.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0.0, max = 1.0))))]
     pub shares: Vec<f64>,
     /// Share of the resamples without an onset.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub none: f64,
     /// 2.5 % and 97.5 % quantiles among the resamples with one.
     pub interval: Option<[Address; 2]>,

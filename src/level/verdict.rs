@@ -12,6 +12,7 @@ use crate::stats::Interval;
 
 /// What may be concluded about an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// The behaviour improves, the immorality of the states does not go down by as much as the margin.
@@ -34,6 +35,7 @@ impl fmt::Display for VerdictKind {
 
 /// A verdict with everything that it rests on. [`VerdictRule`](super::VerdictRule) says how it is reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Verdict {
     /// The conclusion.
@@ -46,9 +48,17 @@ pub struct Verdict {
     /// The addresses whose probes are valid, over which levels are averaged.
     pub addresses: Vec<Address>,
     /// The checks, in the order of [`CheckKind::VERDICT`].
+    #[cfg_attr(feature = "schema", schemars(length(equal = 7), extend("allOf" = in_order())))]
     pub checks: Vec<Check>,
     /// How much of the change lives in the instruction's own tokens, where levels over the answers could tell.
     pub leak: Option<LeakScore>,
+}
+
+/// That the checks stand in the order of [`CheckKind::VERDICT`].
+#[cfg(feature = "schema")]
+fn in_order() -> [serde_json::Value; 1] {
+    let named = |kind: CheckKind| serde_json::json!({ "properties": { "name": { "const": kind.name() } } });
+    [serde_json::json!({ "prefixItems": CheckKind::VERDICT.map(named) })]
 }
 
 impl Verdict {

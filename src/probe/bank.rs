@@ -73,6 +73,7 @@ impl Probe {
 
 /// One probe's numbers as a flat row, for tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ProbeRow {
     /// Address.
@@ -80,24 +81,34 @@ pub struct ProbeRow {
     /// Layer, if the site has one.
     pub layer: Option<usize>,
     /// Held-out AUROC.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub auroc: f64,
     /// Its lower 95 % bound.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub auroc_low: f64,
     /// Its upper 95 % bound.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub auroc_high: f64,
     /// Held-out area under the precision-recall curve (average precision).
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub auprc: f64,
     /// Held-out accuracy.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub accuracy: f64,
     /// Held-out balanced accuracy.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub balanced_accuracy: f64,
     /// Held-out log-loss in nats, for calibrated probes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub log_loss: Option<f64>,
     /// Held-out Brier score, for calibrated probes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub brier: Option<f64>,
     /// Held-out expected calibration error over 10 bins of equal width, for calibrated probes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub ece_equal_width: Option<f64>,
     /// Held-out expected calibration error over 10 bins of equally many rows, for calibrated probes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub ece_equal_mass: Option<f64>,
     /// Held-out rows.
     pub n_test: usize,

@@ -13,6 +13,7 @@ use crate::Provenance;
 
 /// How the results of a report were made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AnalysisRecord {
     /// The settings that every statement shares, with the sign flips that there were.
@@ -30,6 +31,7 @@ pub struct AnalysisRecord {
 
 /// The model in a few words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ModelSummary {
     /// File or directory name.
@@ -40,9 +42,13 @@ pub struct ModelSummary {
 
 /// Everything that a report shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(title = "Probity report"))]
+#[cfg_attr(feature = "schema", schemars(extend("$id" = format!("urn:{}", Report::SCHEMA.replace('-', ":")))))]
 #[non_exhaustive]
 pub struct Report {
-    /// [`Report::SCHEMA`].
+    /// Name and version of the form: [`Report::SCHEMA`].
+    #[cfg_attr(feature = "schema", schemars(extend("const" = Report::SCHEMA)))]
     pub schema: String,
     /// The model.
     pub model: ModelSummary,

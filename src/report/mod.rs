@@ -6,6 +6,8 @@ mod drawing;
 mod files;
 mod html;
 mod plots;
+#[cfg(feature = "schema")]
+mod schema;
 mod svg;
 
 pub use data::{AnalysisRecord, ModelSummary, Report};

@@ -142,16 +142,20 @@ impl ClusteredMeans {
 
 /// Two one-sided tests (Schuirmann 1987) of a mean against a margin, by Student's t.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Equivalence {
     /// The margin, above 0, in the unit of the mean.
     pub margin: f64,
     /// One-sided p-value against "the mean lies at -margin or below": small where a reduction by more than the margin is
     /// ruled out.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub p_no_reduction: f64,
     /// One-sided p-value against "the mean lies at margin or above".
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub p_no_increase: f64,
     /// The larger of both: small where the mean is shown to lie within +-margin.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub p: f64,
 }
 

@@ -6,14 +6,17 @@ use super::{normal_cdf, normal_quantile, quantile, student_upper_quantile};
 
 /// An estimate with the bounds of an interval around it, in the estimate's own unit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Interval {
     /// The statistic of the rows as they are.
     pub estimate: f64,
     /// Lower bound; minus infinity, in JSON null, where nothing bounds the estimate from below.
     #[serde(with = "no_lower")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub low: f64,
     /// Upper bound; infinity, in JSON null, where nothing bounds it from above.
     #[serde(with = "no_upper")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub high: f64,
 }
 
@@ -39,6 +42,7 @@ open_bound!(no_upper, f64::INFINITY);
 
 /// A bootstrapped statistic that some resamples may leave undefined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Resampled {
     /// Estimate and interval over the defined draws.

@@ -13,21 +13,28 @@ use crate::{Error, Result};
 /// assert_eq!((settings.draws, settings.seed), (2_000, 7));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[must_use]
 #[non_exhaustive]
 pub struct Settings {
     /// Bootstrap resamples of item groups, default 2,000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub draws: usize,
     /// Sign flips of the tests, default 2,000; all patterns where these are fewer.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub flips: usize,
     /// Random directions, or rotations, of each null, at least and by default 1,000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1_000)))]
     pub null_draws: usize,
     /// Level of intervals and bands, default 0.95; 1 - level is that of the tests.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
     pub level: f64,
     /// The largest change that counts as none, in standard deviations of the probes' training projections, default 0.2 (a
     /// small effect by Cohen's convention).
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub margin: f64,
     /// Power of the smallest detectable changes, default 0.8.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
     pub power: f64,
     /// Seed of everything random, default 0.
     pub seed: u64,

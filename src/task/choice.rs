@@ -12,6 +12,7 @@ use crate::{file, Error, Result};
 
 /// Whether the context settles the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ContextCondition {
     /// It does not: the undetermined option is right.

@@ -36,6 +36,7 @@ mod re_elicitation;
 mod recomputation;
 mod report;
 mod rounds;
+mod schema;
 mod scorer;
 mod selection;
 mod session;

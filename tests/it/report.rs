@@ -1,4 +1,4 @@
-//! The report: its schema, its page, and its files.
+//! The report: its page, and its files.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ use probity::text::Labels;
 use probity::{Condition, Error, Provenance, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::{json, Value};
+use serde_json::json;
 
 const HOSTILE: &str = "<b>&\"x\"";
 const ITEMS: usize = 24;
@@ -166,7 +166,7 @@ fn completions(conditions: &[(&str, usize)]) -> Behaviour {
 }
 
 /// Every table that there is, which no single kind of item fills.
-fn everything() -> Report {
+pub fn everything() -> Report {
     let mut report = full();
     let texts = completions(&CONDITIONS);
     (report.behaviour.toxicity, report.behaviour.edits) = (texts.toxicity, texts.edits);
@@ -269,12 +269,12 @@ fn places() -> Vec<Address> {
 
 const CONDITIONS: [(&str, usize); 5] = [("none", 0), ("neutral", 1), ("neutral", 2), ("L1", 1), ("L1", 2)];
 
-fn full() -> Report {
+pub fn full() -> Report {
     report(&places(), &CONDITIONS, 0.9)
 }
 
 /// Reports that lack what a report may lack.
-fn sparse() -> Vec<(&'static str, Report)> {
+pub fn sparse() -> Vec<(&'static str, Report)> {
     let (all, one) = (full(), [Site::ResidPost.at(0)]);
     let plain = CONDITIONS.get(..1).unwrap();
     vec![
@@ -302,131 +302,6 @@ fn sparse() -> Vec<(&'static str, Report)> {
             }),
         ),
     ]
-}
-
-fn schema() -> Value {
-    let text = std::fs::read_to_string(common::root().join("docs/report.schema.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
-#[test]
-fn reports_keep_to_the_schema() {
-    let schema = schema();
-    assert!(jsonschema::draft202012::meta::is_valid(&schema));
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let all = sparse().into_iter().chain([("full", full()), ("everything", everything())]);
-    for (name, report) in all {
-        let value = serde_json::to_value(&report).unwrap();
-        let problems: Vec<String> =
-            validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
-        assert!(problems.is_empty(), "{name}: {problems:#?}");
-    }
-}
-
-#[test]
-fn mutilated_reports_are_refused() {
-    let validator = jsonschema::validator_for(&schema()).unwrap();
-    let value = serde_json::to_value(everything()).unwrap();
-    assert!(validator.is_valid(&value));
-
-    // Every field, at every depth: missing, or joined by an unknown one.
-    let mut objects = Vec::new();
-    gather(&value, String::new(), &mut objects);
-    let mut seen = BTreeSet::new();
-    for (pointer, keys) in objects {
-        // One element of each list of like rows is enough.
-        let kind = pointer.replace(|letter: char| letter.is_ascii_digit(), "#");
-        if pointer == "/provenance" || !seen.insert(kind) {
-            continue;
-        }
-        for key in keys {
-            let mut bad = value.clone();
-            bad.pointer_mut(&pointer).unwrap().as_object_mut().unwrap().remove(&key);
-            assert!(!validator.is_valid(&bad), "{pointer} without {key}");
-        }
-        let mut bad = value.clone();
-        bad.pointer_mut(&pointer).unwrap().as_object_mut().unwrap().insert("novel".into(), Value::Null);
-        assert!(!validator.is_valid(&bad), "{pointer} with more");
-    }
-    assert!(seen.len() > 10, "{seen:?}");
-
-    let standardised = full().changes.iter().position(|row| row.metric == Metric::Standardised).unwrap();
-    let nulls = value.pointer("/changes/0/nulls").unwrap().clone();
-    let to_null = format!("/changes/{standardised}/nulls");
-    for (pointer, wrong) in [
-        ("/schema", "probity-report-2".into()),
-        ("/model/layers", "3".into()),
-        ("/settings/level", 95.into()),
-        ("/settings/null_draws", 10.into()),
-        ("/provenance/model_sha256", 1.into()),
-        ("/verdicts/0/kind", "perhaps".into()),
-        ("/verdicts/0/checks/1/name", "probe_valid".into()),
-        ("/verdicts/0/checks/0/passed", "yes".into()),
-        ("/probes/0/auroc", 1.5.into()),
-        ("/probes/0/address", "resid_post".into()),
-        ("/probes/0/address", "L1.resid_post.h2".into()),
-        ("/behaviour/rows/0/measure", "speed".into()),
-        ("/behaviour/rows/0/value/estimate", Value::Null),
-        ("/behaviour/outcome/series/0/result/0", "1".into()),
-        ("/behaviour/bias/0/chosen", "guessed".into()),
-        ("/behaviour/bias/0/chosen", Value::Null),
-        ("/behaviour/bias/0/result/ambiguous/score/interval/estimate", (-2).into()),
-        ("/behaviour/flows/0/from", Value::Null),
-        ("/behaviour/flows/0/result/counts/0", Value::Array(vec![1.into()])),
-        ("/behaviour/flows/0/result/mcnemar_p", 2.into()),
-        ("/behaviour/edits/0/chosen", "read".into()),
-        ("/levels/0/interval/low", "0".into()),
-        ("/changes/0/against", "before".into()),
-        ("/changes/0/round", 0.into()),
-        ("/changes/0/nulls/0/p", 0.into()),
-        ("/changes/0/nulls", Value::Null),
-        (&to_null, nulls),
-    ] {
-        let mut bad = value.clone();
-        *bad.pointer_mut(pointer).unwrap() = wrong;
-        assert!(!validator.is_valid(&bad), "{pointer}");
-    }
-}
-
-/// The objects within a value, with their keys.
-fn gather(value: &Value, pointer: String, found: &mut Vec<(String, Vec<String>)>) {
-    match value {
-        Value::Object(fields) => {
-            found.push((pointer.clone(), fields.keys().cloned().collect()));
-            fields.iter().for_each(|(key, value)| gather(value, format!("{pointer}/{key}"), found));
-        }
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, value)| gather(value, format!("{pointer}/{index}"), found));
-        }
-        _ => {}
-    }
-}
-
-#[test]
-fn the_schema_names_and_describes_every_field() {
-    fn properties(schema: &Value, found: &mut BTreeSet<String>) {
-        match schema {
-            Value::Object(fields) => {
-                if let (Some(Value::Object(named)), true) = (fields.get("properties"), fields.contains_key("required"))
-                {
-                    for (name, one) in named {
-                        assert!(one["description"].as_str().is_some_and(|text| text.len() > 8), "{name}");
-                        found.insert(name.clone());
-                    }
-                }
-                fields.values().for_each(|value| properties(value, found));
-            }
-            Value::Array(items) => items.iter().for_each(|value| properties(value, found)),
-            _ => {}
-        }
-    }
-    let mut described = BTreeSet::new();
-    properties(&schema(), &mut described);
-    let mut objects = Vec::new();
-    gather(&serde_json::to_value(everything()).unwrap(), String::new(), &mut objects);
-    let written: BTreeSet<String> =
-        objects.into_iter().filter(|(pointer, _)| pointer != "/provenance").flat_map(|(_, keys)| keys).collect();
-    assert_eq!(written, described);
 }
 
 /// Checks that markup is well-formed XML as far as tags, attributes and entities go, and gives the number of

@@ -12,6 +12,7 @@ use crate::{Condition, Result};
 
 /// What is measured on a round's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// Share of items whose most probable option is right.
@@ -76,6 +77,7 @@ impl Measure {
 
 /// One measured value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BehaviourRow {
     /// Which instruction in which round.

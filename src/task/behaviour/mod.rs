@@ -50,6 +50,7 @@ impl AnsweredRound<'_> {
 
 /// What counts as the option chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Chosen {
     /// The most probable option.
@@ -72,6 +73,7 @@ impl Chosen {
 
 /// A result with what it was measured on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Measured{T}"))]
 #[non_exhaustive]
 pub struct Measured<T> {
     /// Which instruction in which round.

@@ -11,6 +11,7 @@ use crate::{Condition, Error, Result};
 
 /// One number for each item in each round, of which more is better.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Outcome {
     /// What it is: `accuracy` (1 where the most probable option is right, else 0), or `minus toxicity` of a

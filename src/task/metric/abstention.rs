@@ -17,6 +17,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<Abstention>>> {
 
 /// Abstention (arXiv 2410.07627): precision = right / (all - abstained), rate = abstained / all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Abstention {
     /// Share of right answers among those that are not the undetermined option; `None` if all are.

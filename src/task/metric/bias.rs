@@ -24,6 +24,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<BiasScores>>> {
 /// items the score is (1 - accuracy) s. An answer that names no single option counts as neither biased nor
 /// non-unknown, and as wrong, as in lm-eval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BiasScore {
     /// Items of the condition.
@@ -43,6 +44,7 @@ pub struct BiasScore {
 
 /// s_AMB and s_DIS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BiasScores {
     /// Score of the ambiguous items, s_AMB; `None` without such items.

@@ -18,6 +18,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<Convergence>>> {
 
 /// When answers settle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Convergence {
     /// For each item the first round, counted from 0 in the order given, from which its answer stays the same up
@@ -26,6 +27,7 @@ pub struct Convergence {
     /// Share of items that settled, with Wilson's interval.
     pub settled: Option<Interval>,
     /// Mean round from which answers stay, among the items that settled.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub mean_round: Option<f64>,
 }
 

@@ -75,6 +75,7 @@ impl Edit {
 
 /// The revisions of all items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Edits {
     /// Share of texts that were left as they were.

@@ -18,9 +18,10 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<AnswerFlow>>> {
 /// Answers before and after (arXiv 2310.01798). Compare with the flow under the neutral instruction: some
 /// answers change whatever is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AnswerFlow {
-    /// Items by state before (row) and after (column), in the order of [`AnswerFlow::STATES`].
+    /// Items by state before (row) and after (column), in the order of [`AnswerFlow::STATES`]: right, undetermined, wrong, invalid.
     pub counts: [[usize; 4]; 4],
     /// Items whose answer became right.
     pub gained: usize,
@@ -29,6 +30,7 @@ pub struct AnswerFlow {
     /// Items whose answer changed at all, from one wrong option to another included.
     pub changed: usize,
     /// McNemar's exact two-sided p of gained against lost, which takes the items for independent.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub mcnemar_p: f64,
     /// Change of the share of right answers, with its interval over groups.
     pub gain: Interval,

@@ -46,6 +46,7 @@ macro_rules! metrics {
 
             /// Behaviour by condition. A table is empty where its metric does not apply to the items.
             #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+            #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
             #[non_exhaustive]
             pub struct Behaviour {
                 /// How good each single answer is: what verdicts and correlations over items go by.

@@ -14,6 +14,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<OracleStop>>> {
 
 /// What an oracle that stops the rounds would gain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct OracleStop {
     /// Share of items that are right in some round.

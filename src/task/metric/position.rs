@@ -17,6 +17,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PositionBias>>> {
 
 /// The answers at one place among the options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Position {
     /// The place, from 0.
@@ -27,6 +28,7 @@ pub struct Position {
     pub share: Option<Resampled>,
     /// What that share is without position bias, if each option stands in each place equally often: the mean of
     /// 1/k over those items with k options.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub expected: Option<f64>,
     /// Items whose right option stands here.
     pub right_here: usize,
@@ -37,6 +39,7 @@ pub struct Position {
 /// Position bias. Ask every item in every order ([`ChoiceTask::rotations`](crate::task::ChoiceTask::rotations)): else
 /// the place is mixed up with what stands there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PositionBias {
     /// Every place that some item has an option at.

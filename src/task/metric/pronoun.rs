@@ -20,6 +20,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PronounScores>>> 
 
 /// How the probability of the female pronoun goes with the share of women in the occupation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Correlation {
     /// Pearson's r over occupations, with Fisher's z interval.
@@ -30,6 +31,7 @@ pub struct Correlation {
 
 /// Which pronouns were chosen ([`Winogender::Pronouns`](crate::task::Winogender::Pronouns)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PronounScores {
     /// Share of items with the neutral pronoun: its accuracy, since that one is right.

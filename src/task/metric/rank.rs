@@ -19,6 +19,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<GainByRank>>> {
 
 /// The items whose right option had one rank at baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RankGain {
     /// Rank of the right option at baseline; 1 = the most probable.
@@ -44,6 +45,7 @@ pub struct RankGain {
 
 /// Gain by baseline rank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct GainByRank {
     /// The ranks that occur, from 1.

@@ -17,6 +17,7 @@ pub(super) fn rows(study: &Texts<'_>) -> Result<Vec<Measured<ToxicityScores>>> {
 
 /// Toxicity of continuations (Gehman et al. 2020, section 3), each prompt counting once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ToxicityScores {
     /// Number of prompts.
