@@ -11,11 +11,15 @@ PEER_PYTHON := target/peers/bin/python
 PEERS := target/peers/installed
 endif
 
-.PHONY: demo test check bench bench-peers fidelity schema setup clean
+.PHONY: demo picture test check bench bench-peers fidelity schema setup clean
 
 # The study on a small instruction-tuned model; writes out/demo/report.html. One package: without the features of the tests.
 demo: setup
 	$(CARGO) run --locked --release --package probity --example self_correction -- --model $(MODEL) --out out/demo
+
+# The README's picture, docs/report.png, of that page; wants a Chromium.
+picture:
+	$(PYTHON) tools/picture.py
 
 # All tests, doctests and examples. With the model at hand none of them may skip.
 test: setup

@@ -6,47 +6,47 @@
 //! clustered intervals, nulls and a control instruction. Its verdict may be "insufficient evidence".
 //!
 //! ```no_run
-//! use probity::{capture::{Pool, Readout}, dialogue::{Instruction, SelfCorrection}, hook::Site};
-//! use probity::{level::{Levels, SpanLevels}, probe::LogisticProbe, report::Analysis, task::ChoiceTask, text::LabelledText, Model};
+//! use probity::prelude::*;
 //!
-//! # fn main() -> probity::Result<()> {
-//! let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?; // or a Hugging Face directory
-//! let readout = Readout::new(Site::ResidPost.all_layers(), Pool::Last);
-//!
-//! let statements = LabelledText::bundled()?;
-//! let (texts, labels) = LabelledText::as_user_turns(statements, model.template()?)?;
-//! let states = readout.capture(&model, &texts)?;
-//! let probes = LogisticProbe::default().fit_all(&states, &labels)?; // one per layer, by linfa
-//!
-//! let study = SelfCorrection::new(ChoiceTask::bundled()?)
-//!     .instructions([Instruction::named("L1")?, Instruction::named("neutral")?])
-//!     .rounds(3)
-//!     .run(&model, &readout)?;
-//! let levels = SpanLevels::new(vec![Levels::of(&study, &probes)?])?;
-//! let analysis = Analysis::default().seed(7);
-//! let behaviour = analysis.choices(&study, None)?;
-//! analysis.run(&study, behaviour, &probes, &levels)?.write_dir("out")?; // report.html, report.json
-//! # Ok(())
-//! # }
+//! fn main() -> probity::Result<()> {
+//!     let model = Model::load("SmolLM2-135M-Instruct.Q4_1.gguf")?; // or a Hugging Face directory
+//!     let instructions = [Instruction::named("L1")?, Instruction::named("neutral")?];
+//!     let protocol = SelfCorrection::new(ChoiceTask::bundled()?).instructions(instructions).rounds(3);
+//!     let findings = Experiment::new(protocol).seed(7).run(&model)?;
+//!     for verdict in &findings.report.verdicts {
+//!         println!("{}: {}", verdict.condition, verdict.kind);
+//!     }
+//!     findings.write_dir("out") // report.html, report.json, levels.csv, probes, transcripts
+//! }
 //! ```
 //!
-//! # The way of the data
+//! The [`guide`] shows everything else, one topic a page. [`prelude`] brings what most programs need.
+//!
+//! # The house
+//!
+//! One room a job. Nothing earlier in this list knows what is later.
 //!
 //! | module | its one job |
 //! |---|---|
+//! | [`error`], `names` | what was wrong, where, and what to do; choosing by name |
+//! | [`Progress`], [`Provenance`] | how far long work is; what a result was made from |
+//! | [`Condition`], [`Design`] | which instruction in which round, and what it is compared with |
+//! | `file` | files that appear whole or not at all, hashes, JSON lines |
+//! | [`stats`] | bootstrap, tests, intervals, AUROC, nulls, and the settings of all; knows nothing of models |
+//! | `solve` | penalised logistic regression with a proven optimum |
 //! | [`hook`] | the vocabulary of places in a decoder, and what can be done there |
+//! | [`text`] | texts and their labels, tokeniser, chat template, spans, padded batches |
 //! | [`model`] | one generic decoder on libtorch; a short file per family; weights from GGUF or Hugging Face |
-//! | [`text`] | tokeniser, chat template, spans, padded batches |
 //! | [`generate`] | cached reading, scoring and continuing of growing texts |
-//! | [`capture`] | what to read, pooled at the hook; [`capture::Activations`] and their file, [`capture::ActivationStore`] for many |
+//! | [`capture`] | what to read, pooled at the hook; states in memory, in files, in stores |
 //! | [`scorer`] | judges of text that are independent of the probes |
 //! | [`probe`] | linear probes: split, fit, direction, held-out evaluation, validity |
-//! | [`task`] | questions with options, and what the answers say about behaviour |
-//! | [`dialogue`] | instructions, transcripts, rounds |
-//! | [`level`] | level of immorality, its changes, nulls, the verdict |
-//! | [`causal`] | interventions along a direction |
-//! | [`stats`] | bootstrap, intervals, AUROC, random directions; knows nothing of models |
-//! | [`report`] | results as JSON and as a page |
+//! | [`task`] | questions and texts to continue, answers, and what these say about behaviour |
+//! | [`dialogue`] | instructions, transcripts, rounds, and the states read on the way |
+//! | [`level`] | level of immorality, its changes, nulls, the checks and the verdict |
+//! | [`causal`] | interventions along a direction; what each part of the model adds to a projection |
+//! | [`report`] | results as data, as JSON and as a page |
+//! | [`experiment`] | the call: from model, questions and instructions to a report |
 //!
 //! Positive means *more immoral* in every direction, score and plot. Everything random takes a seed. Nothing is
 //! printed: [`Progress`] observes long work. Every failure is an [`Error`] that says what was wrong, where, and
@@ -79,6 +79,7 @@ pub mod dialogue;
 pub mod error;
 pub mod experiment;
 pub mod generate;
+pub mod guide;
 pub mod hook;
 pub mod level;
 pub mod model;
@@ -99,11 +100,7 @@ pub use provenance::Provenance;
 /// The libraries whose types stand in public signatures, in the versions that fit.
 pub use {ndarray, tch};
 
-/// The code of the README and the guide compiles.
+/// The code of the README compiles; that of the guide is documentation of [`guide`].
 #[cfg(doctest)]
-mod documents {
-    #[doc = include_str!("../README.md")]
-    struct Readme;
-    #[doc = include_str!("../docs/guide.md")]
-    struct Guide;
-}
+#[doc = include_str!("../README.md")]
+struct Readme;

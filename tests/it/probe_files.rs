@@ -238,7 +238,7 @@ fn python() -> Option<PathBuf> {
 
 #[test]
 fn the_guides_python_scores_the_same() {
-    let guide = std::fs::read_to_string(common::root().join("docs/guide.md")).unwrap();
+    let guide = std::fs::read_to_string(common::root().join("docs/guide/probes.md")).unwrap();
     let blocks = guide.split("```python\n").skip(1).filter_map(|rest| rest.split("```").next());
     let snippet = blocks.filter(|block| block.contains("probes.safetensors")).collect::<Vec<_>>();
     let [snippet] = snippet[..] else { panic!("the guide has {} such snippets", snippet.len()) };
