@@ -3,8 +3,10 @@
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
-use probity::probe::{Estimator, FitProtocol, GroupFolds, GroupSplit, LogisticProbe, MeanDifferenceProbe, ProbeBank, Strengths, Training};
 use probity::probe::select::{HeldOut, ProbeSelection};
+use probity::probe::{
+    Estimator, FitProtocol, GroupFolds, GroupSplit, LogisticProbe, MeanDifferenceProbe, ProbeBank, Strengths, Training,
+};
 use probity::text::Labels;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
