@@ -127,11 +127,7 @@ fn probe_valid(levels: &Levels, settings: &Settings) -> Check {
             ),
         );
     };
-    let detail = format!(
-        "{} of {} resid_post probes have a held-out AUROC above 0.5, by lower bounds adjusted for their number",
-        validity.addresses.len(),
-        validity.probes
-    );
+    let detail = format!("{} of {} resid_post probes do", validity.addresses.len(), validity.probes);
     Check::run(kind, !validity.addresses.is_empty(), detail, best).found_from(
         (best.estimate - best.low) / validity.errors,
         validity.errors,
