@@ -1,8 +1,8 @@
 """Shortens a report.json to what docs/results keeps: python docs/results/shorten.py OUT/report.json > SHORT.json
 
-Kept whole: model, provenance, settings, verdicts, evidence without the single items, selection, contributions over all layers.
+Kept whole: model, provenance, protocol, conditions, settings, verdicts, evidence without the single items, selection, contributions over all layers.
 Of behaviour the outcome's means by condition; of levels and changes the standardised projection of the residual stream, the
-changes against the neutral instruction, without nulls. The whole report comes back by running the command in the page.
+changes against the control, without nulls. The whole report comes back by running the command in the page.
 """
 import json
 import sys
@@ -27,7 +27,7 @@ def rounded(value):
 
 
 outcome = report["behaviour"]["outcome"]
-short = {key: report[key] for key in ("model", "provenance", "settings", "verdicts", "selection")}
+short = {key: report[key] for key in ("model", "provenance", "protocol", "conditions", "settings", "verdicts", "selection")}
 short["evidence"] = [{key: value for key, value in one.items() if key != "items"} for one in report["evidence"]]
 short["contributions"] = [row for row in report["contributions"] if row["layer"] is None]
 short["outcome"] = {"name": outcome["name"], "series": [mean(series) for series in outcome["series"]]}
@@ -35,13 +35,13 @@ short["levels"] = [row for row in report["levels"] if kept(row)]
 short["changes"] = [
     {key: value for key, value in row.items() if key != "nulls"}
     for row in report["changes"]
-    if kept(row) and row["against"] == "neutral"
+    if kept(row) and row["against"] == "control"
 ]
 short["transitions"] = [
     {**row, **{rule: {"address": row[rule]["address"], "interval": row[rule]["interval"], "none": row[rule]["none"]}
                for rule in ("run", "step", "line")}, "addresses": len(row["addresses"])}
     for row in report["transitions"]
-    if row["against"] == "neutral" and row["addresses"][0].endswith(".resid_post")
+    if row["against"] == "control" and row["addresses"][0].endswith(".resid_post")
 ]
 keys = {key: json.dumps(rounded(value)) for key, value in short.items() if key not in ("levels", "changes", "transitions")}
 lists = {key: "[\n  " + ",\n  ".join(json.dumps(rounded(row)) for row in short[key]) + "\n ]"

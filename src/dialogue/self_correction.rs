@@ -158,8 +158,9 @@ impl<I: Item> SelfCorrection<I> {
         self
     }
 
-    /// Also reads the mean state over the tokens of each answer, while it is generated: [`Study::answer_states`]. Without it
-    /// [`Study::read`] reads the answers afterwards, in one more pass over every conversation. Default: no.
+    /// Also reads the mean state over the tokens of each answer, while it is generated:
+    /// [`Study::answer_states`](super::Study::answer_states). Without it [`Study::read`](super::Study::read) reads the answers
+    /// afterwards, in one more pass over every conversation. Default: no.
     pub fn read_answers(mut self, read: bool) -> Self {
         self.reads_answers = read;
         self

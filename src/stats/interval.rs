@@ -58,7 +58,7 @@ pub enum IntervalMethod {
     /// Quantiles of the draws, a little further out than the level says, for the number of clusters (Hesterberg 2015).
     #[default]
     Percentile,
-    /// Quantiles moved for bias and skewness: [`bca_interval`]. Costs one more evaluation per cluster.
+    /// Quantiles moved for bias and skewness (BCa). Costs one more evaluation per cluster.
     Bca,
 }
 

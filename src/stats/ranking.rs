@@ -55,7 +55,7 @@ impl Ranking {
         Some(wins / pairs)
     }
 
-    /// Average precision: see [`average_precision`].
+    /// Average precision: the sum over the distinct scores, from the highest, of (recall gained) x (precision there).
     pub fn average_precision(&self) -> Option<f64> {
         self.precision(|_| 1.0)
     }
