@@ -2,14 +2,52 @@
 
 use std::collections::BTreeSet;
 
+use common::scripted::scripted;
 use jsonschema::Validator;
+use probity::dialogue::{Instruction, SelfCorrection, Thinking};
+use probity::experiment::Experiment;
+use probity::hook::Site;
 use probity::report::Report;
+use probity::stats::Settings;
+use probity::task::{ChoiceItem, ChoiceTask};
+use probity::text::LabelledText;
 use serde_json::{json, Value};
 
 use crate::report::{everything, full, sparse};
 
 fn validator() -> Validator {
     jsonschema::validator_for(&Report::json_schema()).unwrap()
+}
+
+/// A study of the scripted model, with what a report says of protocols: thoughts, and a last round of another instruction.
+fn thoughtful() -> Report {
+    let item = |number: usize| {
+        let options = ["baker", "clerk", "open"].map(str::to_owned).to_vec();
+        let item = ChoiceItem::new(format!("q{number}"), "who ?", options, 2);
+        ChoiceItem { context: "first baker and clerk".to_owned(), ..item }
+    };
+    let statement = |number: usize| LabelledText {
+        id: number.to_string(),
+        text: if number.is_multiple_of(2) { "baker" } else { "baker and clerk because maybe" }.to_owned(),
+        immoral: number % 2 == 1,
+        group: (number / 2).to_string(),
+    };
+    let task = ChoiceTask::new("scripted", (0..12).map(item).collect()).unwrap();
+    let protocol = SelfCorrection::new(task)
+        .instructions([Instruction::new("mine", "so"), Instruction::new("calm", "maybe so")])
+        .control("calm")
+        .rounds(1)
+        .thinking(Thinking { request: "because ?".to_owned(), conclude: Some("so".to_owned()) })
+        .re_elicit([Instruction::new("back", "again")]);
+    let said = ["so <end>", "open <end>"].repeat(4);
+    Experiment::new(protocol)
+        .statements((0..80).map(statement).collect())
+        .sites(Site::ResidPost.all_layers())
+        .readings([])
+        .settings(Settings::default().draws(200).flips(200))
+        .run(&scripted(&[("first", &said)], 400))
+        .unwrap()
+        .report
 }
 
 #[test]
@@ -28,7 +66,9 @@ fn reports_keep_to_the_schema() {
     assert!(jsonschema::draft202012::meta::is_valid(&Report::json_schema()));
     let validator = validator();
     let folder = tempfile::tempdir().unwrap();
-    for (name, report) in sparse().into_iter().chain([("full", full()), ("everything", everything())]) {
+    for (name, report) in
+        sparse().into_iter().chain([("full", full()), ("everything", everything()), ("thoughtful", thoughtful())])
+    {
         report.write_dir(folder.path()).unwrap();
         let text = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
@@ -40,35 +80,33 @@ fn reports_keep_to_the_schema() {
 
 /// Whether a key of the object at `pointer` is written only where there is something to say.
 fn is_optional(pointer: &str, key: &str) -> bool {
-    let of_an_arm = pointer.starts_with("/conditions/") && matches!(key, "control" | "opposite");
-    of_an_arm || matches!(key, "then" | "about" | "conclude")
+    (pointer.starts_with("/conditions/") && key == "control") || matches!(key, "then" | "conclude")
 }
 
 #[test]
 fn keys_that_are_missing_or_unknown_are_refused() {
     let validator = validator();
-    let value = serde_json::to_value(everything()).unwrap();
-    assert!(validator.is_valid(&value));
-    // Every field, at every depth: missing, or joined by an unknown one.
-    let mut objects = Vec::new();
-    gather(&value, String::new(), &mut objects);
-    let mut seen = BTreeSet::new();
-    for (pointer, keys) in objects {
-        // One element of each list of like rows is enough.
-        let kind = pointer.replace(|letter: char| letter.is_ascii_digit(), "#");
-        if pointer == "/provenance" || !seen.insert(kind) {
-            continue;
+    for report in [everything(), thoughtful()] {
+        let value = serde_json::to_value(report).unwrap();
+        assert!(validator.is_valid(&value));
+        // Every field, at every depth: missing, or under another name.
+        let mut seen = BTreeSet::new();
+        for (pointer, keys) in objects(&value) {
+            // One element with these keys of each list of rows is enough.
+            let kind = pointer.replace(|letter: char| letter.is_ascii_digit(), "#");
+            if !seen.insert((kind, keys.clone())) {
+                continue;
+            }
+            for key in keys {
+                let mut bad = value.clone();
+                let kept = bad.pointer_mut(&pointer).unwrap().as_object_mut().unwrap().remove(&key).unwrap();
+                assert_eq!(validator.is_valid(&bad), is_optional(&pointer, &key), "{pointer} without {key}");
+                bad.pointer_mut(&pointer).unwrap().as_object_mut().unwrap().insert(format!("{key}_"), kept);
+                assert!(!validator.is_valid(&bad), "{pointer} with {key} under another name");
+            }
         }
-        for key in keys {
-            let mut bad = value.clone();
-            let object = bad.pointer_mut(&pointer).unwrap().as_object_mut().unwrap();
-            let kept = object.remove(&key).unwrap();
-            assert_eq!(validator.is_valid(&bad), is_optional(&pointer, &key), "{pointer} without {key}");
-            bad.pointer_mut(&pointer).unwrap().as_object_mut().unwrap().insert(format!("{key}_"), kept);
-            assert!(!validator.is_valid(&bad), "{pointer} with {key} under another name");
-        }
+        assert!(seen.len() > 10, "{seen:?}");
     }
-    assert!(seen.len() > 10, "{seen:?}");
 }
 
 #[test]
@@ -111,7 +149,14 @@ fn values_that_no_report_has_are_refused() {
     assert!(validator.is_valid(&open));
 }
 
-/// The objects within a value, with their keys.
+/// The objects of a report, with their keys, but for the provenance, whose keys are anyone's.
+fn objects(report: &Value) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    gather(report, String::new(), &mut found);
+    found.retain(|(pointer, _)| pointer != "/provenance");
+    found
+}
+
 fn gather(value: &Value, pointer: String, found: &mut Vec<(String, Vec<String>)>) {
     match value {
         Value::Object(fields) => {
@@ -146,13 +191,9 @@ fn described(schema: &Value, found: &mut BTreeSet<String>) {
 fn the_schema_names_and_describes_every_field() {
     let mut named = BTreeSet::new();
     described(&Report::json_schema(), &mut named);
-    let mut objects = Vec::new();
-    gather(&serde_json::to_value(everything()).unwrap(), String::new(), &mut objects);
-    let written: BTreeSet<String> =
-        objects.into_iter().filter(|(pointer, _)| pointer != "/provenance").flat_map(|(_, keys)| keys).collect();
-    let unnamed: Vec<&String> = written.difference(&named).collect();
-    assert!(unnamed.is_empty(), "{unnamed:?}");
-    // What this report has no occasion to write.
-    let absent: Vec<&str> = named.difference(&written).map(String::as_str).collect();
-    assert_eq!(absent, ["conclude", "opposite", "request", "then"]);
+    let reports = [everything(), thoughtful()].map(|report| serde_json::to_value(report).unwrap());
+    let written: BTreeSet<String> = reports.iter().flat_map(objects).flat_map(|(_, keys)| keys).collect();
+    assert!(written.is_subset(&named), "{:?}", written.difference(&named));
+    // What neither report has occasion to write.
+    assert_eq!(named.difference(&written).collect::<Vec<_>>(), ["about"]);
 }
