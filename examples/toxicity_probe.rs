@@ -85,7 +85,7 @@ fn run(options: &Options) -> Result<()> {
             _ => Site::ResidPost.all_layers(),
         };
         let states = states(options, &model, &texts, sites, pool, &bars)?;
-        let table = validity.check_with(&estimator, &states, &labels, Some(&words), &bars)?;
+        let table = validity.check_with_progress(&estimator, &states, &labels, Some(&words), &bars)?;
         // The place of the recipe that reads with this pooling; the comments are balanced already.
         let (preset, place) = match pool {
             Pool::Last => (Preset::Liu2024, Address::FINAL_NORM),

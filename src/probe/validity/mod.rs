@@ -156,14 +156,14 @@ impl Validity {
         labels: &Labels,
         texts: Option<&[&str]>,
     ) -> Result<ValidityTable> {
-        self.check_with(estimator, activations, labels, texts, &())
+        self.check_with_progress(estimator, activations, labels, texts, &())
     }
 
     /// [`Validity::check`] with progress, counted in addresses.
     ///
     /// # Errors
     /// Those of [`Validity::check`].
-    pub fn check_with(
+    pub fn check_with_progress(
         &self,
         estimator: &impl Estimator,
         activations: &Activations,
