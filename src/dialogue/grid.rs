@@ -156,7 +156,8 @@ impl PromptCell {
     pub fn opposites(name: &str) -> Vec<String> {
         match PromptCell::guessed(name) {
             (cell, true) if cell.stance == Stance::Positive => {
-                vec![PromptCell { stance: Stance::Negated, ..cell }.to_string()]
+                // A name of one's own may spell the cell out.
+                vec![PromptCell { stance: Stance::Negated, ..cell }.to_string(), format!("{name}/negated")]
             }
             _ => Vec::new(),
         }

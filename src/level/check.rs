@@ -125,11 +125,12 @@ impl fmt::Display for CheckKind {
 }
 
 fn filled(text: &str, settings: &Settings, outcome: &str) -> String {
+    let number = |value: f64, text: String| if value.is_finite() { text } else { "\u{2013}".to_owned() };
     let percent = |share: f64| {
-        let text = format!("{:.1}", 100.0 * share);
+        let text = number(share, format!("{:.1}", 100.0 * share));
         format!("{}\u{a0}%", text.strip_suffix(".0").unwrap_or(&text))
     };
-    text.replace("{margin}", &settings.margin.to_string())
+    text.replace("{margin}", &number(settings.margin, settings.margin.to_string()))
         .replace("{level}", &percent(settings.level))
         .replace("{alpha}", &percent(1.0 - settings.level))
         .replace("{narrow}", &percent(narrow(settings.level)))

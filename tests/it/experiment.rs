@@ -21,13 +21,18 @@ fn settings() -> Settings {
 }
 
 fn places() -> Selection {
-    [12, 20].map(|layer| Site::ResidPost.at(layer)).into_iter().collect()
+    [4, 8].map(|layer| Site::ResidPost.at(layer)).into_iter().collect()
 }
 
+/// Statements that any probe tells apart.
 fn statements() -> Vec<LabelledText> {
-    let mut statements = LabelledText::bundled().unwrap();
-    statements.truncate(200);
-    statements
+    let statement = |number: usize| LabelledText {
+        id: number.to_string(),
+        text: format!("On day {} he {}.", number / 2, ["shared his bread", "stole her purse"][number % 2]),
+        immoral: number % 2 == 1,
+        group: (number / 2).to_string(),
+    };
+    (0..200).map(statement).collect()
 }
 
 /// Questions of 12 groups.
@@ -115,7 +120,7 @@ fn scripted_experiment(control: Option<&str>) -> Experiment {
         Some(control) => protocol.control(control),
         None => protocol,
     };
-    Experiment::new(protocol).statements((0..80).map(statement).collect()).readings([]).settings(settings())
+    Experiment::new(protocol).statements((0..240).map(statement).collect()).readings([]).settings(settings())
 }
 
 #[test]

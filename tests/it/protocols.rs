@@ -265,7 +265,7 @@ fn checkpoints_of_another_run_or_damaged_ones_are_refused() {
     let said = folder.path().join("00001.json");
     let text = std::fs::read_to_string(&said).unwrap();
     std::fs::write(&said, &text[..text.len() / 2]).unwrap();
-    let error = protocol().run(&model, places()).unwrap_err().to_string();
+    let error = common::told(&protocol().run(&model, places()).unwrap_err());
     assert!(error.contains("00001.json") && error.contains("line"), "{error}");
     std::fs::write(&said, text.replacen('[', "[[],", 1)).unwrap();
     assert!(protocol().run(&model, places()).is_err());
