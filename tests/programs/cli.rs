@@ -324,13 +324,20 @@ fn self_correction_runs_on_a_tiny_model() {
         "self_correction",
         &["--model", &model, "--data", &items, "--probe-data", &statements, "--rounds", "2", "--out", &out],
     );
-    assert!(told.contains("verdict for L1 in round 2"), "{told}");
+    assert!(told.contains("verdict for L1 round 2"), "{told}");
     let out = Folder::names_of(&folder.join("out"));
     assert_eq!(out, results_and_plots(), "the results and nothing else");
 }
 
-const RESULTS: [&str; 6] =
-    ["answers.jsonl", "levels.csv", "probes.safetensors", "report.html", "report.json", "transcripts.jsonl"];
+const RESULTS: [&str; 7] = [
+    "answer_probes.safetensors",
+    "answers.jsonl",
+    "levels.csv",
+    "probes.safetensors",
+    "report.html",
+    "report.json",
+    "transcripts.jsonl",
+];
 
 /// The results, in order, and the folder of the page's plots.
 fn results_and_plots() -> Vec<String> {
