@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use probity::capture::{Pool, Readout};
-use probity::dialogue::{Conversation, Instruction, Round, SelfCorrection, NO_INSTRUCTION};
+use probity::dialogue::{Conversation, Instruction, Round, SelfCorrection};
 use probity::generate::{Decoding, Session};
 use probity::hook::{Selection, Site};
 use probity::level::{Levels, Metric};
@@ -16,7 +16,7 @@ use probity::model::{LoadOptions, Precision};
 use probity::probe::{MeanDifferenceProbe, ProbeBank};
 use probity::task::Bbq;
 use probity::text::{LabelledText, Text};
-use probity::Model;
+use probity::{Model, NO_INSTRUCTION};
 use serde::Deserialize;
 use serde_json::{json, Value};
 

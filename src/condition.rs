@@ -125,6 +125,7 @@ pub struct Arm {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
+#[must_use]
 pub struct Design {
     arms: Vec<Arm>,
 }

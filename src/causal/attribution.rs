@@ -38,6 +38,7 @@ use crate::{file, Error, Model, Result};
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[must_use]
 pub struct Attribution<'d> {
     direction: &'d Direction,
     pool: Pool,
@@ -119,6 +120,7 @@ pub struct Contributions {
 
 /// The mean contribution of one component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ComponentRow {
     /// The component; or `attention`, `feed_forward`, `total`.
     pub component: String,

@@ -65,6 +65,7 @@ impl Part {
 
 /// A part of a conversation: in which round it came up, and where it lies in its turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Passage {
     /// What it is.
     pub part: Part,

@@ -21,6 +21,7 @@ pub struct Transcript {
 
 /// A conversation as the model reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Prompt {
     /// The conversation by the model's chat template, up to where the next answer begins.
     pub text: String,
@@ -32,6 +33,7 @@ pub struct Prompt {
 
 /// A named part of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Placed {
     /// What it is.
     pub part: Part,

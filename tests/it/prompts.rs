@@ -124,7 +124,10 @@ fn another_wording_comes_from_a_file() {
     );
     assert_eq!(instruction.reasoning.unwrap().conclude.as_deref(), Some("Now?"));
     assert_eq!(said("mine/negated").unwrap().review, "B.");
-    let refused = |error: probity::Error, says: &str| assert!(error.to_string().contains(says), "{error}");
+    let refused = |error: probity::Error, says: &str| {
+        let error = common::told(&error);
+        assert!(error.contains(says), "{error}");
+    };
     refused(said("mine/neutral").unwrap_err(), "no such stance");
     refused(said("mine/p1").unwrap_err(), "no such paraphrase");
     refused(grid.parse("mime").unwrap_err(), "nearest: mine");
