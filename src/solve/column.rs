@@ -7,8 +7,8 @@ use ndarray::ArrayView1;
 use super::certify::softplus;
 use super::design::Design;
 use super::element::Element;
-use super::minimise::{Found, Task};
 use super::precondition::Curvature;
+use super::task::{Found, Task};
 use crate::stats::logistic;
 
 /// Pairs of changes that L-BFGS keeps.

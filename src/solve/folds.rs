@@ -4,7 +4,8 @@ use ndarray::{Array2, Axis};
 
 use super::design::{Design, LARGE_DESIGN};
 use super::element::Element;
-use super::minimise::{minimise, Frame, Limits, Task};
+use super::minimise::{minimise, Limits};
+use super::task::{Frame, Task};
 use super::{balanced_weights, softplus, Problem, Standardiser};
 use crate::stats::auroc;
 

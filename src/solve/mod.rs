@@ -11,6 +11,7 @@ mod minimise;
 mod precondition;
 mod ridge_system;
 mod standardise;
+mod task;
 
 pub(crate) use certify::softplus;
 pub(crate) use design::{columns_of, LARGE_DESIGN};
@@ -22,7 +23,8 @@ use certify::{certify, Point};
 use design::Design;
 use element::{Element, LinfaRun};
 use linfa_logistic::error::Error;
-use minimise::{minimise, Limits, Task};
+use minimise::{minimise, Limits};
+use task::Task;
 use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 

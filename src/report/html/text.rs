@@ -26,7 +26,8 @@ pub(super) fn interval_cell(value: &Interval) -> String {
     format!("{estimate} <small>[{low}, {high}]</small>")
 }
 
-fn parts(value: &Interval) -> [String; 3] {
+/// Estimate and bounds, all with the same decimals.
+pub(super) fn parts(value: &Interval) -> [String; 3] {
     let values = [value.estimate, value.low, value.high];
     let largest =
         values.into_iter().filter(|value| value.is_finite()).fold(0.0, |most: f64, value| most.max(value.abs()));

@@ -1,6 +1,6 @@
 //! The first screen: the conclusion in a sentence, and each verdict with its seven checks.
 
-use super::text::{count, counted, escape, interval, percent, NONE};
+use super::text::{count, counted, escape, interval, parts, percent, NONE};
 use crate::level::{self, Check, CheckKind, Verdict, VerdictKind};
 use crate::report::svg::{Mark, Strip};
 use crate::report::Report;
@@ -162,11 +162,13 @@ fn power(check: &Check, power: f64) -> String {
 }
 
 fn value_and_unit(kind: CheckKind, value: &Interval, unit: &str) -> (String, String) {
-    let text = interval(value);
-    match (kind.mark(), text.split_once(" [")) {
+    match kind.mark() {
         // The bounds of this check are the null's, not the number's.
-        (level::Mark::Null, Some((estimate, bounds))) => (estimate.to_owned(), format!("{unit}; null [{bounds}")),
-        _ => (text, unit.to_owned()),
+        level::Mark::Null => {
+            let [estimate, low, high] = parts(value);
+            (estimate, format!("{unit}; null [{low}, {high}]"))
+        }
+        _ => (interval(value), unit.to_owned()),
     }
 }
 
