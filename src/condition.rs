@@ -174,11 +174,18 @@ impl Design {
         self
     }
 
-    /// Sets the opposite of each instruction: the first of those that `opposites` names for it and that has the same round.
-    pub fn with_opposites(mut self, opposites: impl Fn(&str) -> Vec<String>) -> Self {
+    /// Sets the opposite of each studied instruction: the first other one that has the same round and for which
+    /// `is_opposite(instruction, other)` holds.
+    pub fn with_opposites(mut self, is_opposite: impl Fn(&str, &str) -> bool) -> Self {
         let there = self.clone();
         for arm in self.arms.iter_mut().filter(|arm| arm.role == Role::Studied) {
-            arm.opposite = there.first_of(&arm.condition, opposites(&arm.condition.instruction));
+            let own = &arm.condition;
+            let opposes = |condition: &&Condition| {
+                condition.round == own.round
+                    && condition.then == own.then
+                    && is_opposite(&own.instruction, &condition.instruction)
+            };
+            arm.opposite = there.conditions().find(opposes).map(|condition| condition.instruction.clone());
         }
         self
     }
@@ -311,10 +318,7 @@ mod tests {
 
     #[test]
     fn a_part_keeps_the_comparisons_that_it_can() {
-        let whole = design().with_controls(nearest).with_opposites(|name| match name {
-            "L1" => vec!["L2".to_owned()],
-            _ => Vec::new(),
-        });
+        let whole = design().with_controls(nearest).with_opposites(|own, other| (own, other) == ("L1", "L2"));
         let some =
             [Condition::new("L1", 1), Condition::new("L2", 1), Condition::new("neutral", 1), Condition::new("L2", 2)];
         let part = whole.only(some.clone()).unwrap();

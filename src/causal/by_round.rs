@@ -47,7 +47,21 @@ impl Attribution<'_> {
         study: &Study<I>,
         settings: Settings,
     ) -> Result<Vec<RoundContribution>> {
-        self.by_round_with(model, study, &Resampler::new(settings)?, &())
+        self.by_round_with_progress(model, study, settings, &())
+    }
+
+    /// [`Attribution::by_round`] with progress, counted in texts.
+    ///
+    /// # Errors
+    /// As [`Attribution::by_round`].
+    pub fn by_round_with_progress<I: Item>(
+        &self,
+        model: &Model,
+        study: &Study<I>,
+        settings: Settings,
+        progress: &dyn Progress,
+    ) -> Result<Vec<RoundContribution>> {
+        self.by_round_with(model, study, &Resampler::new(settings)?, progress)
     }
 
     /// [`Attribution::by_round`] with the resamples of a whole analysis, and progress.

@@ -124,8 +124,12 @@ impl Checkpoints {
 
     /// Removes what a run wrote into a folder, and the folder if nothing else is in it.
     pub fn remove(folder: &Path) -> Result<()> {
-        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
-        for entry in entries {
+        // Without our own mark the folder is somebody else's.
+        let owner = folder.join(OWNER);
+        if !owner.exists() || serde_json::from_str::<Owner>(&file::read_text(&owner)?).is_err() {
+            return Ok(());
+        }
+        for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
             let path = entry.map_err(Error::io("list", folder))?.path();
             if is_ours(&path) {
                 std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -145,7 +149,7 @@ impl Checkpoints {
 /// Whether a file has a name that only checkpoints have.
 fn is_ours(path: &Path) -> bool {
     let ends = path.extension().is_some_and(|ending| ending == "json" || ending == "safetensors");
-    let is_batch = |name: &str| name.len() >= 5 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let is_batch = |name: &str| name.len() == 5 && name.bytes().all(|byte| byte.is_ascii_digit());
     let of_batch = path.file_stem().and_then(|name| name.to_str()).is_some_and(is_batch);
     (ends && of_batch) || path.file_name().is_some_and(|name| name == OWNER)
 }

@@ -151,16 +151,22 @@ impl PromptCell {
         Some(names)
     }
 
-    /// Names of the instructions of the opposite stance to a positive one, as specific; none for any other, and for a name
-    /// that is no cell.
-    pub fn opposites(name: &str) -> Vec<String> {
-        match PromptCell::guessed(name) {
-            (cell, true) if cell.stance == Stance::Positive => {
-                // A name of one's own may spell the cell out.
-                vec![PromptCell { stance: Stance::Negated, ..cell }.to_string(), format!("{name}/negated")]
-            }
-            _ => Vec::new(),
-        }
+    /// Whether two names stand for cells that differ in nothing but that the first is positive and the other negated. One part
+    /// of a name may be a benchmark of one's own; a name without any other part is no cell.
+    ///
+    /// ```
+    /// use probity::dialogue::PromptCell;
+    /// assert!(PromptCell::are_opposite("L1/cot", "negated/cot") && PromptCell::are_opposite("mine/L2", "mine/L2/negated"));
+    /// assert!(!PromptCell::are_opposite("L1", "L2/negated") && !PromptCell::are_opposite("fair", "fair/negated"));
+    /// ```
+    pub fn are_opposite(positive: &str, negated: &str) -> bool {
+        let cell = |name: &str| match PromptCell::guessed(name) {
+            (cell, true) if cell.benchmark != name => Some(cell),
+            _ => None,
+        };
+        let turned = |cell: PromptCell| PromptCell { stance: Stance::Negated, ..cell };
+        let positive = cell(positive).filter(|cell| cell.stance == Stance::Positive);
+        positive.is_some_and(|own| cell(negated) == Some(turned(own)))
     }
 
     /// The cell that a name stands for where any one part may name a benchmark, and whether it stands for one.

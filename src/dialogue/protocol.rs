@@ -119,19 +119,22 @@ pub struct ProtocolRecord {
 
 /// A source of feedback that several clones of a protocol share.
 #[derive(Clone)]
-pub(super) struct Judge(Arc<Mutex<dyn Feedback + Send>>);
+pub(super) struct Judge {
+    source: Arc<Mutex<dyn Feedback + Send>>,
+    described: String,
+}
 
 impl Judge {
     pub fn new(feedback: impl Feedback + Send + 'static) -> Self {
-        Judge(Arc::new(Mutex::new(feedback)))
+        Judge { described: feedback.describe(), source: Arc::new(Mutex::new(feedback)) }
     }
 
     pub fn describe(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).describe()
+        self.described.clone()
     }
 
     pub fn feedback(&self, talks: &[Transcript]) -> Result<Vec<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).feedback(talks)
+        self.source.lock().unwrap_or_else(PoisonError::into_inner).feedback(talks)
     }
 }
 

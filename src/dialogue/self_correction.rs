@@ -222,6 +222,8 @@ impl<I: Item> SelfCorrection<I> {
                 );
             }
         }
+        // Refuses a control that is not asked.
+        let _design = self.design()?;
         if !self.re_elicit.is_empty() && self.rounds == 0 {
             return bad("re_elicit", "without rounds".to_owned(), "at least one round before it");
         }
@@ -259,10 +261,18 @@ impl<I: Item> SelfCorrection<I> {
         let instructed = self.instructions.iter().flat_map(own);
         let design = Design::new([Condition::plain()].into_iter().chain(instructed))?;
         let design = match &self.control {
-            Some(control) => design.with_control(control)?,
-            None => design.with_controls(PromptCell::neutral),
+            // Without a round there is nothing to compare.
+            Some(control) if self.rounds > 0 => {
+                if !self.instructions.iter().any(|instruction| instruction.name == *control) {
+                    return Err(Error::setting("control", control, "the name of an instruction that is asked"));
+                }
+                // What is neutral itself is judged against nothing, whatever the others are compared with.
+                let is_control = |name: &str| name == control || PromptCell::neutral(name).is_none();
+                design.with_controls(|name| (!is_control(name)).then(|| vec![control.clone()]))
+            }
+            _ => design.with_controls(PromptCell::neutral),
         };
-        Ok(design.with_opposites(PromptCell::opposites))
+        Ok(design.with_opposites(PromptCell::are_opposite))
     }
 
     /// What a methods section says of this protocol.

@@ -85,6 +85,7 @@ impl Analysis {
             return Err(Error::setting("levels", "none", "the levels of at least one reading"));
         };
         check_items(&behaviour, judged)?;
+        check_origin(study, probes, judged)?;
         let (inference, transitions) = (Inference::new(self.settings), Transitions::default());
         let tests = match &self.permuted {
             Some(permuted) => inference.clone().permuted_probes(permuted.clone()).run_with(judged, resampler)?,
@@ -174,6 +175,18 @@ fn ranking(levels: &Levels, behaviour: &Behaviour, resampler: &Resampler) -> Res
     }
     let choose = InstructionSelection::default().settings(*resampler.settings()).items(items.min(20));
     choose.run_with(levels, &behaviour.outcome, 1, resampler).map(Some)
+}
+
+/// Levels must be of this study and of these probes, or a report would tell of others than it judges.
+fn check_origin<I: Item>(study: &Study<I>, probes: &ProbeBank, levels: &Levels) -> Result<()> {
+    if !levels.is_scored_by(probes) {
+        return Err(Error::mismatch("levels", "they were scored with other probes than these"));
+    }
+    let planned = study.design.only(levels.design().conditions().cloned())?;
+    if planned != *levels.design() {
+        return Err(Error::mismatch("levels", "their conditions are compared with others than the study's"));
+    }
+    Ok(())
 }
 
 /// Behaviour and states must be of the same items, or a verdict would compare what does not belong together.

@@ -16,7 +16,7 @@ use crate::scorer::TextScorer;
 use crate::stats::{Resampler, Settings};
 use crate::task::{ChoiceItem, Item, Measurement};
 use crate::text::{LabelledText, Labels, Text};
-use crate::{Model, Result};
+use crate::{Error, Model, Result};
 
 /// A study of self-correction with everything that its verdict needs.
 ///
@@ -112,7 +112,8 @@ impl<I: Item> Experiment<I> {
         self
     }
 
-    /// Sets draws, levels, margin, power and seed of everything, default [`Settings::default`].
+    /// Sets draws, level, margin, power and seed of all statements about behaviour and levels, default [`Settings::default`].
+    /// (The intervals of the probes' AUROCs are the probe's own: [`FitProtocol`](crate::probe::FitProtocol).)
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
@@ -131,6 +132,7 @@ impl<I: Item> Experiment<I> {
     /// [`Error::Setting`](crate::Error::Setting) with the setting that is invalid.
     pub fn check(&self) -> Result<()> {
         self.protocol.check()?;
+        self.check_readings()?;
         let resampler = Resampler::new(self.settings)?;
         // What would fail after the last answer fails now.
         let design = self.protocol.design()?;
@@ -140,6 +142,16 @@ impl<I: Item> Experiment<I> {
             None => measurement.measure(self.protocol.items(), &[]),
         }?;
         self.estimator().validate()
+    }
+
+    fn check_readings(&self) -> Result<()> {
+        for (place, reading) in self.readings.iter().enumerate() {
+            if *reading == Reading::PROMPT || self.readings[..place].contains(reading) {
+                let expected = "each once, besides the prompt's last token, which is always read";
+                return Err(Error::setting("readings", reading, expected));
+            }
+        }
+        Ok(())
     }
 
     /// Runs everything.
@@ -157,17 +169,17 @@ impl<I: Item> Experiment<I> {
     pub fn run_with_progress(&self, model: &Model, progress: &dyn Progress) -> Result<Findings<I>> {
         self.check()?;
         let resampler = Resampler::new(self.settings)?;
-        let bundled = || self.statements.clone().map_or_else(LabelledText::bundled, Ok);
-        let turns = LabelledText::as_user_turns(bundled()?, model.template()?)?;
+        let statements = || self.statements.clone().map_or_else(LabelledText::bundled, Ok);
+        let turns = LabelledText::as_user_turns(statements()?, model.template()?)?;
         let (probes, permuted) = self.fit(model, turns, Pool::Last, progress)?;
         let direction = self.attributed.map(|layer| probes.get(Site::ResidPost.at(layer))).transpose()?;
-        let study = self
-            .protocol
-            .clone()
-            .read_answers(self.readings.contains(&Reading::of(Part::Answer)))
-            .run_with_progress(model, self.selection.clone(), progress)?;
+        let protocol = match self.readings.contains(&Reading::of(Part::Answer)) {
+            true => self.protocol.clone().read_answers(true),
+            false => self.protocol.clone(),
+        };
+        let study = protocol.run_with_progress(model, self.selection.clone(), progress)?;
         let of_parts = self.readings.iter().any(|reading| reading.part().is_some());
-        let answers = of_parts.then(|| LabelledText::as_answers(bundled()?, model.template()?)).transpose()?;
+        let answers = of_parts.then(|| LabelledText::as_answers(statements()?, model.template()?)).transpose()?;
         let answer_probes = answers.map(|texts| self.fit(model, texts, Pool::Mean, progress)).transpose()?;
         let answer_probes = answer_probes.map(|(bank, _)| bank);
         let levels = self.levels(model, &study, &probes, answer_probes.as_ref(), progress)?;

@@ -7,7 +7,7 @@ use crate::level::ReadingLevels;
 use crate::probe::ProbeBank;
 use crate::report::Report;
 use crate::task::{ChoiceItem, Item};
-use crate::Result;
+use crate::{Error, Result};
 
 /// The report of an experiment and the parts that it is made of. Behaviour is [`Report::behaviour`].
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct Findings<I: Item = ChoiceItem> {
 }
 
 impl<I: Item> Findings<I> {
-    /// Writes everything into a folder, which is made if needed: `report.html`, `report.json`, `plots/*.svg`, `levels.csv`,
+    /// Writes everything into a folder, which is made if needed: `report.html`, `report.json`, `plots/*.svg` with `plots/index.json`, `levels.csv`,
     /// `probes.safetensors`, `answer_probes.safetensors`, `answers.jsonl` and `transcripts.jsonl`.
     ///
     /// # Errors
@@ -37,8 +37,14 @@ impl<I: Item> Findings<I> {
         self.report.write_dir(folder)?;
         self.levels.write_csv(folder.join("levels.csv"))?;
         self.probes.save(folder.join("probes.safetensors"))?;
-        if let Some(probes) = &self.answer_probes {
-            probes.save(folder.join("answer_probes.safetensors"))?;
+        let of_answers = folder.join("answer_probes.safetensors");
+        match &self.answer_probes {
+            Some(probes) => probes.save(of_answers)?,
+            // Those of an earlier experiment are not this one's.
+            None if of_answers.exists() => {
+                std::fs::remove_file(&of_answers).map_err(Error::io("remove", &of_answers))?;
+            }
+            None => {}
         }
         self.study.write_answers(folder.join("answers.jsonl"))?;
         self.study.write_transcripts(folder.join("transcripts.jsonl"))

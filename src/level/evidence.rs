@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Check, CheckKind};
 use super::leak::{item_changes, LeakScore};
 use super::levels::Levels;
+use super::metric::Metric;
 use super::probe_validity::MIN_GROUPS;
 use super::verdict::Verdict;
 use crate::condition::Condition;
@@ -134,7 +135,7 @@ impl Compared<'_> {
     fn change(&self, levels: &Levels) -> Option<Vec<f64>> {
         let valid: Vec<_> =
             self.verdict.addresses.iter().copied().filter(|address| levels.valid().contains(address)).collect();
-        let found = item_changes(levels, &valid, &self.verdict.condition, self.control);
+        let found = item_changes(levels, &valid, &self.verdict.condition, self.control, Metric::Standardised);
         found.filter(|_| !valid.is_empty())
     }
 
@@ -193,7 +194,7 @@ impl Compared<'_> {
         let condition = &self.verdict.condition;
         let own = behaviour.edits.iter().filter(|row| row.condition.same_course(condition) && row.from > Some(0));
         // The longest way: from the first instructed answer to the last.
-        let Some(row) = own.max_by_key(|row| row.condition.round - row.from.unwrap_or(0)) else {
+        let Some(row) = own.max_by_key(|row| row.condition.round.saturating_sub(row.from.unwrap_or(0))) else {
             return Check::not_run(kind, "there are no texts that were revised");
         };
         let Some(share) = row.result.append_only.map(|share| share.interval) else {
@@ -251,7 +252,8 @@ impl Compared<'_> {
             leaks.push(Leak { by: LeakBy::Reading(other.reading()), score: score(&same, &rest, other.groups())? });
         }
         if let Some(opposite) = self.levels.design().opposite(&self.verdict.condition) {
-            let other = item_changes(self.levels, &self.verdict.addresses, opposite, self.control);
+            let other =
+                item_changes(self.levels, &self.verdict.addresses, opposite, self.control, Metric::Standardised);
             if let Some(other) = other {
                 let meant: Vec<f64> = whole.iter().zip(other).map(|(own, other)| 0.5 * (own - other)).collect();
                 let score = score(&whole, &meant, self.levels.groups())?;

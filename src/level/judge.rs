@@ -16,7 +16,7 @@ use crate::hook::Address;
 use crate::stats::{mean, quantile, ClusterBootstrap, Interval, Resampler, Settings};
 use crate::{Error, Result};
 
-/// Judges one instruction against its control in its last round, by the seven checks of [`CheckKind::VERDICT`].
+/// Judges one instruction against its control in the same round (a study's verdicts are on the last), by the seven checks of [`CheckKind::VERDICT`].
 ///
 /// - **Internal**: behaviour improves and the reduction is shown: [`CheckKind::ProbeValid`],
 ///   [`CheckKind::BehaviouralGain`], [`CheckKind::InternalReduction`], [`CheckKind::BeyondRandomDirections`] and
@@ -88,7 +88,10 @@ pub(crate) fn judge(
     }
     let settings = resampler.settings();
     let control = levels.design().control(condition);
-    let mut checks = vec![probe_valid(levels, settings), behavioural_gain(gain, settings)];
+    let mut checks = vec![probe_valid(levels, settings)];
+    if control.is_some() {
+        checks.push(behavioural_gain(gain, settings));
+    }
     let mut leak = None;
     match control {
         None => not_run(&mut checks, &format!("no neutral instruction has a round {}", condition.round)),
@@ -253,7 +256,7 @@ impl Case<'_> {
         if valid.is_empty() {
             return Ok(None);
         }
-        let change = |levels: &Levels| item_changes(levels, &valid, self.condition, self.control);
+        let change = |levels: &Levels| item_changes(levels, &valid, self.condition, self.control, Metric::Standardised);
         let rest = change(answers).ok_or_else(missing)?;
         let whole = change(self.levels).ok_or_else(missing)?;
         let of_items: HashMap<&str, f64> = self.levels.items().iter().map(String::as_str).zip(whole).collect();
@@ -263,15 +266,8 @@ impl Case<'_> {
 
     /// Condition minus control, averaged over the valid addresses, by item, `[n]`.
     fn changes(&self, metric: Metric) -> Result<Vec<f64>> {
-        let valid = self.levels.valid();
-        let mut means = vec![0.0; self.levels.items().len()];
-        for &address in valid {
-            let series = |condition| self.levels.series(condition, address, metric).ok_or_else(|| unknown(address));
-            for ((mean, after), before) in means.iter_mut().zip(series(self.condition)?).zip(series(self.control)?) {
-                *mean += (after - before) / valid.len() as f64;
-            }
-        }
-        Ok(means)
+        let found = item_changes(self.levels, self.levels.valid(), self.condition, self.control, metric);
+        found.ok_or_else(|| Error::mismatch("levels", format!("they lack {metric} at a valid address")))
     }
 
     /// Directions of the valid addresses, and mean differences of the normalised states, both `[l, d]`.

@@ -25,7 +25,7 @@ pub struct LeakScore {
     /// where what is left goes the other way.
     /// `None` where the whole change is not sure: a share of nothing means nothing.
     pub share: Option<Interval>,
-    /// D on the states as they are, 95 %, in standard deviations of the training projections.
+    /// D on the states as they are, at the level of the resamples, in standard deviations of the training projections.
     pub whole: Interval,
     /// D without the instruction's tokens.
     pub masked: Interval,
@@ -51,23 +51,24 @@ impl LeakScore {
         Ok(LeakScore { share, whole: sure, masked: interval(d_masked, &masked_draws) })
     }
 
-    /// Whether most of the change lives in the instruction's tokens: the share's 95 % interval lies above one half.
+    /// Whether most of the change lives in the instruction's tokens: the share's interval lies above one half.
     pub fn is_leak(&self) -> bool {
         self.share.is_some_and(|share| share.low > 0.5)
     }
 }
 
-/// Mean over addresses of the standardised projection's change from one condition to another, by item, `[n]`; `None` where
-/// the levels lack a condition or an address.
+/// Mean over addresses of a metric's change from one condition to another, by item, `[n]`; `None` where the levels lack a
+/// condition or an address.
 pub(super) fn item_changes(
     levels: &Levels,
     addresses: &[Address],
     after: &Condition,
     before: &Condition,
+    metric: Metric,
 ) -> Option<Vec<f64>> {
     let mut changes = vec![0.0; levels.items().len()];
     for &address in addresses {
-        let series = |condition| levels.series(condition, address, Metric::Standardised);
+        let series = |condition| levels.series(condition, address, metric);
         for ((change, after), before) in changes.iter_mut().zip(series(after)?).zip(series(before)?) {
             *change += (after - before) / addresses.len() as f64;
         }

@@ -10,6 +10,7 @@ use super::probe_validity::ProbeValidity;
 use crate::condition::{Condition, Design};
 use crate::dialogue::Reading;
 use crate::hook::Address;
+use crate::probe::{Probe, ProbeBank};
 use crate::{file, Provenance, Result};
 
 /// Mean over the items of one condition's states at one address.
@@ -151,6 +152,16 @@ impl Levels {
                 })
             })
         })
+    }
+
+    /// Whether these probes' directions are those that the levels are along.
+    pub(crate) fn is_scored_by(&self, probes: &ProbeBank) -> bool {
+        let same = |(direction, probe): (&Array1<f64>, &Probe)| {
+            let unit = probe.direction.unit();
+            direction.len() == unit.len() && direction.iter().zip(unit).all(|(a, b)| (a - b).abs() < 1e-9)
+        };
+        self.addresses.iter().copied().eq(probes.iter().map(Probe::address))
+            && self.directions.iter().zip(probes.iter()).all(same)
     }
 
     /// Width d of the states at an address, by index.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::levels::Levels;
 use super::metric::Metric;
 use crate::condition::{Condition, Role};
+use crate::error::check_rows;
 use crate::stats::{kendall_tau, mean, rng, Interval, Resampler, Settings, Spearman};
 use crate::task::Outcome;
 use crate::{Error, Result};
@@ -137,6 +138,9 @@ impl InstructionSelection {
         let studied = levels.design().arms().iter().filter(|arm| arm.role == Role::Studied);
         for condition in studied.map(|arm| &arm.condition).filter(|condition| condition.round == round) {
             let Some(after) = outcome.series(condition) else { continue };
+            for series in [plain, after] {
+                check_rows("outcomes", series.len(), levels.items().len())?;
+            }
             let gains: Vec<f64> = gain.iter().map(|&row| after[row] - plain[row]).collect();
             let level = level_of(levels, condition, &choose);
             candidates.push(Candidate { instruction: condition.name(), level, gain: resamples.mean(&gains)? });

@@ -22,7 +22,11 @@ impl Levels {
     /// # Errors
     /// As [`Levels::score`].
     pub fn from_study<I: Item>(study: &Study<I>, bank: &ProbeBank) -> Result<Levels> {
-        let states: Vec<&Activations> = study.rounds.iter().map(|round| &round.activations).collect();
+        let states = |condition: &Condition| {
+            let round = study.round(condition).map(|round| &round.activations);
+            round.ok_or_else(|| Error::mismatch("study", format!("it has no {condition}, which its design holds")))
+        };
+        let states: Vec<&Activations> = study.design.conditions().map(states).collect::<Result<_>>()?;
         Levels::score(&study.design, &states, bank)
     }
 
