@@ -12,8 +12,8 @@ use probity::task::{ContextCondition, ScoreRule};
 /// Run rounds of self-correction on a model and report behaviour and hidden-state immorality.
 ///
 /// Trains one linear probe per address on labelled statements, asks the items in rounds (0: plain;
-/// 1: instructed, fresh; 2 and later: reviews), and writes report.html, report.json, levels.csv,
-/// probes.safetensors, answers.jsonl and transcripts.jsonl. An interrupted run goes on where it was.
+/// 1: instructed, fresh; 2 and later: reviews), and writes report.html, report.json, levels.csv, probes.safetensors,
+/// answer_probes.safetensors where probes of answers were fitted, answers.jsonl, transcripts.jsonl and plots/. An interrupted run goes on where it was.
 #[derive(Parser)]
 pub struct Options {
     /// GGUF file or Hugging Face directory.

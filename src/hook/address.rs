@@ -124,7 +124,7 @@ pub(super) fn number(digits: &str) -> Option<usize> {
 
 /// The site of a name, or what is wrong with it.
 pub(super) fn site(name: &str) -> Result<Site, String> {
-    name.parse().map_err(|_| {
+    Site::ALL.into_iter().find(|site| site.name() == name).ok_or_else(|| {
         let names = nearest(name, Site::ALL.map(|site| site.name().to_owned()));
         format!("there is no site {name:?}; nearest: {}", names.join(", "))
     })

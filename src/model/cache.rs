@@ -6,6 +6,9 @@ use super::Network;
 use crate::text::{SlotLedger, TokenBatch, TokenTree};
 use crate::{Error, Result};
 
+/// More layers than any network has: a larger number is a mistake.
+const MAX_LAYERS: usize = 100_000;
+
 /// Keys and values of b rows, per layer `[b, k, slots, e]`, and the tokens they stand for.
 ///
 /// A batch is laid out by [`KvCache::continue_with`] or [`KvCache::append`]; the pass over it hands each layer's new keys and
@@ -159,7 +162,7 @@ impl KvCache {
         else {
             return Err(unfit(keys));
         };
-        if batch > rows || new > slots || (value_batch, value_new) != (batch, new) {
+        if batch > rows || new > slots || (value_batch, value_new) != (batch, new) || layer >= MAX_LAYERS {
             return Err(unfit(keys));
         }
         if self.layers.len() <= layer {
@@ -167,6 +170,14 @@ impl KvCache {
         }
         let past = slots - new;
         let held = self.layers[layer].take().filter(|(keys, _)| keys.size()[0] == rows);
+        // Copying would spread a single head over all.
+        let alike = |held: &Tensor, given: &Tensor| {
+            let (held, given) = (held.size(), given.size());
+            (held.get(1), held.get(3)) == (given.get(1), given.get(3))
+        };
+        if held.as_ref().is_some_and(|(old_keys, old_values)| !alike(old_keys, keys) || !alike(old_values, values)) {
+            return Err(unfit(keys));
+        }
         let room = held.as_ref().map_or(0, |(keys, _)| keys.size()[2]);
         let (all_keys, all_values) = match held {
             Some(pair) if room >= slots => pair,

@@ -1,7 +1,7 @@
 //! The charts and maps of a page, each with a name.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 /// A chart or map as SVG.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +31,15 @@ impl Drawings {
 
     /// All of them; of those with one name the later ones get a number.
     pub fn finish(self) -> Vec<Drawing> {
-        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut taken: HashSet<String> = HashSet::new();
         let mut drawings = self.0.into_inner();
         for drawing in &mut drawings {
-            let times = known.entry(drawing.name.clone()).or_default();
-            *times += 1;
-            if *times > 1 {
-                drawing.name = format!("{}-{times}", drawing.name);
+            let numbered = (2..).map(|number: usize| format!("{}-{number}", drawing.name));
+            let mut names = [drawing.name.clone()].into_iter().chain(numbered);
+            if let Some(free) = names.find(|name| !taken.contains(name)) {
+                drawing.name = free;
             }
+            taken.insert(drawing.name.clone());
         }
         drawings
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::data::Report;
 use super::plots;
 use crate::error::Place;
@@ -27,12 +29,19 @@ impl Report {
     /// [`Error::Io`], [`Error::Malformed`].
     pub fn load(path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
-        let bad = |place, problem: String| Error::malformed(path, place, problem);
-        let report: Report = serde_json::from_str(&file::read_text(path)?)
-            .map_err(|error| bad(Place::Line(error.line() as u64), error.to_string()))?;
-        if report.schema != Report::SCHEMA {
-            return Err(bad(Place::Entry("schema".into()), format!("{:?} is not {:?}", report.schema, Report::SCHEMA)));
+        let text = file::read_text(path)?;
+        // First of all: what an earlier form lacks would be told of otherwise.
+        let Head { schema } = serde_json::from_str(&text).map_err(|error| Error::json(path, error))?;
+        if schema != Report::SCHEMA {
+            let problem = format!("{schema:?} is not {:?}; run the study again", Report::SCHEMA);
+            return Err(Error::malformed(path, Place::Entry("schema".into()), problem));
         }
-        Ok(report)
+        serde_json::from_str(&text).map_err(|error| Error::json(path, error))
     }
+}
+
+/// What says of which form a report is.
+#[derive(Deserialize)]
+struct Head {
+    schema: String,
 }

@@ -21,7 +21,7 @@ struct Index {
     plots: Vec<Entry>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Entry {
     file: String,
     shows: String,
@@ -30,22 +30,29 @@ struct Entry {
 /// Writes every drawing as a stand-alone SVG, with a list of them, and takes away those that an earlier list names.
 pub(super) fn write(drawings: &[Drawing], folder: &Path) -> Result<()> {
     let folder = folder.join(FOLDER);
-    remove_earlier(&folder)?;
-    let mut plots = Vec::with_capacity(drawings.len());
-    for drawing in drawings {
-        let file = format!("{}.svg", drawing.name);
+    let earlier = earlier(&folder);
+    let own = |drawing: &Drawing| Entry { file: format!("{}.svg", drawing.name), shows: drawing.label.clone() };
+    let plots: Vec<Entry> = drawings.iter().map(own).collect();
+    // Both lists, until all is done: whatever interrupts this, the next report knows what is ours.
+    let gone: Vec<Entry> = earlier.into_iter().filter(|old| !plots.iter().any(|plot| plot.file == old.file)).collect();
+    let both = Index { plots: plots.iter().chain(&gone).cloned().collect() };
+    file::write_json(&folder.join(INDEX), &both)?;
+    for (drawing, Entry { file, .. }) in drawings.iter().zip(&plots) {
         let alone = alone(drawing);
-        file::write_atomic(&folder.join(&file), |out| std::io::Write::write_all(out, alone.as_bytes()))?;
-        plots.push(Entry { file, shows: drawing.label.clone() });
+        file::write_atomic(&folder.join(file), |out| std::io::Write::write_all(out, alone.as_bytes()))?;
     }
+    remove(&folder, gone)?;
     file::write_json(&folder.join(INDEX), &Index { plots })
 }
 
-/// Removes what the list in this folder names. Without a list that can be read nothing is removed.
-fn remove_earlier(folder: &Path) -> Result<()> {
-    let Ok(text) = std::fs::read_to_string(folder.join(INDEX)) else { return Ok(()) };
-    let Ok(index) = serde_json::from_str::<Index>(&text) else { return Ok(()) };
-    for Entry { file, .. } in index.plots {
+/// What the list in this folder names; nothing without one that can be read.
+fn earlier(folder: &Path) -> Vec<Entry> {
+    let text = std::fs::read_to_string(folder.join(INDEX)).unwrap_or_default();
+    serde_json::from_str::<Index>(&text).map_or(Vec::new(), |index| index.plots)
+}
+
+fn remove(folder: &Path, gone: Vec<Entry>) -> Result<()> {
+    for Entry { file, .. } in gone {
         // A name alone: a list that points elsewhere is not ours.
         let path = folder.join(&file);
         if path.parent() == Some(folder) && path.extension().is_some_and(|ending| ending == "svg") && path.exists() {

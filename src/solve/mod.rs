@@ -24,9 +24,9 @@ use design::Design;
 use element::{Element, LinfaRun};
 use linfa_logistic::error::Error;
 use minimise::{minimise, Limits};
-use task::Task;
 use ndarray::{Array1, Array2};
 use rayon::prelude::*;
+use task::Task;
 
 /// What to minimise, and how far.
 #[derive(Debug, Clone, Copy)]

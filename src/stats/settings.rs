@@ -62,7 +62,7 @@ impl Settings {
         Settings { null_draws, ..self }
     }
 
-    /// Sets the level of intervals and bands, above 0 and below 1.
+    /// Sets the level of intervals and bands, above 0.5 and below 1.
     pub fn level(self, level: f64) -> Self {
         Settings { level, ..self }
     }
@@ -97,6 +97,9 @@ impl Settings {
             return Err(Error::setting("null_draws", self.null_draws, expected));
         }
         check_level(self.level)?;
+        if self.level <= 0.5 {
+            return Err(Error::setting("level", self.level, "above 0.5 and below 1, such as 0.95"));
+        }
         if !(self.margin > 0.0 && self.margin.is_finite()) {
             return Err(Error::setting("margin", self.margin, "above 0, in standard deviations"));
         }

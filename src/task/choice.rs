@@ -219,7 +219,10 @@ impl Item for ChoiceItem {
 
     /// Measures every metric of choices that the items allow.
     fn measure(items: &[Self], rounds: &[AnsweredRound<'_>], by: &Measurement<'_>) -> Result<Behaviour> {
-        Behaviour::of_choices(&Choices::new(items, rounds, by)?)
+        match rounds {
+            [] if !items.is_empty() => Ok(Behaviour::default()),
+            rounds => Behaviour::of_choices(&Choices::new(items, rounds, by)?),
+        }
     }
 }
 

@@ -102,7 +102,11 @@ impl Item for Completion {
     /// # Errors
     /// [`crate::Error::Setting`] without a scorer, without items and for scores outside 0 to 1; those of the scorer.
     fn measure(items: &[Self], rounds: &[AnsweredRound<'_, Continued>], by: &Measurement<'_>) -> Result<Behaviour> {
-        Behaviour::of_texts(&Texts::new(items, rounds, by)?)
+        by.judge()?;
+        match rounds {
+            [] if !items.is_empty() => Ok(Behaviour::default()),
+            rounds => Behaviour::of_texts(&Texts::new(items, rounds, by)?),
+        }
     }
 }
 

@@ -134,8 +134,8 @@ fn another_wording_comes_from_a_file() {
     for (from, to, says) in [
         ("Told: {feedback}", "Told.", "at \"mine.feedback.external\": a wording lacks"),
         ("[\"Exact words.\"]", "[]", "at \"mine.L1.positive\": 0 wordings"),
-        ("\"reasoning\"", "\"raisoning\"", "mine.json:3: unknown field `raisoning`"),
-        ("\"L1\"", "\"L7\"", "mine.json:5: unknown variant `L7`"),
+        ("\"reasoning\"", "\"raisoning\"", "mine.json:3: is not the JSON that belongs here: unknown field `raisoning`"),
+        ("\"L1\"", "\"L7\"", "mine.json:5: is not the JSON that belongs here: unknown variant `L7`"),
     ] {
         std::fs::write(&path, file.replace(from, to)).unwrap();
         refused(PromptGrid::load(&path).unwrap_err(), says);

@@ -563,13 +563,13 @@ fn a_report_comes_back_from_its_folder() {
 
     let text = std::fs::read_to_string(&path).unwrap();
     for (wrong, says) in [
-        (text.replace(Report::SCHEMA, "probity-report-0"), "probity-report-0"),
+        (text.replace(Report::SCHEMA, "probity-report-0"), "run the study again"),
         (text.replacen("\"margin\"", "\"marge\"", 1), "margin"),
         (text.get(..text.len() / 2).unwrap().to_owned(), "line"),
     ] {
         let bad = folder.path().join("bad.json");
         std::fs::write(&bad, wrong).unwrap();
-        let message = Report::load(&bad).unwrap_err().to_string();
+        let message = common::told(&Report::load(&bad).unwrap_err());
         assert!(message.contains("bad.json") && message.contains(says), "{message}");
     }
     let missing = Report::load(folder.path().join("none.json")).unwrap_err().to_string();

@@ -12,10 +12,13 @@ use crate::task::{Answer, ChoiceItem, Occupation};
 use crate::Result;
 
 pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PronounScores>>> {
-    if study.items.iter().all(|item| item.occupation.is_none()) {
-        return Ok(Vec::new());
-    }
-    study.by_part(|part| PronounScores::of(part.items, &part.chosen, &part.answers(), part.resamples).map(Some))
+    study.by_part(|part| {
+        // Pronouns among other questions are told by their category, where that holds nothing else.
+        if part.items.iter().any(|item| item.occupation.is_none()) {
+            return Ok(None);
+        }
+        PronounScores::of(part.items, &part.chosen, &part.answers(), part.resamples).map(Some)
+    })
 }
 
 /// How the probability of the female pronoun goes with the share of women in the occupation.
