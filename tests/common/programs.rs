@@ -50,7 +50,9 @@ pub fn fails(name: &str, arguments: &[&str], folder: &Folder, says: &[&str]) {
     let before = folder.names();
     let output = run(name, arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{name} {arguments:?}: {errors}");
+    // 2 for a value that is no value of its option, 1 for what the run found wrong.
+    let code = if errors.contains("error: invalid value") { 2 } else { 1 };
+    assert_eq!(output.status.code(), Some(code), "{name} {arguments:?}: {errors}");
     assert!(!errors.contains("panicked"), "{errors}");
     assert!(errors.lines().any(|line| line.starts_with("error: ")), "{errors}");
     for part in says {

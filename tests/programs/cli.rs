@@ -228,14 +228,14 @@ fn capture_refuses_places_that_there_are_not() {
     let texts = display(folder.write("texts.jsonl", TEXTS));
     let out = display(folder.join("acts.safetensors"));
     for (option, value, says) in [
-        ("--sites", "resid_pots", &["--sites = resid_pots", "resid_post"][..]),
+        ("--sites", "resid_pots", &["--sites", "\"resid_pots\" is no address", "nearest: resid_post"][..]),
         ("--sites", "", &["--sites"]),
-        ("--sites", "z.h9", &["--sites = z.h9"]),
+        ("--sites", "z.h9", &["--sites", "z.h9"]),
         ("--sites", "pattern", &["attention patterns"]),
         ("--layers", "3", &["no address \"L3.resid_post\"", "nearest: L2.resid_post"]),
-        ("--layers", "0-99999", &["no address \"L3.resid_post\""]),
-        ("--layers", "2-1", &["--layers = 2-1"]),
-        ("--layers", "first", &["--layers = first"]),
+        ("--layers", "0-99999", &["no address \"L99999.resid_post\"", "nearest: L2.resid_post"]),
+        ("--layers", "2-1", &["layers = 2-1"]),
+        ("--layers", "first", &["layers = first"]),
         ("--layers", "0-99999999999999999999", &["--layers"]),
     ] {
         fails("capture", &["--model", &tied(), "--texts", &texts, "--out", &out, option, value], &folder, says);
