@@ -236,7 +236,7 @@ fn capture_refuses_places_that_there_are_not() {
         ("--layers", "0-99999", &["no address \"L99999.resid_post\"", "nearest: L2.resid_post"]),
         ("--layers", "2-1", &["layers = 2-1"]),
         ("--layers", "first", &["layers = first"]),
-        ("--layers", "0-99999999999999999999", &["--layers"]),
+        ("--layers", "0-99999999999999999999", &["layers = 0-9999"]),
     ] {
         fails("capture", &["--model", &tied(), "--texts", &texts, "--out", &out, option, value], &folder, says);
     }
