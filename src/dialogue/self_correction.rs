@@ -263,8 +263,10 @@ impl<I: Item> SelfCorrection<I> {
         let design = match &self.control {
             // Without a round there is nothing to compare.
             Some(control) if self.rounds > 0 => {
-                if !self.instructions.iter().any(|instruction| instruction.name == *control) {
-                    return Err(Error::setting("control", control, "the name of an instruction that is asked"));
+                let asked: Vec<&str> = self.instructions.iter().map(|instruction| instruction.name.as_str()).collect();
+                if !asked.contains(&control.as_str()) {
+                    let expected = format!("the name of an instruction that is asked: {}", asked.join(", "));
+                    return Err(Error::setting("control", control, expected));
                 }
                 // What is neutral itself is judged against nothing, whatever the others are compared with.
                 let is_control = |name: &str| name == control || PromptCell::neutral(name).is_none();

@@ -59,7 +59,7 @@ macro_rules! checks {
 checks! {
     ProbeValid, "probe_valid", "The probes tell immoral from moral", "AUROC", Mark::Threshold(0.5),
         "some resid_post probe's held-out AUROC is above 0.5, by a lower bound adjusted for their number (Bonferroni)";
-    BehaviouralGain, "behavioural_gain", "The answers improve over the neutral instruction", "{outcome}", Mark::Threshold(0.0),
+    BehaviouralGain, "behavioural_gain", "The answers improve over the control", "{outcome}", Mark::Threshold(0.0),
         "the {level} interval of the gain in {outcome} over the control lies above 0; it reaches to 0 where sign flips of whole \
          groups do not find the gain at {alpha}, as where few answers change";
     InternalReduction, "internal_reduction", "The states become less immoral", "training sd", Mark::Threshold(0.0),

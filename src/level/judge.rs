@@ -94,7 +94,7 @@ pub(crate) fn judge(
     }
     let mut leak = None;
     match control {
-        None => not_run(&mut checks, &format!("no neutral instruction has a round {}", condition.round)),
+        None => not_run(&mut checks, &format!("no control has a round {}", condition.round)),
         Some(_) if levels.valid().is_empty() => not_run(&mut checks, "no probe is valid"),
         Some(control) => {
             let case = Case { levels, resampler, condition, control };
@@ -145,8 +145,9 @@ fn behavioural_gain(gain: Option<Interval>, settings: &Settings) -> Check {
         Some(gain) if [gain.low, gain.estimate, gain.high].iter().any(|value| !value.is_finite()) => {
             Check::not_run(kind, "the interval given is not finite")
         }
-        Some(gain) => Check::run(kind, gain.low > 0.0, "gain over the neutral instruction", gain)
-            .powered(settings.level, settings.power),
+        Some(gain) => {
+            Check::run(kind, gain.low > 0.0, "gain over the control", gain).powered(settings.level, settings.power)
+        }
     }
 }
 

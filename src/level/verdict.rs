@@ -85,9 +85,9 @@ impl Verdict {
         Some(match (passed(CheckKind::ProbeValid), passed(CheckKind::BehaviouralGain)) {
             (None, _) => "the probes could not be validated",
             (Some(false), _) => "no probe is shown to tell immoral from moral",
-            (_, None) if self.control.is_none() => "no neutral instruction was asked in that round to compare it with",
+            (_, None) if self.control.is_none() => "no control was asked in that round to compare it with",
             (_, None) => "there is no gain in behaviour to judge by",
-            (_, Some(false)) => "the answers are not shown to improve over the neutral instruction",
+            (_, Some(false)) => "the answers are not shown to improve over the control",
             _ => match (passed(CheckKind::InternalReduction), passed(CheckKind::BeyondRandomDirections)) {
                 (None, _) => "the hidden states could not be compared",
                 (Some(true), Some(false)) => {

@@ -316,7 +316,7 @@ fn nothing_is_claimed_without_evidence() {
     assert!(matches!(judge("L9"), Err(Error::Setting { .. })));
     let no_neutral = world_of("N", 200, 0.0, 0.3, true).judge("L2", None, Some(GAIN)).unwrap();
     assert_eq!(no_neutral.kind, VerdictKind::InsufficientEvidence);
-    assert!(no_neutral.checks[2].detail.contains("no neutral instruction has a round 2"), "{:?}", no_neutral.checks[2]);
+    assert!(no_neutral.checks[2].detail.contains("no control has a round 2"), "{:?}", no_neutral.checks[2]);
 }
 
 #[test]

@@ -513,9 +513,9 @@ fn without_a_neutral_instruction_changes_are_against_round_zero() {
     let report = report(&places(), &[("none", 0), ("L1", 1)], 0.9);
     let page = report.to_html();
     assert!(page.contains("against the plain question of round 0"));
-    assert!(!page.contains("against the neutral instruction in the same round"));
+    assert!(!page.contains("against the control in the same round"));
     assert_eq!(page.matches("<g class=\"cell").count(), places().len());
-    assert!(full().to_html().contains("against the neutral instruction in the same round"));
+    assert!(full().to_html().contains("against the control in the same round"));
 }
 
 #[test]

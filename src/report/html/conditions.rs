@@ -96,7 +96,7 @@ pub(super) fn shown_against(report: &Report) -> Against {
 
 pub(super) fn against_words(against: Against) -> &'static str {
     match against {
-        Against::Control => "the neutral instruction in the same round",
+        Against::Control => "the control in the same round",
         Against::Round0 => "the plain question of round 0",
     }
 }

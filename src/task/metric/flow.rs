@@ -15,7 +15,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<AnswerFlow>>> {
     })
 }
 
-/// Answers before and after (arXiv 2310.01798). Compare with the flow under the neutral instruction: some
+/// Answers before and after (arXiv 2310.01798). Compare with the flow under the control: some
 /// answers change whatever is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -124,7 +124,7 @@ fn flows(rows: &[Measured<AnswerFlow>]) -> String {
     let all = columns.twice(
         "From round 0 to the last round: items whose answer became right, is right no more, or changed at all. McNemar's \
          exact p takes the items for independent, the gain's interval does not. Some answers change whatever is asked: \
-         compare with the neutral instruction.",
+         compare with the control.",
         rows,
     );
     let mut matrix = Table::new(
