@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::part::Part;
 use crate::Error;
 
-/// Which tokens of a round a state stands for, and whether they saw the instruction's words.
+/// Which tokens of a round a state stands for, whether they saw the instruction's words, and whose words they are.
 ///
 /// Written as `prompt`, `answer`, `answer-masked` and so on, by the names of the [`Part`]s.
 ///
@@ -17,6 +17,7 @@ use crate::Error;
 /// assert_eq!(Reading::default().to_string(), "prompt");
 /// assert_eq!(Reading::of(Part::Answer).masked().to_string(), "answer-masked");
 /// assert_eq!("answer".parse::<Reading>()?, Reading::of(Part::Answer));
+/// assert_eq!("answer-of-control".parse::<Reading>()?, Reading::CONTROL_ANSWER);
 /// # Ok::<(), probity::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -26,18 +27,50 @@ use crate::Error;
 pub struct Reading {
     part: Option<Part>,
     masked: bool,
+    placed: Placed,
+}
+
+/// Which answer stands after which conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+enum Placed {
+    /// What was said there.
+    #[default]
+    Own,
+    /// The control's answer, after this condition's conversation.
+    OfControl,
+    /// This condition's answer, after the control's conversation.
+    AfterControl,
+    /// An answer that is known to be of another level.
+    Contrast,
 }
 
 const PROMPT: &str = "prompt";
 const MASKED: &str = "-masked";
+const CROSSED: [Reading; 3] = [Reading::CONTROL_ANSWER, Reading::AFTER_CONTROL, Reading::CONTRAST];
 
 impl Reading {
     /// The last token of the round's prompt, where the answer begins: where arXiv 2407.15286 reads. The default.
-    pub const PROMPT: Reading = Reading { part: None, masked: false };
+    pub const PROMPT: Reading = Reading { part: None, masked: false, placed: Placed::Own };
+
+    /// The mean over the tokens of the control's answer, put in the place of the condition's own: the words of the one, the
+    /// conversation of the other. `answer-of-control`.
+    pub const CONTROL_ANSWER: Reading = Reading::crossed(Placed::OfControl);
+
+    /// The mean over the tokens of the condition's answer, put in the place of the control's in the control's conversation.
+    /// `answer-after-control`.
+    pub const AFTER_CONTROL: Reading = Reading::crossed(Placed::AfterControl);
+
+    /// The mean over the tokens of an answer that is known to move the level, in the control's conversation: a positive
+    /// control, which shows that the level would have been seen to move. `answer-contrast`.
+    pub const CONTRAST: Reading = Reading::crossed(Placed::Contrast);
 
     /// The mean over the tokens of a part of the round.
     pub fn of(part: Part) -> Self {
-        Reading { part: Some(part), masked: false }
+        Reading { part: Some(part), masked: false, placed: Placed::Own }
+    }
+
+    const fn crossed(placed: Placed) -> Self {
+        Reading { part: Some(Part::Answer), masked: false, placed }
     }
 
     /// This reading in a pass in which no other token attends to the tokens of the instructions. Positions stay as they are.
@@ -54,17 +87,33 @@ impl Reading {
     pub fn is_masked(self) -> bool {
         self.masked
     }
+
+    /// Whether the answer that is read was not given in this conversation.
+    pub fn is_crossed(self) -> bool {
+        self.placed != Placed::Own
+    }
+
+    fn suffix(self) -> &'static str {
+        match self.placed {
+            Placed::Own => "",
+            Placed::OfControl => "-of-control",
+            Placed::AfterControl => "-after-control",
+            Placed::Contrast => "-contrast",
+        }
+    }
 }
 
 /// Every reading as it is written, as a regular expression.
 #[cfg(feature = "schema")]
 fn pattern() -> String {
-    format!("^({PROMPT}|{})({MASKED})?$", Part::ALL.map(Part::name).join("|"))
+    let crossed = CROSSED.map(|reading| reading.to_string()).join("|");
+    format!("^(({PROMPT}|{})({MASKED})?|{crossed})$", Part::ALL.map(Part::name).join("|"))
 }
 
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}{}", self.part.map_or(PROMPT, Part::name), if self.masked { MASKED } else { "" }))
+        let masked = if self.masked { MASKED } else { "" };
+        f.pad(&format!("{}{}{masked}", self.part.map_or(PROMPT, Part::name), self.suffix()))
     }
 }
 
@@ -78,15 +127,20 @@ impl FromStr for Reading {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        if let Some(crossed) = CROSSED.into_iter().find(|reading| reading.to_string() == text) {
+            return Ok(crossed);
+        }
         let (name, masked) = text.strip_suffix(MASKED).map_or((text, false), |name| (name, true));
         let part = match name {
             PROMPT => None,
             _ => Some(Part::ALL.into_iter().find(|part| part.name() == name).ok_or_else(|| {
                 let names: Vec<&str> = std::iter::once(PROMPT).chain(Part::ALL.map(Part::name)).collect();
-                Error::setting("reading", text, format!("one of {}, each with {MASKED:?} or without", names.join(", ")))
+                let crossed = CROSSED.map(|reading| reading.to_string()).join(", ");
+                let own = format!("one of {}, each with {MASKED:?} or without", names.join(", "));
+                Error::setting("reading", text, format!("{own}, or one of {crossed}"))
             })?),
         };
-        Ok(Reading { part, masked })
+        Ok(Reading { part, masked, placed: Placed::Own })
     }
 }
 

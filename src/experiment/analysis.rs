@@ -1,7 +1,7 @@
 //! From a study and its levels to a report: every number that is shown, with its interval.
 
 use crate::condition::{Condition, Role};
-use crate::dialogue::{Part, Reading, Study};
+use crate::dialogue::Study;
 use crate::level::{
     judge, Evidence, Inference, InstructionRanking, InstructionSelection, Levels, Metric, PermutedProbes,
     ReadingLevels, Transitions, Verdict,
@@ -56,8 +56,8 @@ impl Analysis {
     }
 
     /// Analyses a study of any kind of item, whose behaviour was measured. Without behaviour ([`Behaviour::default`]) no
-    /// verdict but "insufficient evidence" is possible. The first of the `levels` are judged; those of the answers, where they
-    /// are there, say what a change owes to the instruction's own tokens.
+    /// verdict but "insufficient evidence" is possible, nor without levels over the answers
+    /// ([`VerdictRule`](crate::level::VerdictRule)).
     ///
     /// # Errors
     /// [`Error::Setting`] for settings out of range; [`Error::Mismatch`] if levels, probes and behaviour do not
@@ -97,10 +97,10 @@ impl Analysis {
             level_rows.extend(tests.levels);
             changes.extend(tests.rows);
         }
-        let verdicts = verdicts(&behaviour, judged, others, resampler)?;
+        let verdicts = verdicts(&behaviour, levels, resampler)?;
         let evidence = verdicts
             .iter()
-            .map(|verdict| Evidence::gather_with(verdict, judged, others, &behaviour, resampler))
+            .map(|verdict| Evidence::gather_with(verdict, levels, &behaviour, resampler))
             .filter_map(Result::transpose)
             .collect::<Result<Vec<_>>>()?;
         let mut provenance = study.provenance.clone();
@@ -124,7 +124,10 @@ impl Analysis {
             },
             verdicts,
             probes: probes.rows(),
-            transitions: transitions.find_with(judged, resampler, Metric::Standardised)?,
+            transitions: match judged.metrics().contains(&Metric::ClassDistance) {
+                true => transitions.find_with(judged, resampler, Metric::ClassDistance)?,
+                false => Vec::new(),
+            },
             selection: ranking(judged, &behaviour, resampler)?,
             behaviour,
             levels: level_rows,
@@ -151,17 +154,10 @@ pub(super) fn measure<I: Item>(
 }
 
 /// Verdicts on every studied instruction in its last round, but for those that end in another one.
-fn verdicts(behaviour: &Behaviour, levels: &Levels, others: &[Levels], resampler: &Resampler) -> Result<Vec<Verdict>> {
-    let answers = others.iter().find(|levels| levels.reading() == Reading::of(Part::Answer));
-    let design = levels.design();
-    let judged = design.judged().into_iter();
-    judged
-        .map(|condition| {
-            let control = design.control(condition);
-            let gain = control.map(|control| behaviour.outcome.gain(control, condition, resampler)).transpose()?;
-            judge(condition, levels, answers, gain.flatten(), resampler)
-        })
-        .collect()
+fn verdicts(behaviour: &Behaviour, levels: &ReadingLevels, resampler: &Resampler) -> Result<Vec<Verdict>> {
+    let design = levels.readings().first().map(Levels::design);
+    let judged = design.map_or(Vec::new(), |design| design.judged());
+    judged.into_iter().map(|condition| judge(condition, levels, &behaviour.outcome, resampler)).collect()
 }
 
 /// Instructions by their level in round 1, where there are enough of them.

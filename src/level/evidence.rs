@@ -9,9 +9,10 @@ use super::leak::{item_changes, LeakScore};
 use super::levels::Levels;
 use super::metric::Metric;
 use super::probe_validity::MIN_GROUPS;
+use super::readings::ReadingLevels;
 use super::verdict::Verdict;
 use crate::condition::Condition;
-use crate::dialogue::Reading;
+use crate::dialogue::{Part, Reading};
 use crate::stats::{Interval, Resampler, Settings, Spearman};
 use crate::task::{Behaviour, Outcome};
 use crate::{Error, Result};
@@ -51,7 +52,7 @@ pub struct ItemGain {
     pub item: String,
     /// Change of its outcome, above 0 = better.
     pub behaviour: f64,
-    /// Change of its level, mean over the verdict's addresses in training standard deviations, below 0 = less immoral.
+    /// Change of its level, over its answer, mean over the verdict's addresses in class distances, below 0 = less immoral.
     pub internal: f64,
 }
 
@@ -79,34 +80,34 @@ pub struct Leak {
 }
 
 impl Evidence {
-    /// The evidence beside a verdict: from the levels that it judged, those of other readings, and the behaviour. `None`
+    /// The evidence beside a verdict: from the levels that it judged, and the behaviour. `None`
     /// where the verdict had nothing to compare.
     ///
     /// # Errors
     /// [`Error::Mismatch`] where behaviour and levels are of other items; [`Error::Setting`] for settings out of range.
     pub fn gather(
         verdict: &Verdict,
-        levels: &Levels,
-        others: &[Levels],
+        levels: &ReadingLevels,
         behaviour: &Behaviour,
         settings: Settings,
     ) -> Result<Option<Evidence>> {
-        Evidence::gather_with(verdict, levels, others, behaviour, &Resampler::new(settings)?)
+        Evidence::gather_with(verdict, levels, behaviour, &Resampler::new(settings)?)
     }
 
     /// [`Evidence::gather`] with the resamples of a whole analysis.
     pub(crate) fn gather_with(
         verdict: &Verdict,
-        levels: &Levels,
-        others: &[Levels],
+        levels: &ReadingLevels,
         behaviour: &Behaviour,
         resampler: &Resampler,
     ) -> Result<Option<Evidence>> {
+        let Some((first, others)) = levels.readings().split_first() else { return Ok(None) };
+        let (answers, levels) = (levels.get(Reading::of(Part::Answer)).unwrap_or(first), first);
         let Some(control) = levels.design().control(&verdict.condition) else { return Ok(None) };
         if verdict.addresses.is_empty() {
             return Ok(None);
         }
-        let compared = Compared { verdict, levels, control, resampler };
+        let compared = Compared { verdict, levels, answers, control, resampler };
         let items = compared.items(&behaviour.outcome)?;
         let mut checks = vec![compared.items_agree(&items)?, compared.revises(behaviour)];
         checks.extend(compared.survives(&behaviour.outcome)?);
@@ -125,7 +126,10 @@ impl Evidence {
 /// A verdict with its two sides.
 struct Compared<'a> {
     verdict: &'a Verdict,
+    /// Levels at the prompt, or what was read first.
     levels: &'a Levels,
+    /// Levels that the verdict rests on.
+    answers: &'a Levels,
     control: &'a Condition,
     resampler: &'a Resampler,
 }
@@ -135,7 +139,7 @@ impl Compared<'_> {
     fn change(&self, levels: &Levels) -> Option<Vec<f64>> {
         let valid: Vec<_> =
             self.verdict.addresses.iter().copied().filter(|address| levels.valid().contains(address)).collect();
-        let found = item_changes(levels, &valid, &self.verdict.condition, self.control, Metric::Standardised);
+        let found = item_changes(levels, &valid, &self.verdict.condition, self.control, Metric::ClassDistance);
         found.filter(|_| !valid.is_empty())
     }
 
@@ -147,18 +151,15 @@ impl Compared<'_> {
 
     fn items(&self, outcome: &Outcome) -> Result<Vec<ItemGain>> {
         let sides = outcome.series(&self.verdict.condition).zip(outcome.series(self.control));
-        let Some(((after, before), internal)) = sides.zip(self.change(self.levels)) else { return Ok(Vec::new()) };
-        if outcome.items != self.levels.items() {
-            let problem = "it is of other items than the levels".to_owned();
-            return Err(Error::mismatch("behaviour", problem));
-        }
-        let gains = self.levels.items().iter().zip(after.iter().zip(before)).zip(internal);
-        let gain = |((item, (after, before)), internal): ((&String, (&f64, &f64)), f64)| ItemGain {
-            item: item.clone(),
-            behaviour: after - before,
-            internal,
+        let Some(((after, before), internal)) = sides.zip(self.change(self.answers)) else { return Ok(Vec::new()) };
+        let gains = after.iter().zip(before).map(|(after, before)| after - before);
+        let of_item: HashMap<&str, f64> = outcome.items.iter().map(String::as_str).zip(gains).collect();
+        let gain = |(item, internal): (&String, f64)| {
+            let behaviour = of_item.get(item.as_str()).copied()?;
+            Some(ItemGain { item: item.clone(), behaviour, internal })
         };
-        Ok(gains.map(gain).collect())
+        let gains: Option<Vec<ItemGain>> = self.answers.items().iter().zip(internal).map(gain).collect();
+        gains.ok_or_else(|| Error::mismatch("behaviour", "it is of other items than the levels"))
     }
 
     fn items_agree(&self, items: &[ItemGain]) -> Result<Check> {
@@ -168,7 +169,7 @@ impl Compared<'_> {
         if items.is_empty() {
             return Ok(Check::not_run(kind, "no behaviour of single items was given"));
         }
-        let resamples = self.resampler.of(self.levels.groups())?;
+        let resamples = self.resampler.of(self.answers.groups())?;
         let found = Spearman::new(&behaviour, &reduction)
             .and_then(|ranks| resamples.statistic(|weights| ranks.weighted(weights)));
         let Some(found) = found else { return Ok(Check::not_run(kind, "all items gained alike")) };
@@ -253,7 +254,7 @@ impl Compared<'_> {
         }
         if let Some(opposite) = self.levels.design().opposite(&self.verdict.condition) {
             let other =
-                item_changes(self.levels, &self.verdict.addresses, opposite, self.control, Metric::Standardised);
+                item_changes(self.levels, &self.verdict.addresses, opposite, self.control, Metric::ClassDistance);
             if let Some(other) = other {
                 let meant: Vec<f64> = whole.iter().zip(other).map(|(own, other)| 0.5 * (own - other)).collect();
                 let score = score(&whole, &meant, self.levels.groups())?;

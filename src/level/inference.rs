@@ -55,7 +55,7 @@ pub enum Family {
 /// let design = Design::new([Condition::plain(), Condition::new("L1", 1)])?;
 /// let levels = Levels::score(&design, &[&plain, &asked], &bank)?;
 /// let tests = Inference::default().run(&levels)?;
-/// let row = tests.rows.iter().find(|row| row.metric == Metric::Standardised).unwrap();
+/// let row = tests.rows.iter().find(|row| row.metric == Metric::ClassDistance).unwrap();
 /// assert!(row.band.high < 0.0 && row.p_max_t < 0.01 && row.equivalence.unwrap().p > 0.05);
 /// # Ok::<(), probity::Error>(())
 /// ```
@@ -223,7 +223,11 @@ impl Inference {
         let places: Vec<(usize, Pair, usize)> = family
             .iter()
             .flat_map(|&(index, pair)| (0..levels.addresses().len()).map(move |address| (index, pair, address)))
+            .filter(|&(_, pair, address)| levels.at(pair.condition, address, metric).is_some())
             .collect();
+        if places.is_empty() {
+            return Ok(());
+        }
         let columns: Vec<(Pair, usize)> = places.iter().map(|&(_, pair, address)| (pair, address)).collect();
         let Settings { level, margin, power, .. } = *drawn.settings;
         let means = ClusteredMeans::new(changes(levels, &columns, metric)?.t(), levels.groups())?;
@@ -251,7 +255,7 @@ impl Inference {
                 p_max_t: test.single_step[column],
                 p_step_down: test.step_down[column],
                 q: q[column],
-                equivalence: (metric == Metric::Standardised).then(|| means.equivalence(column, margin)).flatten(),
+                equivalence: (metric == Metric::ClassDistance).then(|| means.equivalence(column, margin)).flatten(),
                 detectable: detectable(alone),
                 detectable_in_family: detectable(in_family),
                 random_sd: levels.width(address).filter(|_| metric == Metric::Cosine).map(random_cosine_sd),

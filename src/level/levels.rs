@@ -1,6 +1,7 @@
 //! The table of levels: four labelled axes, and its file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::{Array1, Array2, Array4, ArrayView4, Axis};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use super::probe_validity::ProbeValidity;
 use crate::condition::{Condition, Design};
 use crate::dialogue::Reading;
 use crate::hook::Address;
-use crate::probe::{Probe, ProbeBank};
+use crate::probe::{CrossFit, Probe, ProbeBank};
 use crate::{file, Provenance, Result};
 
 /// Mean over the items of one condition's states at one address.
@@ -48,6 +49,10 @@ pub struct Levels {
     pub(super) validity: ProbeValidity,
     /// The probes' unit directions by address, `[d]`.
     pub(super) directions: Vec<Array1<f64>>,
+    /// The fits that class distances are from, by address; `None` where the texts left out are not told apart.
+    pub(super) units: Vec<Option<Arc<CrossFit>>>,
+    /// Standard deviation of each column of the probes' training states by address, `[d]`.
+    pub(super) scales: Vec<Array1<f64>>,
     pub(super) provenance: Provenance,
 }
 
@@ -90,7 +95,8 @@ impl Levels {
         &self.addresses
     }
 
-    /// The metrics: cosine, dot and standardised; logit and probability too where every probe is calibrated.
+    /// The metrics: cosine and dot; class distance where some probe has a unit; logit and probability where every probe is
+    /// calibrated.
     pub fn metrics(&self) -> &[Metric] {
         &self.metrics
     }
@@ -100,18 +106,20 @@ impl Levels {
         &self.provenance
     }
 
-    /// The `resid_post` addresses whose probe has a held-out AUROC above 0.5, by
+    /// The `resid_post` addresses whose probe has an AUROC above 0.5 on texts left out, by
     /// [`CheckKind::ProbeValid`](super::CheckKind::ProbeValid): over these, levels are averaged.
     pub fn valid(&self) -> &[Address] {
         &self.validity.addresses
     }
 
-    /// Every level, `[items, conditions, addresses, metrics]`, with the axes of the accessors above.
+    /// Every level, `[items, conditions, addresses, metrics]`, with the axes of the accessors above; not a number for class
+    /// distances at an address that has none.
     pub fn values(&self) -> ArrayView4<'_, f64> {
         self.values.view().permuted_axes([3, 0, 1, 2])
     }
 
-    /// The levels of all items, `[n]`, in one condition; `None` for a label that is not there.
+    /// The levels of all items, `[n]`, in one condition; `None` for a label that is not there, and for class distances at an
+    /// address that has none.
     pub fn series(&self, condition: &Condition, address: Address, metric: Metric) -> Option<&[f64]> {
         let condition = self.design.position(condition)?;
         let address = self.addresses.iter().position(|&a| a == address)?;
@@ -184,6 +192,8 @@ impl Levels {
             states: None,
             validity: self.validity.clone(),
             directions: self.directions.clone(),
+            units: self.units.clone(),
+            scales: self.scales.clone(),
             provenance: self.provenance.clone(),
         }
     }
@@ -191,6 +201,9 @@ impl Levels {
     /// The series at these indices.
     pub(super) fn at(&self, condition: usize, address: usize, metric: Metric) -> Option<&[f64]> {
         let n = self.items.len();
+        if metric == Metric::ClassDistance {
+            self.units.get(address)?.as_ref()?;
+        }
         let metric = self.metrics.iter().position(|&of_axis| of_axis == metric)?;
         let series = (condition * self.addresses.len() + address) * self.metrics.len() + metric;
         self.values.as_slice()?.get(series * n..(series + 1) * n)

@@ -14,9 +14,10 @@ pub enum Metric {
     Cosine,
     /// Dot product of state and unit direction, in the states' own unit.
     Dot,
-    /// Dot product in standard deviations of the probe's training projections around their mean: comparable
-    /// across layers.
-    Standardised,
+    /// Where the state lies between the mean moral text, 0, and the mean immoral one, 1, of texts that the probe had not
+    /// learnt from ([`CrossFit`](crate::probe::CrossFit)): the one unit that means the same across layers, sites, readings
+    /// and models. Only at addresses whose AUROC on such texts is shown to be above 0.5.
+    ClassDistance,
     /// The probe's decision, weights . state + intercept: the log-odds of immoral, among texts with the training part's
     /// share of immoral ones. Only where every probe of the bank is calibrated.
     Logit,
@@ -28,14 +29,14 @@ pub enum Metric {
 impl Metric {
     /// Every metric, in the order of the metric axis.
     pub const ALL: [Metric; 5] =
-        [Metric::Cosine, Metric::Dot, Metric::Standardised, Metric::Logit, Metric::Probability];
+        [Metric::Cosine, Metric::Dot, Metric::ClassDistance, Metric::Logit, Metric::Probability];
 
     /// The metric's name in files.
     pub fn name(self) -> &'static str {
         match self {
             Metric::Cosine => "cosine",
             Metric::Dot => "dot",
-            Metric::Standardised => "standardised",
+            Metric::ClassDistance => "class_distance",
             Metric::Logit => "logit",
             Metric::Probability => "probability",
         }

@@ -26,15 +26,17 @@
 //!     .with_control("neutral")?;
 //! let levels = Levels::score(&design, &[&plain, &neutral, &asked], &bank)?;
 //! let tests = Inference::default().run(&levels)?;
-//! assert!(tests.rows.iter().any(|row| row.metric == Metric::Standardised && row.band.high < -0.5));
+//! assert!(tests.rows.iter().any(|row| row.metric == Metric::ClassDistance && row.band.high < -0.5));
 //! // Without a behavioural gain nothing is concluded.
 //! let verdict = VerdictRule::default().judge(&Condition::new("L1", 1), &levels, None, None)?;
 //! assert_eq!(verdict.kind, VerdictKind::InsufficientEvidence);
 //! # Ok::<(), probity::Error>(())
 //! ```
 
+mod behaviour_checks;
 mod check;
 mod comparison;
+mod effect;
 mod evidence;
 mod inference;
 mod judge;
@@ -48,6 +50,7 @@ mod ranking;
 mod readings;
 mod rotation_null;
 mod score;
+mod state_checks;
 mod transition;
 mod verdict;
 pub mod window;
@@ -67,4 +70,4 @@ pub use null_places::{NullKind, NullPlace, PermutedProbes};
 pub use ranking::{Candidate, InstructionRanking, InstructionSelection};
 pub use readings::ReadingLevels;
 pub use transition::{Onset, Transition, Transitions};
-pub use verdict::{Verdict, VerdictKind};
+pub use verdict::{ChangeOf, LevelChange, Verdict, VerdictKind};

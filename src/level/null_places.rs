@@ -171,7 +171,7 @@ impl Nulls {
         let which = match metric {
             Metric::Cosine => 0,
             Metric::Dot => 1,
-            Metric::Standardised | Metric::Logit | Metric::Probability => return Vec::new(),
+            Metric::ClassDistance | Metric::Logit | Metric::Probability => return Vec::new(),
         };
         let places = self.places.get(address).and_then(|pairs| pairs.get(pair));
         places.map(|places| places[which].clone()).unwrap_or_default()

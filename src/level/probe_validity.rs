@@ -1,23 +1,24 @@
 //! How far the probes of a bank are shown to tell immoral from moral.
 
 use crate::hook::{Address, Site};
-use crate::probe::{Probe, ProbeBank};
+use crate::probe::{CrossFit, ProbeBank};
 use crate::stats::{normal_upper_quantile, Interval};
 
-/// Groups below which a bootstrap is not trusted to decide.
-pub(super) const MIN_GROUPS: usize = 10;
+/// Groups of items or texts below which nothing is concluded: a bootstrap over fewer is too sure of itself, above all where a
+/// few groups change much and the others do not.
+pub(super) const MIN_GROUPS: usize = 20;
 
 /// Two-sided level of the AUROCs' intervals.
 const ALPHA: f64 = 0.05;
 
-/// What the held-out data say of the `resid_post` probes of a bank, adjusted for their number.
+/// What the texts left out say of the `resid_post` probes of a bank, adjusted for their number.
 #[derive(Debug, Clone)]
 pub(super) struct ProbeValidity {
     /// Probes looked at.
     pub probes: usize,
-    /// Held-out groups of the probe that has the fewest.
+    /// Text groups of the probe that has the fewest; 0 where texts were not left out in turn.
     pub groups: usize,
-    /// The AUROC with the highest lower bound, that bound adjusted; `None` where too few groups were held out.
+    /// The AUROC with the highest lower bound, that bound adjusted; `None` where there are too few groups.
     pub best: Option<Interval>,
     /// Standard errors from an AUROC to its adjusted lower bound.
     pub errors: f64,
@@ -29,20 +30,25 @@ impl ProbeValidity {
     /// Looks at the `resid_post` probes of a bank. The lower half of each interval is widened by z(0.025/l)/z(0.025) for l
     /// probes (Bonferroni, normal approximation).
     pub fn of(bank: &ProbeBank) -> Self {
-        let probes: Vec<&Probe> = bank.iter().filter(|probe| probe.address().site() == Site::ResidPost).collect();
-        let groups = probes.iter().map(|probe| probe.evaluation.groups_test).min().unwrap_or(0);
+        let probes: Vec<(Address, Option<&CrossFit>)> = bank
+            .iter()
+            .filter(|probe| probe.address().site() == Site::ResidPost)
+            .map(|probe| (probe.address(), probe.cross_fit.as_deref()))
+            .collect();
+        let groups = probes.iter().map(|(_, fits)| fits.map_or(0, |fits| fits.groups)).min().unwrap_or(0);
         let errors = normal_upper_quantile(0.5 * ALPHA / probes.len().max(1) as f64);
         let widening = errors / normal_upper_quantile(0.5 * ALPHA);
         let none = ProbeValidity { probes: probes.len(), groups, best: None, errors, addresses: Vec::new() };
         if groups < MIN_GROUPS {
             return none;
         }
-        let adjusted = |probe: &Probe| {
-            let auroc = probe.evaluation.auroc;
+        let adjusted = |fits: &CrossFit| {
+            let auroc = fits.auroc;
             Interval { low: auroc.estimate - widening * (auroc.estimate - auroc.low), ..auroc }
         };
-        let best = probes.iter().map(|probe| adjusted(probe)).max_by(|a, b| a.low.total_cmp(&b.low));
-        let valid = probes.iter().filter(|probe| adjusted(probe).low > 0.5);
-        ProbeValidity { best, addresses: valid.map(|probe| probe.address()).collect(), ..none }
+        let aurocs = || probes.iter().filter_map(|(address, fits)| Some((*address, adjusted((*fits)?))));
+        let best = aurocs().map(|(_, auroc)| auroc).max_by(|a, b| a.low.total_cmp(&b.low));
+        let valid = aurocs().filter(|(_, auroc)| auroc.low > 0.5).map(|(address, _)| address).collect();
+        ProbeValidity { best, addresses: valid, ..none }
     }
 }

@@ -237,7 +237,7 @@ impl InstructionSelection {
 
 fn level_of(levels: &Levels, condition: &Condition, rows: &[usize]) -> f64 {
     let of_address = |&address: &_| {
-        let series = levels.series(condition, address, Metric::Standardised).unwrap_or_default();
+        let series = levels.series(condition, address, Metric::ClassDistance).unwrap_or_default();
         mean(&rows.iter().filter_map(|&row| series.get(row).copied()).collect::<Vec<f64>>())
     };
     mean(&levels.valid().iter().map(of_address).collect::<Vec<f64>>())

@@ -1,6 +1,7 @@
 //! From states and probes to levels.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use ndarray::{Array1, Array2, Array4, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -11,7 +12,7 @@ use super::probe_validity::ProbeValidity;
 use crate::capture::Activations;
 use crate::condition::{Condition, Design};
 use crate::dialogue::{ReadStates, Reading, Study};
-use crate::probe::{check_width, dot, Probe, ProbeBank};
+use crate::probe::{check_width, dot, CrossFit, Probe, ProbeBank};
 use crate::stats::{logistic, sum_of_products};
 use crate::task::Item;
 use crate::{Error, Result};
@@ -79,7 +80,9 @@ impl Levels {
         for (condition, states) in design.conditions().zip(states) {
             check_states(condition, states, first, bank)?;
         }
-        let (metrics, values, means) = score_all(states, bank)?;
+        let units: Vec<Option<Arc<CrossFit>>> =
+            bank.iter().map(|probe| probe.cross_fit.clone().filter(|fits| fits.is_told_apart())).collect();
+        let (metrics, values, means) = score_all(states, bank, &units)?;
         let mut provenance = first.provenance().clone();
         let of_probes = bank.provenance().iter().filter(|(key, _)| key.starts_with("probe_"));
         provenance.extend(of_probes.map(|(key, value)| (key.clone(), value.clone())));
@@ -96,6 +99,8 @@ impl Levels {
             states: Some(LevelStates { means, samples }),
             validity: ProbeValidity::of(bank),
             directions: bank.iter().map(|probe| probe.direction.unit().to_owned()).collect(),
+            units,
+            scales: bank.iter().map(|probe| probe.scale.clone()).collect(),
             provenance,
         })
     }
@@ -104,15 +109,21 @@ impl Levels {
 /// Metrics, values by condition, address, metric and item, and mean states by condition and address.
 type Scored = (Vec<Metric>, Array4<f64>, Vec<Vec<MeanState>>);
 
-fn score_all(states: &[&Activations], bank: &ProbeBank) -> Result<Scored> {
+fn score_all(states: &[&Activations], bank: &ProbeBank, units: &[Option<Arc<CrossFit>>]) -> Result<Scored> {
     let probes: Vec<&Probe> = bank.iter().collect();
     let calibrated = probes.iter().all(|probe| probe.evaluation.probabilities.is_some());
-    let of_calibrated = |metric: &Metric| calibrated || !matches!(metric, Metric::Logit | Metric::Probability);
-    let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(of_calibrated).collect();
-    let jobs: Vec<(&Activations, &Probe)> =
-        states.iter().flat_map(|&states| probes.iter().map(move |&probe| (states, probe))).collect();
-    let scored: Vec<Result<(Vec<f64>, MeanState)>> =
-        jobs.par_iter().map(|(states, probe)| score_one(states.at(probe.address())?, probe, &metrics)).collect();
+    let possible = |metric: &Metric| match metric {
+        Metric::Cosine | Metric::Dot => true,
+        Metric::ClassDistance => units.iter().any(Option::is_some),
+        Metric::Logit | Metric::Probability => calibrated,
+    };
+    let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(possible).collect();
+    let jobs: Vec<(&Activations, (&Probe, &Option<Arc<CrossFit>>))> =
+        states.iter().flat_map(|&states| probes.iter().copied().zip(units).map(move |probe| (states, probe))).collect();
+    let scored: Vec<Result<(Vec<f64>, MeanState)>> = jobs
+        .par_iter()
+        .map(|(states, (probe, unit))| score_one(states.at(probe.address())?, probe, unit.as_deref(), &metrics))
+        .collect();
     let n = states.first().map_or(0, |states| states.ids().len());
     let (mut values, mut means) = (Vec::with_capacity(jobs.len() * metrics.len() * n), Vec::new());
     for scored in scored {
@@ -164,7 +175,12 @@ fn sample(states: ArrayView2<'_, f32>) -> Array2<f32> {
 const SAMPLE_ROWS: usize = 256;
 
 /// The levels of all items by metric, `[metrics, n]` row after row, and the mean states.
-fn score_one(states: ArrayView2<'_, f32>, probe: &Probe, metrics: &[Metric]) -> Result<(Vec<f64>, MeanState)> {
+fn score_one(
+    states: ArrayView2<'_, f32>,
+    probe: &Probe,
+    unit_of_levels: Option<&CrossFit>,
+    metrics: &[Metric],
+) -> Result<(Vec<f64>, MeanState)> {
     let (n, d) = states.dim();
     check_width(probe.address(), probe.weights.len(), d)?;
     let unit = probe.direction.unit();
@@ -192,7 +208,10 @@ fn score_one(states: ArrayView2<'_, f32>, probe: &Probe, metrics: &[Metric]) -> 
         match metric {
             Metric::Cosine => levels.extend_from_slice(&cosines),
             Metric::Dot => levels.extend_from_slice(&dots),
-            Metric::Standardised => levels.extend(dots.iter().map(|dot| (dot - probe.centre) / probe.spread)),
+            Metric::ClassDistance => match unit_of_levels {
+                Some(fits) => levels.extend(fits.levels(probe.address(), states)?),
+                None => levels.extend(std::iter::repeat_n(f64::NAN, n)),
+            },
             Metric::Logit => levels.extend(dots.iter().map(|&dot| logit(dot))),
             Metric::Probability => levels.extend(dots.iter().map(|&dot| logistic(logit(dot)))),
         }

@@ -129,7 +129,11 @@ impl Transitions {
         indices: &[usize],
         metric: Metric,
     ) -> Result<Option<Transition>> {
-        let columns: Vec<(Pair, usize)> = indices.iter().map(|&index| (pair, index)).collect();
+        let read = |index: &&usize| levels.at(pair.condition, **index, metric).is_some();
+        let columns: Vec<(Pair, usize)> = indices.iter().filter(read).map(|&index| (pair, index)).collect();
+        if columns.len() < self.consecutive.max(2) {
+            return Ok(None);
+        }
         let means = ClusteredMeans::new(changes(levels, &columns, metric)?.t(), levels.groups())?;
         let studentised = resamples.studentised(&means)?;
         let all: Vec<usize> = (0..columns.len()).collect();
@@ -153,7 +157,7 @@ impl Transitions {
             .map(|draw| look(drawn_means.row(draw), studentised.errors().row(draw)))
             .collect();
         let addresses: Vec<Address> =
-            indices.iter().filter_map(|&index| levels.addresses().get(index).copied()).collect();
+            columns.iter().filter_map(|&(_, index)| levels.addresses().get(index).copied()).collect();
         let onset = |rule: usize| Onset::new(&addresses, observed[rule], drawn.iter().map(|found| found[rule]));
         let arm = levels.design().arms().get(pair.condition);
         Ok(arm.map(|arm| Transition {

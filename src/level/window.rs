@@ -76,7 +76,7 @@ pub struct WindowTest {
 /// let contrast = Contrast {
 ///     condition: Condition::new("L2", 1),
 ///     against: Against::Control,
-///     metric: Metric::Standardised,
+///     metric: Metric::ClassDistance,
 /// };
 /// let found = Halves::of(levels, 7)?.find(|half| Window::strongest(half, Site::ResidPost, &contrast))?;
 /// println!("{:?}", found.window());
@@ -239,7 +239,7 @@ fn test(
         standard_error,
         p: flipped.p.first().copied().ok_or_else(missing)?,
         equivalence: match contrast.metric {
-            Metric::Standardised => means.equivalence(0, settings.margin),
+            Metric::ClassDistance => means.equivalence(0, settings.margin),
             _ => None,
         },
         detectable: minimum_detectable(means.clusters() as f64 - 1.0, critical, settings.power) * standard_error,

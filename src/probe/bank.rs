@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::{Array1, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::cross_fit::Folded;
 use super::direction::{check_width, dot};
 use super::fitted::Fitted;
-use super::{Direction, Estimator, Evaluation, FitReport, HeldOutCase, StrengthCurve};
+use super::{CrossFit, Direction, Estimator, Evaluation, FitReport, HeldOutCase, StrengthCurve};
 use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
@@ -42,6 +44,8 @@ pub struct Probe {
     pub strengths: Option<StrengthCurve>,
     /// Metrics on the held-out part.
     pub evaluation: Evaluation,
+    /// The same kind fitted without each fold of all texts; `None` where there was no such fit.
+    pub cross_fit: Option<Arc<CrossFit>>,
 }
 
 impl Probe {
@@ -110,6 +114,16 @@ pub struct ProbeRow {
     /// Held-out expected calibration error over 10 bins of equally many rows, for calibrated probes.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub ece_equal_mass: Option<f64>,
+    /// AUROC over all texts, each decided by the rule that had not met its fold; `None` without such fits.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+    pub cross_auroc: Option<f64>,
+    /// Its lower 95 % bound.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+    pub cross_auroc_low: Option<f64>,
+    /// Mean immoral minus mean moral text left out, in standard deviations within a class (d').
+    pub class_distance: Option<f64>,
+    /// Its standard error, clustered by text group, in the same unit.
+    pub class_distance_error: Option<f64>,
     /// Held-out rows.
     pub n_test: usize,
     /// Held-out groups.
@@ -125,6 +139,9 @@ pub struct ProbeRow {
 impl From<&Probe> for ProbeRow {
     fn from(probe: &Probe) -> Self {
         let Evaluation { auroc, probabilities, .. } = probe.evaluation;
+        let of_folds = |number: &dyn Fn(&CrossFit) -> f64| {
+            probe.cross_fit.as_deref().map(number).filter(|value| value.is_finite())
+        };
         ProbeRow {
             address: probe.address(),
             layer: probe.address().layer(),
@@ -138,6 +155,10 @@ impl From<&Probe> for ProbeRow {
             brier: probabilities.map(|metrics| metrics.brier),
             ece_equal_width: probabilities.map(|metrics| metrics.ece_equal_width),
             ece_equal_mass: probabilities.map(|metrics| metrics.ece_equal_mass),
+            cross_auroc: of_folds(&|fits| fits.auroc.estimate),
+            cross_auroc_low: of_folds(&|fits| fits.auroc.low),
+            class_distance: of_folds(&|fits| fits.distance / fits.spread),
+            class_distance_error: of_folds(&|fits| fits.distance_error / fits.spread),
             n_test: probe.evaluation.n_test,
             groups_test: probe.evaluation.groups_test,
             undefined_draws: probe.evaluation.undefined_draws,
@@ -155,7 +176,8 @@ pub struct ProbeBank {
 }
 
 impl ProbeBank {
-    /// Splits by group, fits `estimator` at every address, and evaluates on the held-out part. Split and
+    /// Splits by group, fits `estimator` at every address, and evaluates on the held-out part; then fits it once without each
+    /// fold of all texts, for class distances ([`CrossFit`]), where the texts can be divided so. Split, folds and
     /// resamples are the same at every address; addresses run in parallel, and the result does not depend on
     /// the number of threads. Groups are those of the labels; where each text is a group of its own there, those
     /// of the activations, if they have any.
@@ -166,24 +188,34 @@ impl ProbeBank {
     /// [`Error::NotFinite`]; [`Error::OneClass`]; [`Error::Fit`].
     pub fn fit(estimator: &impl Estimator, activations: &Activations, labels: &Labels) -> Result<ProbeBank> {
         estimator.validate()?;
-        ProbeBank::fit_case(estimator, activations, &HeldOutCase::new(estimator.protocol(), activations, labels)?)
+        let case = HeldOutCase::new(estimator.protocol(), activations, labels)?;
+        let folded = Folded::new(estimator.protocol(), &case.labels)?;
+        ProbeBank::fit_folded(estimator, activations, &case, folded.as_ref())
     }
 
-    /// Fits a bank on rows that are divided already, by the estimator's own protocol.
+    /// Fits a bank on rows that are divided already, by the estimator's own protocol, without class distances.
     pub(super) fn fit_case(
         estimator: &impl Estimator,
         activations: &Activations,
         case: &HeldOutCase,
     ) -> Result<ProbeBank> {
+        ProbeBank::fit_folded(estimator, activations, case, None)
+    }
+
+    fn fit_folded(
+        estimator: &impl Estimator,
+        activations: &Activations,
+        case: &HeldOutCase,
+        folded: Option<&Folded>,
+    ) -> Result<ProbeBank> {
         let HeldOutCase { labels, split, .. } = case;
         let addresses: Vec<Address> = activations.addresses().collect();
         let one = |&address: &Address| {
             let states = activations.at(address)?;
-            Fitted::new(estimator, address, states, labels, &split.train)?.judge(
-                states,
-                case,
-                estimator.is_calibrated(),
-            )
+            let fitted = Fitted::new(estimator, address, states, labels, &split.train)?;
+            let cross_fit =
+                folded.map(|folded| CrossFit::new(estimator, address, states, labels, folded)).transpose()?;
+            fitted.judge(states, case, estimator.is_calibrated(), cross_fit.flatten())
         };
         // Wide addresses follow each other and spread their own products over the threads, narrow ones run beside each
         // other: never both, so that no more designs are alive than threads.
@@ -300,7 +332,7 @@ fn bank_provenance(
         ("probe_split", protocol.split.describe()),
         ("probe_split_sha256", file::sha256(of_split)),
         ("probe_labels_sha256", labels.sha256()),
-        ("probe_unit", protocol.describe_unit()),
+        ("probe_cross_fit", protocol.describe_folds()),
         ("probe_bootstrap", format!("{} draws over groups, seed {}", protocol.draws, protocol.seed)),
     ];
     provenance.extend(common.map(|(key, value)| (key.to_owned(), value)));

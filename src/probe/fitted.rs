@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 
 use super::direction::{check_width, dot};
-use super::{Direction, Estimator, Evaluation, GroupFolds, HeldOutCase, Linear, Probe, StrengthCurve, Training};
+use super::{CrossFit, Direction, Estimator, Evaluation, HeldOutCase, Linear, Probe, StrengthCurve, Training};
 use crate::hook::Address;
 use crate::solve::Standardiser;
 use crate::stats::pick;
@@ -33,8 +33,6 @@ impl Fitted {
     ) -> Result<Fitted> {
         let training = gather(address, states, labels, train)?;
         let columns = Standardiser::fit(training.rows());
-        let cross_fit = estimator.protocol().cross_fit;
-        let spread = cross_fit.map(|folds| cross_fitted_spread(estimator, &training, folds)).transpose()?;
         let (linear, strengths) = estimator.fit_selected(training)?;
         check_width(address, linear.weights.len(), states.ncols())?;
         if !linear.weights.iter().chain([&linear.intercept]).all(|value| value.is_finite()) {
@@ -43,13 +41,18 @@ impl Fitted {
         }
         let direction = Direction::new(address, linear.weights.clone());
         let projections: Vec<f64> = train.iter().map(|&row| dot(states.row(row), direction.unit())).collect();
-        let (centre, of_training) = centre_and_spread(&projections);
-        let spread = spread.unwrap_or(of_training);
+        let (centre, spread) = centre_and_spread(&projections);
         Ok(Fitted { address, linear, strengths, centre, spread, columns })
     }
 
-    /// The probe, evaluated on the held-out rows.
-    pub fn judge(self, states: ArrayView2<'_, f32>, case: &HeldOutCase, calibrated: bool) -> Result<Probe> {
+    /// The probe, evaluated on the held-out rows, with what other fits say of the texts that they left out.
+    pub fn judge(
+        self,
+        states: ArrayView2<'_, f32>,
+        case: &HeldOutCase,
+        calibrated: bool,
+        cross_fit: Option<CrossFit>,
+    ) -> Result<Probe> {
         let Fitted { address, linear: Linear { weights, intercept, fit }, strengths, centre, spread, columns } = self;
         check_width(address, weights.len(), states.ncols())?;
         let decide = |&row: &usize| dot(states.row(row), weights.view()) + intercept;
@@ -57,7 +60,8 @@ impl Fitted {
         let evaluation = Evaluation::new(&decisions, &case.held_out_labels(), calibrated, &case.resamples)?;
         let direction = Direction::new(address, weights.clone());
         let Standardiser { mean, scale, .. } = columns;
-        Ok(Probe { direction, weights, intercept, centre, spread, mean, scale, fit, strengths, evaluation })
+        let cross_fit = cross_fit.map(std::sync::Arc::new);
+        Ok(Probe { direction, weights, intercept, centre, spread, mean, scale, fit, strengths, evaluation, cross_fit })
     }
 }
 
@@ -73,24 +77,6 @@ pub(super) fn gather(
     }
     let groups = pick(labels.groups(), chosen);
     Training::gather(address.to_string(), states, labels.labels(), chosen).grouped(&groups)
-}
-
-/// Standard deviation of projections on directions that were fitted without the state's fold, around each fold's own
-/// mean: the directions differ a little, and with them where a large common offset of all states falls.
-fn cross_fitted_spread(estimator: &impl Estimator, training: &Training, folds: GroupFolds) -> Result<f64> {
-    let mut squares = 0.0;
-    let mut largest: f64 = 0.0;
-    for (part, held_out, _) in folds.divide(training)? {
-        let linear = estimator.fit(part)?;
-        let norm = linear.weights.dot(&linear.weights).sqrt();
-        let unit = if norm > 0.0 { linear.weights / norm } else { linear.weights };
-        let projections: Vec<f64> = held_out.outer_iter().map(|row| dot(row, unit.view())).collect();
-        let mean = projections.iter().sum::<f64>() / projections.len().max(1) as f64;
-        squares += projections.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
-        largest = largest.max(mean.abs());
-    }
-    let sd = (squares / training.labels().len().max(1) as f64).sqrt();
-    Ok(if sd > 1e-12 * largest { sd } else { 1.0 })
 }
 
 pub(super) fn centre_and_spread(values: &[f64]) -> (f64, f64) {

@@ -31,6 +31,7 @@
 
 mod bank;
 mod bank_file;
+mod cross_fit;
 mod direction;
 mod ensemble;
 mod evaluation;
@@ -45,6 +46,7 @@ mod statement;
 pub mod validity;
 
 pub use bank::{Probe, ProbeBank, ProbeRow};
+pub use cross_fit::CrossFit;
 pub use direction::Direction;
 pub(crate) use direction::{check_width, dot};
 pub use ensemble::LayerEnsemble;

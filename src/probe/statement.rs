@@ -1,9 +1,9 @@
 //! Directions that are hidden states of statements.
 
-use ndarray::Array1;
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::direction::dot;
-use super::{Direction, Evaluation, FitProtocol, FitReport, HeldOutCase, Probe, ProbeBank};
+use super::{CrossFit, Direction, Evaluation, FitProtocol, FitReport, HeldOutCase, Probe, ProbeBank};
 use crate::capture::Activations;
 use crate::error::check_rows;
 use crate::solve::Standardiser;
@@ -83,7 +83,7 @@ impl StatementDirection {
         provenance.insert("probe_kind".to_owned(), "statement".to_owned());
         provenance.insert("probe_labels_sha256".to_owned(), case.labels.sha256());
         let mut probes = std::collections::BTreeMap::new();
-        for StatementDirection { direction, statements, .. } in found {
+        for StatementDirection { direction, statements: count, .. } in found {
             let address = direction.address();
             let rows = texts.at(address)?;
             super::check_width(address, direction.unit().len(), rows.ncols())?;
@@ -91,15 +91,40 @@ impl StatementDirection {
             let (centre, spread) = super::fitted::centre_and_spread(&projections);
             let decisions: Vec<f64> = projections.iter().map(|projection| projection - centre).collect();
             let evaluation = Evaluation::new(&decisions, case.labels.labels(), false, &case.resamples)?;
-            let fit = FitReport::direct(statements);
+            let fit = FitReport::direct(count);
             let weights = direction.unit().to_owned();
             let Standardiser { mean, scale, .. } = Standardiser::fit(rows);
             let direction = Direction::new(address, weights.clone());
             let (intercept, strengths) = (-centre, None);
-            let probe =
-                Probe { direction, weights, intercept, centre, spread, mean, scale, fit, strengths, evaluation };
+            let copies = without_each(statements.at(address)?);
+            let cross_fit = CrossFit::of_copies(copies, rows, &case.labels, protocol)?.map(std::sync::Arc::new);
+            let probe = Probe {
+                direction,
+                weights,
+                intercept,
+                centre,
+                spread,
+                mean,
+                scale,
+                fit,
+                strengths,
+                evaluation,
+                cross_fit,
+            };
             probes.insert(address, probe);
         }
         Ok(ProbeBank { probes, provenance })
     }
+}
+
+/// The direction without each of the statements, `[statements, d]`, each of length 1; with one statement, that one.
+fn without_each(rows: ArrayView2<'_, f32>) -> Array2<f64> {
+    let sum = rows.map_axis(Axis(0), |column| column.iter().map(|&value| f64::from(value)).sum::<f64>());
+    let mut copies = Array2::zeros(rows.dim());
+    for (mut copy, row) in copies.outer_iter_mut().zip(rows.outer_iter()) {
+        let rest = if rows.nrows() > 1 { &sum - &row.mapv(f64::from) } else { sum.clone() };
+        let length = rest.dot(&rest).sqrt();
+        copy.assign(&(rest / if length > 0.0 { length } else { 1.0 }));
+    }
+    copies
 }

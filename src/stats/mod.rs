@@ -20,6 +20,7 @@ mod proportion;
 mod random;
 mod rank_correlation;
 mod ranking;
+mod ratio;
 mod resampler;
 mod settings;
 mod sign_flip;
@@ -54,7 +55,9 @@ pub(crate) use power::minimum_detectable;
 pub(crate) use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson};
 pub(crate) use random::{normals, rng};
 pub(crate) use rank_correlation::kendall_tau;
+pub(crate) use ratio::{fieller_bound, Measured};
 pub(crate) use resampler::Resampler;
+pub(crate) use simultaneous::Tail;
 
 /// Mean of values; 0 without any.
 pub(crate) fn mean(values: &[f64]) -> f64 {

@@ -29,8 +29,9 @@ pub struct Settings {
     /// Level of intervals and bands, default 0.95; 1 - level is that of the tests.
     #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
     pub level: f64,
-    /// The largest change that counts as none, in standard deviations of the probes' training projections, default 0.2 (a
-    /// small effect by Cohen's convention).
+    /// The largest change that counts as none, in class distances
+    /// ([`Metric::ClassDistance`](crate::level::Metric::ClassDistance)), default 0.2: a fifth of what a complete correction
+    /// would come to.
     #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub margin: f64,
     /// Power of the smallest detectable changes, default 0.8.
@@ -101,7 +102,7 @@ impl Settings {
             return Err(Error::setting("level", self.level, "above 0.5 and below 1, such as 0.95"));
         }
         if !(self.margin > 0.0 && self.margin.is_finite()) {
-            return Err(Error::setting("margin", self.margin, "above 0, in standard deviations"));
+            return Err(Error::setting("margin", self.margin, "above 0, in class distances"));
         }
         if !(self.power > 0.0 && self.power < 1.0) {
             return Err(Error::setting("power", self.power, "above 0 and below 1, such as 0.8"));

@@ -1,10 +1,10 @@
 //! Simultaneous bands by a studentised bootstrap over clusters.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::clustered::ratio;
-use super::{check_level, ClusterBootstrap, ClusteredMeans, Interval};
+use super::{check_level, normals, rng, ClusterBootstrap, ClusteredMeans, Interval};
 use crate::{Error, Result};
 
 /// Bootstrap draws of the means of many columns, each with the standard error of its own resample.
@@ -29,6 +29,17 @@ pub struct Bands {
     pub critical: f64,
     /// Chance that all of them cover.
     pub level: f64,
+}
+
+/// Which way a mean may be off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// The bound below the mean.
+    Below,
+    /// The bound above it.
+    Above,
+    /// Both at once.
+    Both,
 }
 
 /// Draws handled in one matrix product.
@@ -80,19 +91,7 @@ impl Studentised {
         if let Some(missing) = columns.iter().find(|&&column| column >= self.means.len()) {
             return Err(Error::setting("columns", missing, format!("below {}", self.means.len())));
         }
-        let mut maxima: Vec<f64> = self
-            .deviations
-            .outer_iter()
-            .zip(self.errors.outer_iter())
-            .map(|(deviations, errors)| {
-                let t = columns.iter().map(|&column| ratio(deviations[column], errors[column]).abs());
-                // No error can be told: as far as anything.
-                t.map(|t| if t.is_nan() { f64::INFINITY } else { t }).fold(0.0, f64::max)
-            })
-            .collect();
-        maxima.sort_by(f64::total_cmp);
-        let rank = (level * (maxima.len() + 1) as f64).ceil() as usize;
-        let critical = maxima.get(rank.max(1) - 1).copied().unwrap_or(f64::INFINITY);
+        let critical = self.critical(columns, level, Tail::Both);
         let interval = |&column: &usize| {
             let (estimate, error) = (self.means[column], self.standard_errors[column]);
             // A column that never varies has no width, whatever the critical value.
@@ -101,6 +100,64 @@ impl Studentised {
             Interval { estimate, low: estimate - reach, high: estimate + reach }
         };
         Ok(Bands { intervals: columns.iter().map(interval).collect(), critical, level })
+    }
+
+    /// The `level` quantile of the largest t over these columns: how many standard errors a bound of that chance is from
+    /// the mean, for all of them at once. Infinite where there are too few clusters to say.
+    pub(crate) fn critical(&self, columns: &[usize], level: f64, tail: Tail) -> f64 {
+        let side = |t: f64| match tail {
+            Tail::Both => t.abs(),
+            Tail::Below => t,
+            Tail::Above => -t,
+        };
+        let of_draw = |(deviations, errors): (ArrayView1<'_, f64>, ArrayView1<'_, f64>)| {
+            let t = columns.iter().map(|&column| side(ratio(deviations[column], errors[column])));
+            // No error can be told: as far as anything.
+            t.map(|t| if t.is_nan() { f64::INFINITY } else { t }).fold(f64::NEG_INFINITY, f64::max)
+        };
+        let mut maxima: Vec<f64> = self.deviations.outer_iter().zip(self.errors.outer_iter()).map(of_draw).collect();
+        maxima.sort_by(f64::total_cmp);
+        let rank = (level * (maxima.len() + 1) as f64).ceil() as usize;
+        maxima.get(rank.max(1) - 1).copied().unwrap_or(f64::INFINITY)
+    }
+
+    /// Adds another source of variation, independent of the clusters: a jackknife's `deviations`, `[k, m]`, whose squares sum
+    /// to its variance of each mean. Each draw gets a normal variable times each row, and a variance that is as unsure as one
+    /// of k - 1 degrees of freedom.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] for another number of columns.
+    pub(crate) fn with_source(mut self, deviations: ArrayView2<'_, f64>, seed: u64) -> Result<Self> {
+        let (k, m) = deviations.dim();
+        if m != self.means.len() {
+            return Err(Error::row_count("columns", self.means.len(), m));
+        }
+        if k < 2 {
+            return Ok(self);
+        }
+        let variances: Vec<f64> = deviations.columns().into_iter().map(|column| column.dot(&column)).collect();
+        for (error, variance) in self.standard_errors.iter_mut().zip(&variances) {
+            *error = (*error * *error + variance).sqrt();
+        }
+        let mut rng = rng(seed, "second source");
+        let mut drawn = vec![0.0; 2 * k - 1];
+        for (mut draw, mut errors) in self.deviations.outer_iter_mut().zip(self.errors.outer_iter_mut()) {
+            normals(&mut rng, &mut drawn);
+            let (weights, squares) = drawn.split_at(k);
+            let chi = squares.iter().map(|value| value * value).sum::<f64>() / (k - 1) as f64;
+            for (weight, row) in weights.iter().zip(deviations.outer_iter()) {
+                draw.scaled_add(*weight, &row);
+            }
+            for (error, variance) in errors.iter_mut().zip(&variances) {
+                *error = (*error * *error + variance * chi).sqrt();
+            }
+        }
+        Ok(self)
+    }
+
+    /// Standard error of each mean, `[m]`, of all sources.
+    pub(crate) fn standard_errors(&self) -> &[f64] {
+        &self.standard_errors
     }
 
     /// Resampled means of each column, `[draws, m]`.
@@ -181,7 +238,6 @@ impl<'a> Resampled<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{normals, rng};
 
     fn noise(rows: usize, columns: usize) -> Array2<f64> {
         let mut values = vec![0.0; rows * columns];

@@ -4,6 +4,7 @@ use ndarray::Array2;
 
 use super::strength::{StrengthCurve, StrengthScore, Strengths};
 use super::{with_protocol, Estimator, FitProtocol, FitReport, Linear, Training};
+use crate::error::check_rows;
 use crate::solve::{
     balanced_weights, cross_validate, tolerance_of_scores, Folds, Problem, Solution, Standardiser, Targets,
 };
@@ -149,7 +150,7 @@ impl Estimator for LogisticProbe {
         let standardiser = Standardiser::fit(training.states.view());
         let (alpha, curve) = self.choose(&training, &standardiser)?;
         let Training { what, states, labels, .. } = training;
-        let fits = self.fit_labels(&what, states, &standardiser, self.problem(alpha), &[&labels])?;
+        let fits = self.fit_labels(&what, states, &standardiser, self.problem(alpha), &[&labels], None)?;
         let fitted = fits.into_iter().next();
         let fitted = fitted.ok_or_else(|| Error::fit(what, "the solver gave no result"))?;
         Ok((fitted, curve))
@@ -168,7 +169,22 @@ impl Estimator for LogisticProbe {
         let labels: Vec<&[bool]> = draws.iter().map(Vec::as_slice).collect();
         let problem = self.problem(alpha);
         let problem = Problem { tolerance: tolerance_of_scores(&problem), first_runs: 0, ..problem };
-        self.fit_labels(&training.what, training.states.clone(), &standardiser, problem, &labels)
+        self.fit_labels(&training.what, training.states.clone(), &standardiser, problem, &labels, None)
+    }
+
+    /// All folds at once, on columns standardised over all rows and at the strength that suits these, which are told without
+    /// the labels of any one fold alone; held to 1e-6 like the fits inside cross-validation.
+    fn fit_folds(&self, training: &Training, fold_of: &[usize], folds: usize) -> Result<Vec<Linear>> {
+        self.validate()?;
+        check_rows(&format!("folds of {}", training.what), fold_of.len(), training.labels.len())?;
+        let standardiser = Standardiser::fit(training.states.view());
+        let (alpha, _) = self.choose(training, &standardiser)?;
+        let problem = self.problem(alpha);
+        let problem = Problem { tolerance: tolerance_of_scores(&problem), first_runs: 0, ..problem };
+        let kept = |out: usize| fold_of.iter().map(|&fold| f64::from(u8::from(fold != out))).collect();
+        let masks: Vec<Vec<f64>> = (0..folds).map(kept).collect();
+        let labels: Vec<&[bool]> = masks.iter().map(|_| training.labels.as_slice()).collect();
+        self.fit_labels(&training.what, training.states.clone(), &standardiser, problem, &labels, Some(&masks))
     }
 }
 
@@ -208,9 +224,16 @@ impl LogisticProbe {
         standardiser: &Standardiser,
         problem: Problem,
         draws: &[&[bool]],
+        masks: Option<&[Vec<f64>]>,
     ) -> Result<Vec<Linear>> {
-        let weights: Option<Vec<Vec<f64>>> = (self.class_weight == ClassWeight::Balanced)
-            .then(|| draws.iter().map(|labels| balanced_weights(labels, &vec![1.0; labels.len()])).collect());
+        let all = |labels: &[bool]| vec![1.0; labels.len()];
+        let mask =
+            |draw: usize, labels| masks.and_then(|masks| masks.get(draw).cloned()).unwrap_or_else(|| all(labels));
+        let balanced = self.class_weight == ClassWeight::Balanced;
+        let weights: Option<Vec<Vec<f64>>> = (balanced || masks.is_some()).then(|| {
+            let masked = draws.iter().enumerate().map(|(draw, &labels)| (labels, mask(draw, labels)));
+            masked.map(|(labels, mask)| if balanced { balanced_weights(labels, &mask) } else { mask }).collect()
+        });
         let weights_of = |draw: usize| weights.as_ref().and_then(|all| all.get(draw)).map(Vec::as_slice);
         let targets: Vec<Targets<'_>> =
             draws.iter().enumerate().map(|(draw, &labels)| Targets { labels, weights: weights_of(draw) }).collect();

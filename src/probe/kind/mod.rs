@@ -32,22 +32,25 @@ pub struct FitProtocol {
     pub draws: usize,
     /// Seed of these resamples, default 0.
     pub seed: u64,
-    /// Folds for the unit of standardised projections, [`Probe::spread`](super::Probe::spread), default `None`: the
-    /// training states' projections on the direction that was fitted to them. With folds each state is projected on
-    /// a direction that was fitted without its fold, at as many fits more.
+    /// Folds for class distances ([`CrossFit`](super::CrossFit)), at a fit more for each, default 10 by group; `None` for
+    /// none, without which levels have no class distances and a study no verdict.
     pub cross_fit: Option<GroupFolds>,
 }
 
 impl Default for FitProtocol {
     fn default() -> Self {
-        FitProtocol { split: GroupSplit::default(), draws: 1_000, seed: 0, cross_fit: None }
+        FitProtocol {
+            split: GroupSplit::default(),
+            draws: 1_000,
+            seed: 0,
+            cross_fit: Some(GroupFolds::default().folds(10)),
+        }
     }
 }
 
 impl FitProtocol {
-    pub(in crate::probe) fn describe_unit(&self) -> String {
-        let of = |folds: GroupFolds| format!("cross-fitted on {}", folds.describe());
-        self.cross_fit.map_or("training projections".to_owned(), of)
+    pub(in crate::probe) fn describe_folds(&self) -> String {
+        self.cross_fit.map_or("none".to_owned(), |folds| folds.describe())
     }
 
     pub(in crate::probe) fn validate(&self) -> Result<()> {
@@ -80,10 +83,11 @@ macro_rules! with_protocol {
                 self
             }
 
-            /// Sets the seed of the split and of the resamples, default 0. Call it after
+            /// Sets the seed of the split, of the folds and of the resamples, default 0. Call it after
             /// [`split`](Self::split), which brings a seed of its own.
             pub fn seed(mut self, seed: u64) -> Self {
                 self.protocol.split = self.protocol.split.seed(seed);
+                self.protocol.cross_fit = self.protocol.cross_fit.map(|folds| folds.seed(seed));
                 self.protocol.seed = seed;
                 self
             }
@@ -190,6 +194,16 @@ pub trait Estimator: Sync {
     fn fit_draws(&self, training: &Training, draws: &[Vec<bool>]) -> Result<Vec<Linear>> {
         draws.iter().map(|labels| self.fit(training.relabelled(labels.clone())?)).collect()
     }
+
+    /// Fits once without each of so many folds: rule k has not met the rows whose `fold_of`, `[n]`, is k. Here one after the
+    /// other; a kind that can share work between them does.
+    ///
+    /// # Errors
+    /// Those of [`Estimator::fit`].
+    fn fit_folds(&self, training: &Training, fold_of: &[usize], folds: usize) -> Result<Vec<Linear>> {
+        let without = |fold: usize| training.divided(|row| fold_of.get(row) != Some(&fold)).0;
+        (0..folds).map(|fold| self.fit(without(fold))).collect()
+    }
 }
 
 /// A kind that is chosen at run time.
@@ -224,5 +238,9 @@ impl Estimator for std::sync::Arc<dyn Estimator + Send> {
 
     fn fit_draws(&self, training: &Training, draws: &[Vec<bool>]) -> Result<Vec<Linear>> {
         (**self).fit_draws(training, draws)
+    }
+
+    fn fit_folds(&self, training: &Training, fold_of: &[usize], folds: usize) -> Result<Vec<Linear>> {
+        (**self).fit_folds(training, fold_of, folds)
     }
 }

@@ -41,7 +41,8 @@ impl<'a> HeldOut<'a> {
         self.split.test.len()
     }
 
-    /// Evaluates what was chosen. The held-out part is used up by it.
+    /// Evaluates what was chosen. The held-out part is used up by it. The probe has no class distances: a fit without each fold
+    /// would meet the texts that it was chosen on.
     ///
     /// # Errors
     /// [`Error::UnknownAddress`](crate::Error::UnknownAddress) and [`Error::Mismatch`](crate::Error::Mismatch) for what
@@ -49,7 +50,7 @@ impl<'a> HeldOut<'a> {
     pub fn evaluate(self, selected: SelectedProbe) -> Result<Probe> {
         let states = self.activations.at(selected.address())?;
         let case = HeldOutCase::of_split(self.labels, self.split, &selected.protocol)?;
-        selected.fitted.judge(states, &case, selected.calibrated)
+        selected.fitted.judge(states, &case, selected.calibrated, None)
     }
 }
 

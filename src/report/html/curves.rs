@@ -17,7 +17,7 @@ pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
     let of = |part: &dyn Fn(&Report, Reading) -> String| -> String {
         readings(report).into_iter().map(|reading| part(report, reading)).collect()
     };
-    let standardised = of(&|report, reading| levels(report, reading, Metric::Standardised, drawings));
+    let standardised = of(&|report, reading| levels(report, reading, Metric::ClassDistance, drawings));
     let cosines = of(&|report, reading| levels(report, reading, Metric::Cosine, drawings));
     let changes = of(&|report, reading| changes(report, reading, drawings));
     if standardised.is_empty() && cosines.is_empty() && changes.is_empty() {

@@ -29,7 +29,7 @@ fn of_reading(report: &Report, at: usize, reading: Reading, drawings: &Drawings)
         .changes
         .iter()
         .filter(|row| row.reading == reading)
-        .filter(|row| row.metric == Metric::Standardised && row.against == against && row.band.estimate.is_finite())
+        .filter(|row| row.metric == Metric::ClassDistance && row.against == against && row.band.estimate.is_finite())
         .collect();
     if rows.is_empty() {
         return String::new();

@@ -5,6 +5,7 @@ mod course;
 mod measure;
 mod measurement;
 mod outcome;
+mod outcome_file;
 mod texts;
 
 use serde::{Deserialize, Serialize};
