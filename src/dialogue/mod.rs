@@ -3,6 +3,7 @@
 mod asking;
 mod checkpoint;
 mod conversation_batch;
+mod crossed;
 mod feedback;
 mod grid;
 mod instruction;
@@ -18,6 +19,7 @@ mod side_by_side;
 mod study;
 mod transcript;
 
+pub use crossed::ContrastTexts;
 pub use feedback::{Feedback, FixedFeedback, ModelFeedback, ScorerFeedback};
 pub use grid::{FeedbackSource, PromptCell, PromptGrid, Specificity, Stance};
 pub use instruction::{FeedbackWords, Instruction};

@@ -20,13 +20,13 @@ type Key = (Condition, Reading);
 
 /// Texts to read, and by key the text of each item.
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     texts: Vec<Text>,
     places: BTreeMap<Key, BTreeMap<usize, usize>>,
 }
 
 impl Plan {
-    fn add(&mut self, key: Key, item: usize, prompt: &Prompt, span: Span, hidden: &[Span]) {
+    pub fn add(&mut self, key: Key, item: usize, prompt: &Prompt, span: Span, hidden: &[Span]) {
         let rows = self.places.entry(key).or_default();
         if rows.contains_key(&item) {
             return;
@@ -81,34 +81,16 @@ impl<I: Item> Study<I> {
         let readings: Vec<Reading> = readings.iter().copied().filter(others).collect();
         let order: BTreeMap<&str, usize> = self.items.iter().map(|item| item.id()).zip(0..).collect();
         let mut plan = Plan::default();
+        if let Some(crossed) = readings.iter().find(|reading| reading.is_crossed()) {
+            let expected = "one of the conversation's own; Study::read_crossed reads the others";
+            return Err(Error::setting("reading", crossed, expected));
+        }
         for talk in &self.conversations {
             if let Some(&item) = order.get(talk.item.as_str()) {
                 plan_talk(&mut plan, (talk, item), &self.design, model, &readings)?;
             }
         }
-        let Plan { texts, places } = plan;
-        if texts.is_empty() {
-            return Ok(found);
-        }
-        // A span of one token is its own mean.
-        let states = Readout::new(selection, Pool::Mean).capture_with_progress(model, &texts, progress)?;
-        let addresses: Vec<Address> = states.addresses().collect();
-        let rows_of = |((condition, reading), rows): (Key, BTreeMap<usize, usize>)| {
-            let items: Vec<&I> = rows.keys().filter_map(|&item| self.items.get(item)).collect();
-            let rows: Vec<usize> = rows.into_values().collect();
-            let pool = if reading.part().is_some() { Pool::Mean } else { Pool::Last };
-            let mut activations = Activations::new(items.iter().map(|item| item.id()))
-                .with_groups(items.iter().map(|item| item.group().to_owned()).collect())?
-                .with_provenance(self.provenance.clone())
-                .with_provenance(Readout::new(Selection::default(), pool).provenance());
-            for &address in &addresses {
-                activations.insert(address, states.at(address)?.select(ndarray::Axis(0), &rows))?;
-            }
-            Ok::<_, Error>(ReadStates { condition, reading, activations })
-        };
-        for read in places.into_iter().map(rows_of) {
-            found.push(read?);
-        }
+        found.extend(read_plan(self, model, selection, plan, progress)?);
         found.sort_by(|a, b| a.key().cmp(&b.key()));
         Ok(found)
     }
@@ -129,6 +111,36 @@ impl<I: Item> Study<I> {
         };
         self.answer_states.iter().map(at_these).collect()
     }
+}
+
+/// Reads what was planned in one pass over its texts.
+pub(super) fn read_plan<I: Item>(
+    study: &Study<I>,
+    model: &Model,
+    selection: Selection,
+    Plan { texts, places }: Plan,
+    progress: &dyn Progress,
+) -> Result<Vec<ReadStates>> {
+    if texts.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A span of one token is its own mean.
+    let states = Readout::new(selection, Pool::Mean).capture_with_progress(model, &texts, progress)?;
+    let addresses: Vec<Address> = states.addresses().collect();
+    let rows_of = |((condition, reading), rows): (Key, BTreeMap<usize, usize>)| {
+        let items: Vec<&I> = rows.keys().filter_map(|&item| study.items.get(item)).collect();
+        let rows: Vec<usize> = rows.into_values().collect();
+        let pool = if reading.part().is_some() { Pool::Mean } else { Pool::Last };
+        let mut activations = Activations::new(items.iter().map(|item| item.id()))
+            .with_groups(items.iter().map(|item| item.group().to_owned()).collect())?
+            .with_provenance(study.provenance.clone())
+            .with_provenance(Readout::new(Selection::default(), pool).provenance());
+        for &address in &addresses {
+            activations.insert(address, states.at(address)?.select(ndarray::Axis(0), &rows))?;
+        }
+        Ok(ReadStates { condition, reading, activations })
+    };
+    places.into_iter().map(rows_of).collect()
 }
 
 fn plan_talk(

@@ -40,13 +40,16 @@ enum Placed {
     OfControl,
     /// This condition's answer, after the control's conversation.
     AfterControl,
-    /// An answer that is known to be of another level.
+    /// An answer that is known to be immoral.
     Contrast,
+    /// One that is known to be moral.
+    ContrastBase,
 }
 
 const PROMPT: &str = "prompt";
 const MASKED: &str = "-masked";
-const CROSSED: [Reading; 3] = [Reading::CONTROL_ANSWER, Reading::AFTER_CONTROL, Reading::CONTRAST];
+const CROSSED: [Reading; 4] =
+    [Reading::CONTROL_ANSWER, Reading::AFTER_CONTROL, Reading::CONTRAST, Reading::CONTRAST_BASE];
 
 impl Reading {
     /// The last token of the round's prompt, where the answer begins: where arXiv 2407.15286 reads. The default.
@@ -63,6 +66,10 @@ impl Reading {
     /// The mean over the tokens of an answer that is known to move the level, in the control's conversation: a positive
     /// control, which shows that the level would have been seen to move. `answer-contrast`.
     pub const CONTRAST: Reading = Reading::crossed(Placed::Contrast);
+
+    /// What [`Reading::CONTRAST`] is held against, likewise in the control's conversation; without it the control's own
+    /// answer is. `answer-contrast-base`.
+    pub const CONTRAST_BASE: Reading = Reading::crossed(Placed::ContrastBase);
 
     /// The mean over the tokens of a part of the round.
     pub fn of(part: Part) -> Self {
@@ -99,6 +106,7 @@ impl Reading {
             Placed::OfControl => "-of-control",
             Placed::AfterControl => "-after-control",
             Placed::Contrast => "-contrast",
+            Placed::ContrastBase => "-contrast-base",
         }
     }
 }

@@ -7,10 +7,10 @@ use super::analysis::{measure, Analysis};
 use super::findings::Findings;
 use crate::capture::{Pool, Readout};
 use crate::causal::{Attribution, RoundContribution};
-use crate::dialogue::{Part, ReadStates, Reading, SelfCorrection, Study};
+use crate::dialogue::{ContrastTexts, Part, ReadStates, Reading, SelfCorrection, Study};
 use crate::hook::{Selection, Site};
 use crate::level::{Levels, PermutedProbes, ReadingLevels};
-use crate::probe::{Estimator, LogisticProbe, ProbeBank};
+use crate::probe::{Estimator, GroupFolds, LogisticProbe, ProbeBank};
 use crate::progress::Progress;
 use crate::scorer::TextScorer;
 use crate::stats::{Resampler, Settings};
@@ -41,6 +41,7 @@ pub struct Experiment<I: Item = ChoiceItem> {
     selection: Selection,
     readings: Vec<Reading>,
     probe: Option<Arc<dyn Estimator + Send>>,
+    crossed: bool,
     permutations: usize,
     attributed: Option<usize>,
     scorer: Option<Arc<dyn TextScorer + Send>>,
@@ -59,6 +60,7 @@ impl<I: Item> Experiment<I> {
             selection: residual.into_iter().map(Site::all_layers).collect(),
             readings: vec![Reading::of(Part::Answer)],
             probe: None,
+            crossed: true,
             permutations: 0,
             attributed: None,
             scorer: None,
@@ -82,6 +84,14 @@ impl<I: Item> Experiment<I> {
     /// All that are masked take one more pass over every conversation.
     pub fn readings(mut self, readings: impl IntoIterator<Item = Reading>) -> Self {
         self.readings = readings.into_iter().collect();
+        self
+    }
+
+    /// Sets whether the answers of judged rounds and of their controls are also read with the conversations exchanged, and texts
+    /// of known label in the place of the control's answer: two passes more over the judged conversations and two over their
+    /// controls. Default: yes, where the answers are read. Without these no verdict goes beyond "insufficient evidence".
+    pub fn crossed(mut self, crossed: bool) -> Self {
+        self.crossed = crossed;
         self
     }
 
@@ -169,8 +179,12 @@ impl<I: Item> Experiment<I> {
     pub fn run_with_progress(&self, model: &Model, progress: &dyn Progress) -> Result<Findings<I>> {
         self.check()?;
         let resampler = Resampler::new(self.settings)?;
-        let statements = || self.statements.clone().map_or_else(LabelledText::bundled, Ok);
-        let turns = LabelledText::as_user_turns(statements()?, model.template()?)?;
+        let statements = self.statements.clone().map_or_else(LabelledText::bundled, Ok)?;
+        let (statements, contrast) = match self.crosses() {
+            true => set_aside(statements, self.settings.seed)?,
+            false => (statements, ContrastTexts::default()),
+        };
+        let turns = LabelledText::as_user_turns(statements.clone(), model.template()?)?;
         let (probes, permuted) = self.fit(model, turns, Pool::Last, progress)?;
         let direction = self.attributed.map(|layer| probes.get(Site::ResidPost.at(layer))).transpose()?;
         let protocol = match self.readings.contains(&Reading::of(Part::Answer)) {
@@ -179,10 +193,14 @@ impl<I: Item> Experiment<I> {
         };
         let study = protocol.run_with_progress(model, self.selection.clone(), progress)?;
         let of_parts = self.readings.iter().any(|reading| reading.part().is_some());
-        let answers = of_parts.then(|| LabelledText::as_answers(statements()?, model.template()?)).transpose()?;
+        let answers = of_parts.then(|| LabelledText::as_answers(statements, model.template()?)).transpose()?;
         let answer_probes = answers.map(|texts| self.fit(model, texts, Pool::Mean, progress)).transpose()?;
         let answer_probes = answer_probes.map(|(bank, _)| bank);
-        let levels = self.levels(model, &study, &probes, answer_probes.as_ref(), progress)?;
+        let crossed = match self.crosses() {
+            true => study.read_crossed(model, self.selection.clone(), &contrast, progress)?,
+            false => Vec::new(),
+        };
+        let levels = self.levels(model, &study, &probes, answer_probes.as_ref(), crossed, progress)?;
         let contributions = match direction {
             Some(probe) => Attribution::new(&probe.direction).by_round_with(model, &study, &resampler, progress)?,
             None => Vec::<RoundContribution>::new(),
@@ -196,6 +214,11 @@ impl<I: Item> Experiment<I> {
         let report = analysis.run_with(&study, behaviour, &probes, &levels, &resampler)?;
         let report = report.with_contributions(contributions);
         Ok(Findings { report, study, probes, answer_probes, levels })
+    }
+
+    /// Whether answers are read with the conversations exchanged.
+    fn crosses(&self) -> bool {
+        self.crossed && self.readings.contains(&Reading::of(Part::Answer))
     }
 
     fn judge(&self) -> Option<&dyn TextScorer> {
@@ -228,19 +251,47 @@ impl<I: Item> Experiment<I> {
         study: &Study<I>,
         probes: &ProbeBank,
         answer_probes: Option<&ProbeBank>,
+        crossed: Vec<ReadStates>,
         progress: &dyn Progress,
     ) -> Result<ReadingLevels> {
         let mut levels = vec![Levels::from_study(study, probes)?];
-        let read: Vec<ReadStates> = match self.readings.as_slice() {
+        let mut read: Vec<ReadStates> = match self.readings.as_slice() {
             [] => Vec::new(),
             readings => study.read_with_progress(model, self.selection.clone(), readings, progress)?,
         };
-        for &reading in &self.readings {
+        let mut readings = self.readings.clone();
+        for states in crossed {
+            if !readings.contains(&states.reading) {
+                readings.push(states.reading);
+            }
+            read.push(states);
+        }
+        for reading in readings {
             let bank = answer_probes.filter(|_| reading.part().is_some()).unwrap_or(probes);
             levels.push(Levels::from_reading(&study.design, &read, reading, bank)?);
         }
         ReadingLevels::new(levels)
     }
+}
+
+/// Statements in a positive control, and as many as the probes then lack: every twelfth, by group.
+const SET_ASIDE: usize = 12;
+
+/// Parts the statements into those that probes learn from and those that they never meet, which are put into the items' own
+/// conversations as answers of known label. With too few groups of statements to part, all are for the probes.
+fn set_aside(statements: Vec<LabelledText>, seed: u64) -> Result<(Vec<LabelledText>, ContrastTexts)> {
+    let labels: Labels = statements.iter().map(|text| (text.immoral, text.group.clone())).collect();
+    let folds = GroupFolds::default().folds(SET_ASIDE).seed(seed);
+    let Ok(fold_of) = folds.assign(&labels) else { return Ok((statements, ContrastTexts::default())) };
+    let (mut kept, mut contrast) = (Vec::new(), ContrastTexts::default());
+    for (statement, fold) in statements.into_iter().zip(fold_of) {
+        match (fold, statement.immoral) {
+            (0, true) => contrast.immoral.push(statement.text),
+            (0, false) => contrast.moral.push(statement.text),
+            _ => kept.push(statement),
+        }
+    }
+    Ok((kept, contrast))
 }
 
 impl<I: Item> fmt::Debug for Experiment<I> {

@@ -2,6 +2,7 @@
 
 use ndarray::{Array1, Array2};
 
+use super::comparison::Pair;
 use super::levels::{LevelStates, Levels};
 use super::metric::Metric;
 use super::rotation_null::rotation_null;
@@ -235,4 +236,22 @@ impl<'a> Change<'a> {
         let null = rotation_null(&directions, &differences, draws, seed);
         Ok(null.into_iter().map(|value| value * at.len() as f64 / distance).collect())
     }
+}
+
+/// What the probes' texts add to changes in class distances: the jackknife's deviations, `[folds, columns]`, and the class
+/// distance, 1, with its standard error; `None` for levels of a part of the items, which lack the states.
+pub(super) fn owed_to_probes(levels: &Levels, columns: &[(Pair, usize)]) -> Option<(Array2<f64>, Vec<Measured>)> {
+    let LevelStates { means, .. } = levels.states.as_ref()?;
+    let unit = |index: usize| levels.units.get(index)?.as_deref();
+    let folds = columns.iter().filter_map(|&(_, index)| Some(unit(index)?.weights.nrows())).max()?;
+    let mut deviations = Array2::zeros((folds, columns.len()));
+    let mut distances = Vec::with_capacity(columns.len());
+    for (column, &(pair, index)) in columns.iter().enumerate() {
+        let unit = unit(index)?;
+        let mean = |condition: usize| Some(&means.get(condition)?.get(index)?.raw);
+        let of_folds = unit.deviations(&(mean(pair.condition)? - mean(pair.base)?)) / unit.distance;
+        deviations.slice_mut(ndarray::s![..of_folds.len(), column]).assign(&of_folds);
+        distances.push(Measured { mean: 1.0, error: unit.distance_error / unit.distance });
+    }
+    Some((deviations, distances))
 }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::comparison::{pairs, Against, Pair};
+use super::effect::owed_to_probes;
 use super::levels::Levels;
 use super::mean_level::{mean_levels, LevelRow};
 use super::metric::Metric;
@@ -13,8 +14,8 @@ use crate::condition::Condition;
 use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::stats::{
-    minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans, Equivalence,
-    FalseDiscovery, Interval, Resampler, Settings, SignFlips,
+    fieller_bound, minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans,
+    Equivalence, FalseDiscovery, Interval, Measured, Resampler, Settings, SignFlips, Tail,
 };
 use crate::{Error, Result};
 
@@ -86,7 +87,8 @@ pub struct ChangeTest {
     pub against: Against,
     /// Mean over the items of the paired difference, with its part of the family's simultaneous band.
     pub band: Interval,
-    /// Standard error of the mean, clustered by item group; `None` with one group.
+    /// Standard error of the mean, clustered by item group, with what the probes' texts leave open for class distances; `None`
+    /// with one group.
     pub standard_error: Option<f64>,
     /// Two-sided sign-flip p-value of this change alone.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
@@ -100,7 +102,7 @@ pub struct ChangeTest {
     /// False-discovery q-value over the family.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub q: f64,
-    /// Tests against the margin; for the standardised metric, in whose unit the margin is.
+    /// Tests against the margin; for class distances, in which the margin is.
     pub equivalence: Option<Equivalence>,
     /// The smallest change that a run like this finds, at this address alone, with the power asked for: what "no change
     /// found" does not rule out. `None` where no change would be found.
@@ -232,7 +234,21 @@ impl Inference {
         let Settings { level, margin, power, .. } = *drawn.settings;
         let means = ClusteredMeans::new(changes(levels, &columns, metric)?.t(), levels.groups())?;
         let all: Vec<usize> = (0..columns.len()).collect();
-        let bands = drawn.resamples.studentised(&means)?.bands(&all, level)?;
+        let items = drawn.resamples.studentised(&means)?;
+        let owed = if metric == Metric::ClassDistance { owed_to_probes(levels, &columns) } else { None };
+        let (bands, errors) = match owed {
+            None => (items.bands(&all, level)?.intervals, means.standard_errors().to_vec()),
+            Some((deviations, distances)) => {
+                let both = items.with_source(deviations.view(), drawn.settings.seed)?;
+                let critical = both.critical(&all, level, Tail::Both);
+                let band = |((&mean, &error), distance): ((&f64, &f64), &Measured)| {
+                    let bound = |critical| fieller_bound(Measured { mean, error }, *distance, critical);
+                    Interval { estimate: mean, low: bound(-critical), high: bound(critical) }
+                };
+                let sides = means.means().iter().zip(both.standard_errors()).zip(&distances);
+                (sides.map(band).collect(), both.standard_errors().to_vec())
+            }
+        };
         let test = drawn.flips.test(&means)?;
         let q = self.false_discovery.adjust(&test.p);
         let alpha = 1.0 - level;
@@ -241,7 +257,7 @@ impl Inference {
         let in_family = found_beyond(test.critical(alpha));
         for (column, (index, pair, address)) in places.into_iter().enumerate() {
             let Some((condition, name)) = labels(levels, pair.condition, address) else { continue };
-            let error = Some(means.standard_errors()[column]).filter(|error| error.is_finite());
+            let error = Some(errors[column]).filter(|error| error.is_finite());
             let detectable = |errors: f64| error.map(|error| errors * error).filter(|change| change.is_finite());
             rows.push(ChangeTest {
                 condition: condition.clone(),
@@ -249,13 +265,18 @@ impl Inference {
                 address: name,
                 metric,
                 against: pair.against,
-                band: bands.intervals[column],
+                band: bands[column],
                 standard_error: error,
                 p: test.p[column],
                 p_max_t: test.single_step[column],
                 p_step_down: test.step_down[column],
                 q: q[column],
-                equivalence: (metric == Metric::ClassDistance).then(|| means.equivalence(column, margin)).flatten(),
+                equivalence: match metric {
+                    Metric::ClassDistance => {
+                        Equivalence::new(means.means()[column], errors[column], means.degrees(), margin)
+                    }
+                    _ => None,
+                },
                 detectable: detectable(alone),
                 detectable_in_family: detectable(in_family),
                 random_sd: levels.width(address).filter(|_| metric == Metric::Cosine).map(random_cosine_sd),

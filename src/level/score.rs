@@ -11,7 +11,7 @@ use super::metric::Metric;
 use super::probe_validity::ProbeValidity;
 use crate::capture::Activations;
 use crate::condition::{Condition, Design};
-use crate::dialogue::{ReadStates, Reading, Study};
+use crate::dialogue::{Part, ReadStates, Reading, Study};
 use crate::probe::{check_width, dot, CrossFit, Probe, ProbeBank};
 use crate::stats::{logistic, sum_of_products};
 use crate::task::Item;
@@ -32,18 +32,25 @@ impl Levels {
     }
 
     /// Scores what [`Study::read`] read of one reading, of the conditions of this design that have it. Where an item lacks the
-    /// part in some round (an empty answer has no tokens), it is left out of all, so that every comparison is of the same
-    /// items.
+    /// part in some round (an empty answer has no tokens), it is left out of all, and of all readings over answers together, so
+    /// that every comparison is of the same items.
     ///
     /// # Errors
     /// As [`Levels::score`]; [`Error::Setting`] where nothing was read so, or no item has the part in every round.
     pub fn from_reading(design: &Design, states: &[ReadStates], reading: Reading, bank: &ProbeBank) -> Result<Levels> {
+        // Whatever is read over an answer is compared with the rest of it: of the same items.
+        let over_answers = |reading: Reading| reading.is_crossed() || reading == Reading::of(Part::Answer);
+        let together = |states: &&ReadStates| match over_answers(reading) {
+            true => over_answers(states.reading),
+            false => states.reading == reading,
+        };
+        let compared: Vec<&ReadStates> = states.iter().filter(together).collect();
         let here: Vec<&ReadStates> = states.iter().filter(|states| states.reading == reading).collect();
-        let Some((first, rest)) = here.split_first() else {
+        let Some(first) = here.first() else {
             return Err(Error::setting("reading", reading, "one of those that were read"));
         };
         let held: Vec<HashSet<&str>> =
-            rest.iter().map(|states| states.activations.ids().iter().map(String::as_str).collect()).collect();
+            compared.iter().map(|states| states.activations.ids().iter().map(String::as_str).collect()).collect();
         let everywhere = |id: &&String| held.iter().all(|ids| ids.contains(id.as_str()));
         let items: Vec<&str> = first.activations.ids().iter().filter(everywhere).map(String::as_str).collect();
         if items.is_empty() {

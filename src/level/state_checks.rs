@@ -161,11 +161,17 @@ impl<'a> Case<'a> {
         let Some(contrast) = contrast.filter(|levels| levels.design().position(self.control).is_some()) else {
             return Ok(Check::not_run(kind, "no contrast that is known to move the level was read in these items"));
         };
-        let sides = [self.side(1.0, contrast, self.control), self.side(-1.0, self.answers, self.control)];
+        let has = |levels: &&Levels| levels.design().position(self.control).is_some();
+        let base = self.all.get(Reading::CONTRAST_BASE).filter(has);
+        let sides =
+            [self.side(1.0, contrast, self.control), self.side(-1.0, base.unwrap_or(self.answers), self.control)];
         let effect = Change::new(sides, self.valid())?.measure(self.resampler)?;
         let Some(whole) = effect.stretches.first() else { return Ok(Check::not_run(kind, "no probe is valid")) };
         let (margin, value) = (self.settings().margin, whole.interval);
-        let detail = "the contrast minus the control's own answer, over all valid layers";
+        let detail = match base {
+            Some(_) => "immoral minus moral texts in the control's conversation, over all valid layers",
+            None => "the contrast minus the control's own answer, over all valid layers",
+        };
         Ok(Check::run(kind, value.low > margin || value.high < -margin, detail, value)
             .powered(self.settings().level, self.settings().power))
     }

@@ -113,12 +113,7 @@ impl ClusteredMeans {
     /// Whether the mean of one column lies within +-`margin`; `None` for a column that is not there or one cluster.
     pub fn equivalence(&self, column: usize, margin: f64) -> Option<Equivalence> {
         let (&mean, &error) = self.means.get(column).zip(self.standard_errors.get(column))?;
-        if self.clusters() < 2 {
-            return None;
-        }
-        let above = |distance: f64| student_cdf(-ratio(distance, error), self.degrees());
-        let (p_no_reduction, p_no_increase) = (above(mean + margin), above(margin - mean));
-        Some(Equivalence { margin, p_no_reduction, p_no_increase, p: p_no_reduction.max(p_no_increase) })
+        Equivalence::new(mean, error, self.degrees(), margin)
     }
 
     pub(super) fn sums(&self) -> &Array2<f64> {
@@ -157,6 +152,18 @@ pub struct Equivalence {
     /// The larger of both: small where the mean is shown to lie within +-margin.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub p: f64,
+}
+
+impl Equivalence {
+    /// The two tests of a mean with this standard error and these degrees of freedom; `None` without any.
+    pub(crate) fn new(mean: f64, error: f64, degrees: f64, margin: f64) -> Option<Equivalence> {
+        if degrees < 1.0 {
+            return None;
+        }
+        let above = |distance: f64| student_cdf(-ratio(distance, error), degrees);
+        let (p_no_reduction, p_no_increase) = (above(mean + margin), above(margin - mean));
+        Some(Equivalence { margin, p_no_reduction, p_no_increase, p: p_no_reduction.max(p_no_increase) })
+    }
 }
 
 /// a / b, with 0 / 0 = 0: a column that never varies and whose mean is 0 says nothing.
