@@ -1,22 +1,20 @@
-//! How often the inference is right where the truth is known.
+//! How often the verdict is right where the truth is known.
 //!
-//! Draws worlds in which behaviour and states change, only behaviour changes, states change only through the instruction's
-//! own tokens, or nothing changes, and writes how often each is named right, how often intervals cover and tests claim.
+//! Draws every world of the grid, then a sweep of the true change, and writes how often each verdict is said, how often
+//! intervals cover and tests claim.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use common::worlds::{Size, Truth, World, SIZES};
+use common::worlds::{asked, control, grid, Plan, Truth, Where, World};
 use indicatif::{ProgressBar, ProgressStyle};
-use ndarray::Array2;
 use probity::hook::Address;
-use probity::level::{Levels, Metric, Transitions, VerdictKind, VerdictRule};
-use probity::stats::{ClusterBootstrap, ClusteredMeans, Settings, SignFlips};
-use probity::{Condition, Result};
+use probity::level::{Against, Inference, Metric, Transitions, VerdictKind};
+use probity::stats::Settings;
+use probity::Result;
 use rayon::prelude::*;
 
 #[derive(Parser)]
@@ -28,86 +26,77 @@ struct Args {
     /// Seed of the first world.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How often the items of each world are drawn anew, to count bands and max-T tests more often than worlds.
-    #[arg(long, default_value_t = 9)]
-    again: u64,
-    /// Only the size with this number, counted from 0; all in turn if left out.
+    /// Only worlds whose name holds this.
     #[arg(long)]
-    size: Option<usize>,
-    /// Where to write the table in Markdown; standard output if left out.
+    only: Option<String>,
+    /// Leaves out the sweep of the true change.
+    #[arg(long)]
+    no_sweep: bool,
+    /// Where to write the tables in Markdown; standard output if left out.
     #[arg(long)]
     out: Option<PathBuf>,
 }
 
 /// What was found in one world.
-struct Outcome {
-    named: &'static str,
-    /// Tests of the world's items, then of others.
-    tests: Vec<Tests>,
-    /// Layers from the true onset.
-    run_off_by: Option<i64>,
-    step_off_by: i64,
-    found_run: bool,
+struct Found {
+    kind: VerdictKind,
+    auroc: f64,
+    /// Whether D's interval holds the true change, and whether it lies above or below.
+    covered: Option<[bool; 3]>,
+    /// Whether the bands at the prompt hold the true change of every layer.
+    bands: bool,
+    /// p-value at one layer of the prompt, and the least max-T p-value over all.
+    p: [f64; 2],
+    /// Whether the run of layers begins within one layer of the truth.
+    near: bool,
 }
 
-/// What bands and tests say of the items of a world.
-struct Tests {
-    size: Size,
-    /// Least max-T p-value over the layers.
-    least_p: f64,
-    /// p-value of one layer alone, in the middle.
-    p: f64,
-    /// Whether the band holds the true change of every layer.
-    covered: bool,
-}
+const KINDS: [VerdictKind; 5] = [
+    VerdictKind::Internal,
+    VerdictKind::Superficial,
+    VerdictKind::SomeChange,
+    VerdictKind::LessHarm,
+    VerdictKind::InsufficientEvidence,
+];
 
-/// Bands and sign flips of `Inference` alone, without the nulls, which take most of its time.
-fn tests(levels: &Levels, change: &[f64], size: Size, seed: u64) -> Result<Tests> {
-    let series =
-        |name: &str, at: Address| levels.series(&Condition::new(name, 1), at, Metric::Standardised).unwrap_or_default();
-    let mut changes = Array2::zeros((levels.items().len(), levels.addresses().len()));
-    for (mut column, &at) in changes.columns_mut().into_iter().zip(levels.addresses()) {
-        let sides = series("L2", at).iter().zip(series("neutral", at));
-        column.iter_mut().zip(sides).for_each(|(change, (after, before))| *change = after - before);
-    }
-    let means = ClusteredMeans::new(changes.view(), levels.groups())?;
-    let columns: Vec<usize> = (0..means.columns()).collect();
-    let bands = ClusterBootstrap::new(levels.groups(), 2_000, seed)?.studentised(&means)?.bands(&columns, 0.95)?;
-    let flips = SignFlips::new(means.clusters(), 2_000, seed)?.test(&means)?;
-    Ok(Tests {
-        size,
-        least_p: flips.single_step.iter().copied().fold(1.0, f64::min),
-        p: flips.p.get(columns.len() / 2).copied().unwrap_or(1.0),
-        covered: bands.intervals.iter().zip(change).all(|(band, truth)| band.low <= *truth && *truth <= band.high),
-    })
-}
-
-fn look(truth: Truth, size: Size, seed: u64, again: u64) -> Result<Outcome> {
-    let world = World::draw(truth, size, seed)?;
-    let (settings, asked) = (Settings::default().seed(seed), Condition::new("L2", 1));
-    let verdict =
-        VerdictRule::new(settings).judge(&asked, &world.levels, Some(&world.masked), Some(world.behaviour))?;
-    let named = match (verdict.kind, verdict.leak.is_some_and(|leak| leak.is_leak())) {
-        (VerdictKind::Internal, _) => "internal",
-        (VerdictKind::Superficial, true) => "leak",
-        (VerdictKind::Superficial, false) => "superficial",
-        (VerdictKind::InsufficientEvidence, _) => "insufficient evidence",
+fn look(plan: Plan, seed: u64) -> Result<Found> {
+    let world = World::draw(plan, seed)?;
+    let settings = Settings::default().seed(seed).draws(1_000).flips(1_000);
+    let verdict = world.verdict(settings)?;
+    let covered = plan.change().zip(verdict.decisive()).map(|(truth, change)| {
+        let (low, high) = (change.interval.low, change.interval.high);
+        [low <= truth && truth <= high, truth > high, truth < low]
+    });
+    let prompts = world.prompts();
+    let tests = Inference::new(settings).run(prompts)?;
+    let rows: Vec<_> = tests
+        .rows
+        .iter()
+        .filter(|row| row.metric == Metric::ClassDistance && row.against == Against::Control)
+        .collect();
+    let truth = |address: Address| match address.layer() {
+        Some(layer) if layer >= world.onset => -plan.prompt + -plan.control_raises,
+        _ => 0.0,
     };
-    let mut seen = vec![tests(&world.levels, &world.change, size, seed)?];
-    for other in 0..again {
-        let seed = seed * 1_000 + other;
-        seen.push(tests(&world.other_items(seed)?, &world.change, size, seed)?);
-    }
-    let found = Transitions::default().find(&world.levels, settings, Metric::Standardised)?;
-    let layer = |address: Option<Address>| address.and_then(|address| address.layer());
-    let off = |layer: usize| layer as i64 - world.onset as i64;
-    let run = found.first().and_then(|found| layer(found.run.address));
-    let step = found.first().and_then(|found| layer(found.step.address)).unwrap_or_default();
-    Ok(Outcome { named, tests: seen, run_off_by: run.map(off), step_off_by: off(step), found_run: run.is_some() })
+    let found = Transitions::default().find(prompts, settings, Metric::ClassDistance)?;
+    let run = found.iter().find(|found| found.against == Against::Control).and_then(|found| found.run.address);
+    let off = run.and_then(|address| address.layer()).map(|layer| layer as i64 - world.onset as i64);
+    Ok(Found {
+        kind: verdict.kind,
+        auroc: world.auroc,
+        covered,
+        bands: rows.iter().all(|row| row.band.low <= truth(row.address) && truth(row.address) <= row.band.high),
+        p: [rows.get(rows.len() / 2).map_or(1.0, |row| row.p), rows.iter().map(|row| row.p_max_t).fold(1.0, f64::min)],
+        near: off.is_some_and(|off| off.abs() <= 1),
+    })
 }
 
 fn share(count: usize, of: usize) -> String {
     format!("{:.1} %", 100.0 * count as f64 / of.max(1) as f64)
+}
+
+fn count(found: &[Found], is: impl Fn(&Found) -> bool) -> String {
+    share(found.iter().filter(|found| is(found)).count(), found.len())
 }
 
 /// Largest distance between the shares of these p-values and uniform ones (Kolmogorov).
@@ -117,129 +106,129 @@ fn distance_from_uniform(mut p: Vec<f64>) -> f64 {
     p.iter().enumerate().map(|(i, p)| (p - i as f64 / n).max((i + 1) as f64 / n - p)).fold(0.0, f64::max)
 }
 
-fn table(found: &BTreeMap<Truth, Vec<Outcome>>, args: &Args, seconds: f64) -> String {
-    let mut text = String::from("# Operating characteristics\n\n");
-    let sizes: Vec<String> = SIZES
-        .iter()
-        .map(|size| format!("{} x {} ({} items in {} groups)", size.d, size.layers, size.items, size.groups))
-        .collect();
-    let _ = writeln!(
-        text,
-        "How often verdicts, tests and intervals are right in worlds whose truth is known: {} draws of each kind, going \
-         through the sizes d x layers {} in turn. The states are made by `tests/common/worlds.rs`; everything else is \
-         the library with its defaults. Made in {seconds:.0} s by\n\n```sh\ncargo run --release --example planted_worlds \
-         -- --draws {} --seed {} --out docs/results/operating-characteristics.md\n```\n",
-        args.draws,
-        sizes.join(", "),
-        args.draws,
-        args.seed
-    );
-    text.push_str(
-        "## Verdicts\n\n| truth | internal | superficial | leak | insufficient evidence |\n|---|---|---|---|---|\n",
-    );
-    let names = ["internal", "superficial", "leak", "insufficient evidence"];
-    for (truth, outcomes) in found {
-        let count = |name: &str| share(outcomes.iter().filter(|outcome| outcome.named == name).count(), outcomes.len());
-        let _ = writeln!(text, "| {} | {} |", truth.name(), names.map(count).join(" | "));
+fn truth_name(truth: Truth) -> &'static str {
+    match truth {
+        Truth::Superficial => "superficial",
+        Truth::Internal => "internal",
+        Truth::Part => "in part",
+        Truth::NoGain => "nothing positive",
     }
-    let sets = args.draws * (1 + args.again);
-    let _ = writeln!(
-        text,
-        "\n\"leak\" is the verdict superficial with a leak score above one half. Where nothing changes, insufficient \
-         evidence is right, since there is no gain in behaviour to explain.\n\n## Tests and intervals\n\nBands and max-T \
-         tests are counted over {sets} sets of items of each truth: those of the worlds, and {} more of each world, with the \
-         same probes. Shares of {sets} vary by {:.1} % (one standard deviation at 95 %); runs and steps are of the {} \
-         worlds.\n\n| truth | band covers all layers (95 %) | some layer by max-T at 5 % | run of 3 found | run within 1 layer \
-         | step within 1 layer |\n|---|---|---|---|---|---|",
-        args.again,
-        100.0 * (0.95_f64 * 0.05 / sets as f64).sqrt(),
-        args.draws
-    );
-    for (truth, outcomes) in found {
-        let n = outcomes.len();
-        let count = |is: &dyn Fn(&Outcome) -> bool| share(outcomes.iter().filter(|outcome| is(outcome)).count(), n);
-        let changes = matches!(truth, Truth::Internal | Truth::Leak);
-        let tests: Vec<&Tests> = outcomes.iter().flat_map(|outcome| &outcome.tests).collect();
-        let of_tests = |is: &dyn Fn(&Tests) -> bool| share(tests.iter().filter(|one| is(one)).count(), tests.len());
-        let near = |is: &dyn Fn(&Outcome) -> bool| if changes { count(is) } else { "-".to_owned() };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} |",
-            truth.name(),
-            of_tests(&|tests| tests.covered),
-            of_tests(&|tests| tests.least_p <= 0.05),
-            count(&|outcome| outcome.found_run),
-            near(&|outcome| outcome.run_off_by.is_some_and(|off| off.abs() <= 1)),
-            near(&|outcome| outcome.step_off_by.abs() <= 1),
-        );
+}
+
+/// Verdicts that would be wrong.
+fn wrong(truth: Truth, kind: VerdictKind) -> bool {
+    match kind {
+        VerdictKind::Internal => truth != Truth::Internal && truth != Truth::Part,
+        VerdictKind::Superficial => truth != Truth::Superficial,
+        _ => false,
     }
-    text.push_str(
-        "\n| size | band covers all layers, any truth | some layer by max-T at 5 %, nothing changes |\n|---|---|---|\n",
-    );
-    let of_size = |truth: &Truth, size: Size| -> Vec<&Tests> {
-        let outcomes = found.get(truth).into_iter().flatten();
-        outcomes.flat_map(|outcome| &outcome.tests).filter(|tests| tests.size == size).collect()
+}
+
+fn row(text: &mut String, plan: &Plan, found: &[Found]) {
+    let kinds = KINDS.map(|kind| count(found, |found| found.kind == kind)).join(" | ");
+    let auroc = found.iter().map(|found| found.auroc).sum::<f64>() / found.len().max(1) as f64;
+    let covered: Vec<[bool; 3]> = found.iter().filter_map(|found| found.covered).collect();
+    let of = |which: usize| share(covered.iter().filter(|covered| covered[which]).count(), covered.len());
+    let covered = if covered.is_empty() { "-".to_owned() } else { format!("{} ({} / {})", of(0), of(1), of(2)) };
+    let wrong = count(found, |found| wrong(plan.truth, found.kind));
+    let _ =
+        writeln!(text, "| {} | {} | {auroc:.2} | {kinds} | {wrong} | {covered} |", plan.name, truth_name(plan.truth));
+}
+
+const HEADER: &str =
+    "| world | truth | AUROC | internal | superficial | some change | less harm | insufficient | wrong | D \
+                      covers (truth above / below) |\n|---|---|---|---|---|---|---|---|---|---|\n";
+
+fn draw(plan: Plan, args: &Args, bar: &ProgressBar) -> Result<Vec<Found>> {
+    let one = |draw: u64| {
+        let found = look(plan, args.seed + draw);
+        bar.inc(1);
+        found
     };
-    for size in SIZES {
-        let all: Vec<&Tests> = Truth::ALL.iter().flat_map(|truth| of_size(truth, size)).collect();
-        let still = of_size(&Truth::Null, size);
-        if all.is_empty() {
-            continue;
+    (0..args.draws).into_par_iter().map(one).collect()
+}
+
+/// The true change against the probability of each verdict, by width and AUROC.
+fn sweep() -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for (d, distances) in [(256, [1.4, 2.1]), (2_048, [2.2, 3.2])] {
+        for distance in distances {
+            for share in [0.0, 0.1, 0.25, 0.5, 1.0] {
+                let plan = Plan { d, distance, ..Plan::new("sweep").internal(share, Where::All) };
+                plans.push(if share == 0.0 { Plan { truth: Truth::Superficial, ..plan } } else { plan });
+            }
         }
-        let _ = writeln!(
-            text,
-            "| {} x {}, {} items in {} groups | {} of {} | {} of {} |",
-            size.d,
-            size.layers,
-            size.items,
-            size.groups,
-            share(all.iter().filter(|tests| tests.covered).count(), all.len()),
-            all.len(),
-            share(still.iter().filter(|tests| tests.least_p <= 0.05).count(), still.len()),
-            still.len()
-        );
     }
-    if let Some(outcomes) = found.get(&Truth::Null) {
-        let tests: Vec<&Tests> = outcomes.iter().flat_map(|outcome| &outcome.tests).collect();
-        let bound = 1.36 / (tests.len() as f64).sqrt();
-        let distance = |of: fn(&Tests) -> f64| distance_from_uniform(tests.iter().map(|tests| of(tests)).collect());
-        let _ = writeln!(
-            text,
-            "\nWhere nothing changes, the largest distance of the p-values' distribution from the uniform one is {:.3} for \
-             one layer and {:.3} for the least max-T p-value of all layers; Kolmogorov's 5 % bound is {bound:.3}.",
-            distance(|tests| tests.p),
-            distance(|tests| tests.least_p),
-        );
-    }
-    text.push_str(
-        "\nIn the superficial world each instruction shifts all states in a direction of its own, and an imperfect probe \
-         sees a little of that: the true change at a layer is small, not 0, and tests may find it. The verdict asks for \
-         more: a reduction beyond random directions.\n",
-    );
-    text
+    plans
 }
 
 fn run(args: &Args) -> Result<()> {
     let began = Instant::now();
-    let bar = ProgressBar::new(4 * args.draws);
+    let named = |plan: &Plan| args.only.as_ref().is_none_or(|only| plan.name.contains(only));
+    let grid: Vec<Plan> = grid().into_iter().filter(named).collect();
+    let sweep = if args.no_sweep || args.only.is_some() { Vec::new() } else { sweep() };
+    let bar = ProgressBar::new((grid.len() + sweep.len()) as u64 * args.draws);
     if let Ok(style) = ProgressStyle::with_template("worlds {bar:40} {pos}/{len} {elapsed} (left {eta})") {
         bar.set_style(style);
     }
-    let mut found: BTreeMap<Truth, Vec<Outcome>> = BTreeMap::new();
-    for truth in Truth::ALL {
-        let outcomes: Result<Vec<Outcome>> = (0..args.draws)
-            .into_par_iter()
-            .map(|draw| {
-                let size = SIZES[args.size.unwrap_or(draw as usize) % SIZES.len()];
-                let outcome = look(truth, size, args.seed + 4 * draw + truth as u64, args.again);
-                bar.inc(1);
-                outcome
-            })
-            .collect();
-        found.insert(truth, outcomes?);
+    let mut verdicts = HEADER.to_owned();
+    let mut bands = "| world | bands cover all layers (95 %) | some layer by max-T at 5 % | run within 1 layer |\n|---|---|---|---|\n"
+        .to_owned();
+    let mut uniform = String::new();
+    for plan in grid {
+        let found = draw(plan, args, &bar)?;
+        row(&mut verdicts, &plan, &found);
+        let _ = writeln!(
+            bands,
+            "| {} | {} | {} | {} |",
+            plan.name,
+            count(&found, |found| found.bands),
+            count(&found, |found| found.p[1] <= 0.05),
+            if plan.prompt > 0.0 && plan.place == Where::FromMiddle {
+                count(&found, |found| found.near)
+            } else {
+                "-".to_owned()
+            }
+        );
+        if plan.name == "nothing changes" {
+            let of = |which: usize| distance_from_uniform(found.iter().map(|found| found.p[which]).collect());
+            let bound = 1.36 / (found.len() as f64).sqrt();
+            let _ = writeln!(
+                uniform,
+                "\nWhere nothing changes, the largest distance of the p-values' distribution from the uniform one is {:.3} for \
+                 one layer and {:.3} for the least max-T p-value; Kolmogorov's 5 % bound is {bound:.3}.",
+                of(0),
+                of(1)
+            );
+        }
+    }
+    let mut swept = "| d | AUROC | true change | internal | superficial | some change | insufficient | D covers |\n|---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for plan in &sweep {
+        let found = draw(*plan, args, &bar)?;
+        let auroc = found.iter().map(|found| found.auroc).sum::<f64>() / found.len().max(1) as f64;
+        let of = |kind| count(&found, |found| found.kind == kind);
+        let _ = writeln!(
+            swept,
+            "| {} | {auroc:.2} | {:.2} | {} | {} | {} | {} | {} |",
+            plan.d,
+            plan.conversation,
+            of(VerdictKind::Internal),
+            of(VerdictKind::Superficial),
+            of(VerdictKind::SomeChange),
+            of(VerdictKind::InsufficientEvidence),
+            count(&found, |found| found.covered.is_some_and(|covered| covered[0]))
+        );
     }
     bar.finish();
-    let text = table(&found, args, began.elapsed().as_secs_f64());
+    let text = format!(
+        "{verdicts}\n{bands}{uniform}\n{swept}\n{} draws a world, seeds from {}, {:.0} s; {} minus {} throughout.\n",
+        args.draws,
+        args.seed,
+        began.elapsed().as_secs_f64(),
+        asked(),
+        control()
+    );
     match &args.out {
         Some(path) => std::fs::write(path, text).map_err(probity::Error::io("write", path)),
         None => {

@@ -1,87 +1,117 @@
 //! Verdicts, bands and transition layers in worlds whose truth is known; `cargo run --release --example planted_worlds`
 //! draws many more, whose shares stand in docs/results/operating-characteristics.md.
 
-use common::worlds::{Size, Truth, World, SIZES};
-use probity::level::{Inference, Metric, Transitions, VerdictKind, VerdictRule};
-use probity::{stats::Settings, Condition};
+use common::worlds::{asked, grid, Plan, Truth, Where, World};
+use probity::level::{ChangeOf, CheckKind, Metric, Transitions, Verdict, VerdictKind};
+use probity::stats::Settings;
 use rayon::prelude::*;
 
-const DRAWS: u64 = 24;
+const DRAWS: u64 = 12;
 
 /// Small worlds, so that the test takes seconds.
-const SIZE: Size = Size { d: 128, layers: 12, items: 60, groups: 40 };
-
-struct Seen {
-    named: &'static str,
-    /// Layers between the true onset and the run's, where there is a run.
-    off: Option<i64>,
-    covered: bool,
-    claimed: bool,
+fn small(plan: Plan) -> Plan {
+    Plan { d: plan.d.min(128), ..plan }
 }
 
-fn look(truth: Truth, size: Size, seed: u64) -> Seen {
-    let world = World::draw(truth, size, seed).unwrap();
-    let rule = VerdictRule::new(Settings::default().seed(seed));
-    let asked = Condition::new("L2", 1);
-    let verdict = rule.judge(&asked, &world.levels, Some(&world.masked), Some(world.behaviour)).unwrap();
-    let named = match (verdict.kind, verdict.leak.is_some_and(|leak| leak.is_leak())) {
-        (VerdictKind::Internal, _) => "internal",
-        (VerdictKind::Superficial, true) => "leak",
-        (VerdictKind::Superficial, false) => "superficial",
-        (VerdictKind::InsufficientEvidence, _) => "insufficient evidence",
+fn plan(name: &str) -> Plan {
+    small(grid().into_iter().find(|plan| plan.name == name).unwrap())
+}
+
+fn draw(plan: Plan) -> Vec<(World, Verdict)> {
+    let one = |draw: u64| {
+        let world = World::draw(plan, 1_000 + draw).unwrap();
+        let verdict = world.verdict(Settings::default().draws(500).seed(draw)).unwrap();
+        (world, verdict)
     };
-    let settings = Settings::default().draws(1_000).flips(1_000).seed(seed);
-    let tests = Inference::new(settings).run(&world.levels).unwrap();
-    let rows: Vec<_> = tests.rows.iter().filter(|row| row.metric == Metric::Standardised).collect();
-    let found = Transitions::default().find(&world.levels, settings, Metric::Standardised).unwrap();
-    let onset = found[0].run.address.and_then(|address| address.layer());
-    Seen {
-        named,
-        off: onset.map(|layer| layer as i64 - world.onset as i64),
-        covered: rows.iter().zip(&world.change).all(|(row, truth)| row.band.low <= *truth && *truth <= row.band.high),
-        claimed: rows.iter().any(|row| row.p_max_t <= 0.05),
-    }
+    (0..DRAWS).into_par_iter().map(one).collect()
 }
 
-fn draw(truth: Truth, size: Size, draws: u64) -> Vec<Seen> {
-    (0..draws).into_par_iter().map(|draw| look(truth, size, 1_000 + 4 * draw + truth as u64)).collect()
-}
-
-fn count(seen: &[Seen], is: impl Fn(&Seen) -> bool) -> usize {
-    seen.iter().filter(|seen| is(seen)).count()
+fn count(found: &[(World, Verdict)], kind: VerdictKind) -> usize {
+    found.iter().filter(|(_, verdict)| verdict.kind == kind).count()
 }
 
 #[test]
-fn worlds_are_named_by_their_truth() {
-    for (truth, name) in [
-        (Truth::Superficial, "superficial"),
-        (Truth::Internal, "internal"),
-        (Truth::Leak, "leak"),
-        (Truth::Null, "insufficient evidence"),
+fn what_is_true_is_named() {
+    // 80 % and more are seen 9 times or less of 12 in one of 12 tests; here nearly all are right.
+    for (name, kind) in [
+        ("superficial", VerdictKind::Superficial),
+        ("leak", VerdictKind::Superficial),
+        ("superficial, two massive dimensions", VerdictKind::Superficial),
+        ("internal", VerdictKind::Internal),
+        ("internal in the last quarter, AUROC 0.72", VerdictKind::Internal),
+        ("H5: two massive dimensions", VerdictKind::Internal),
+        ("the words raise it, the conversation lowers it", VerdictKind::Internal),
+        ("nothing changes", VerdictKind::InsufficientEvidence),
     ] {
-        let seen = draw(truth, SIZE, DRAWS);
-        let right = count(&seen, |seen| seen.named == name);
-        assert!(10 * right as u64 >= 9 * DRAWS, "{name}: {right} of {DRAWS}");
-        // 95 %: fewer than 19 of 24 are seen once in 1,000 tests.
-        let covered = count(&seen, |seen| seen.covered);
-        assert!(covered >= 19, "{name}: {covered} of {DRAWS}");
-        match truth {
-            Truth::Internal | Truth::Leak => {
-                let near = count(&seen, |seen| seen.off.is_some_and(|off| off.abs() <= 1));
-                assert!(10 * near as u64 >= 9 * DRAWS, "{name}: {near} of {DRAWS}");
-            }
-            // 5 %: more than 5 of 24 are seen once in 1,000 tests.
-            Truth::Null => assert!(count(&seen, |seen| seen.claimed) <= 5),
-            Truth::Superficial => {}
-        }
+        let found = draw(plan(name));
+        let right = count(&found, kind);
+        assert!(right >= 9, "{name}: {right} of {DRAWS}");
     }
 }
 
 #[test]
-fn a_wide_model_is_named_right_too() {
-    let size = Size { d: 2_048, items: 50, groups: 50, ..SIZES[2] };
-    for (truth, name) in [(Truth::Superficial, "superficial"), (Truth::Internal, "internal"), (Truth::Leak, "leak")] {
-        let seen = draw(truth, size, 3);
-        assert_eq!(count(&seen, |seen| seen.named == name), 3, "{name}");
+fn what_is_not_true_is_not_named() {
+    // 5 % and less are seen 3 times or more of 12 once in 50 tests.
+    for plan in grid().into_iter().map(small).filter(|plan| plan.items <= 60) {
+        let found = draw(plan);
+        let (internal, superficial) = (count(&found, VerdictKind::Internal), count(&found, VerdictKind::Superficial));
+        let (is_internal, is_superficial) =
+            (matches!(plan.truth, Truth::Internal | Truth::Part), plan.truth == Truth::Superficial);
+        assert!(is_internal || internal <= 2, "{}: internal {internal} of {DRAWS}", plan.name);
+        assert!(is_superficial || superficial <= 2, "{}: superficial {superficial} of {DRAWS}", plan.name);
     }
+}
+
+#[test]
+fn intervals_hold_the_truth_and_words_are_told_from_conversation() {
+    let plan = Plan { words: 0.3, ..plan("internal, AUROC 0.72") };
+    let found = draw(plan);
+    let covered = |of: ChangeOf, truth: f64| {
+        let holds = |(_, verdict): &&(World, Verdict)| {
+            let change = verdict.change(of).unwrap();
+            change.interval.low <= truth && truth <= change.interval.high
+        };
+        found.iter().filter(holds).count()
+    };
+    for (of, truth) in
+        [(ChangeOf::Conversation, -0.5), (ChangeOf::Words, -0.3), (ChangeOf::Answer, -0.8), (ChangeOf::Prompt, -0.5)]
+    {
+        // 95 %: fewer than 9 of 12 are seen once in 400 tests.
+        assert!(covered(of, truth) >= 9, "{of:?}: {} of {DRAWS}", covered(of, truth));
+    }
+}
+
+#[test]
+fn the_onset_is_found() {
+    let plan = plan("internal");
+    let near = |(world, _): &&(World, Verdict)| {
+        let found = Transitions::default().find(world.prompts(), Settings::default().draws(500), Metric::ClassDistance);
+        let onset = found.unwrap()[0].run.address.and_then(|address| address.layer());
+        onset.is_some_and(|layer| layer.abs_diff(world.onset) <= 1)
+    };
+    let found = draw(plan);
+    let right = found.iter().filter(near).count();
+    assert!(plan.place == Where::FromMiddle && right >= 10, "{right} of {DRAWS}");
+}
+
+#[test]
+fn nothing_is_concluded_from_what_was_not_read() {
+    let world = World::draw(plan("superficial"), 3).unwrap();
+    let settings = Settings::default().draws(500);
+    let judge = |keep: &dyn Fn(&str) -> bool| {
+        let kept = world.levels.readings().iter().filter(|levels| keep(&levels.reading().to_string())).cloned();
+        let levels = probity::level::ReadingLevels::new(kept.collect()).unwrap();
+        probity::level::VerdictRule::new(settings).judge(&asked(), &levels, &world.outcome).unwrap()
+    };
+    assert_eq!(judge(&|_| true).kind, VerdictKind::Superficial);
+    // Without crossed readings the answers are judged as they are, and nothing is internal.
+    let whole = judge(&|name| !name.contains("control"));
+    assert_eq!(whole.kind, VerdictKind::Superficial);
+    assert_eq!(whole.check(CheckKind::InternalReduction).unwrap().passed, None);
+    let blind = judge(&|name| name != "answer-contrast");
+    assert_eq!(blind.kind, VerdictKind::InsufficientEvidence);
+    assert!(blind.missing().unwrap().contains("nothing shows"), "{:?}", blind.missing());
+    let prompt = judge(&|name| name == "prompt");
+    assert_eq!(prompt.kind, VerdictKind::InsufficientEvidence);
+    assert_eq!(prompt.check(CheckKind::ProbeValid).unwrap().detail, "answers were not read");
 }

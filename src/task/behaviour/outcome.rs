@@ -26,10 +26,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome of these items (ids and groups, `[n]` each) in no condition yet: push the values of each to
-    /// [`Outcome::series`].
+    /// An outcome of these items (ids and groups, `[n]` each) in no condition yet: [`Outcome::with_series`] adds each.
     pub fn new(name: impl Into<String>, items: Vec<String>, groups: Vec<String>) -> Self {
         Outcome { name: name.into(), items, groups, series: Vec::new() }
+    }
+
+    /// Adds the values of a condition, `[n]`.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] for another number of items.
+    pub fn with_series(mut self, condition: Condition, values: Vec<f64>) -> Result<Self> {
+        crate::error::check_rows("outcomes", values.len(), self.items.len())?;
+        self.series.push(Measured::new(&condition, values));
+        Ok(self)
     }
 
     /// The values of a condition, `[n]`, if it was measured.
