@@ -62,7 +62,7 @@ fn analyse(bank: &ProbeBank, states: &[Activations]) -> Result<usize> {
         (of_round * 5, ITEMS, 2_000, 2_000)
     );
     assert_eq!(nulls, of_round * 2 * 3 * 1_000, "cosine and dot, three kinds of directions");
-    let transitions = Transitions::default().find(&levels, Settings::default(), Metric::Standardised)?;
+    let transitions = Transitions::default().find(&levels, Settings::default(), Metric::ClassDistance)?;
     Ok(tests.rows.len() + transitions.len())
 }
 

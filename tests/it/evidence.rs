@@ -7,8 +7,8 @@ use probity::capture::Activations;
 use probity::dialogue::{Part, ReadStates, Reading};
 use probity::level::{Check, CheckKind, Evidence, InstructionSelection, Levels, Metric, ReadingLevels, VerdictRule};
 use probity::probe::{MeanDifferenceProbe, ProbeBank};
-use probity::stats::{Interval, Settings};
-use probity::task::{Behaviour, Measured, Measurement, Outcome};
+use probity::stats::Settings;
+use probity::task::{Behaviour, Measured, Outcome};
 use probity::text::Labels;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -38,7 +38,7 @@ fn of_items(seed: u64, level: impl Fn(usize) -> f64) -> Activations {
     states(seed, ITEMS, level).with_groups(groups()).unwrap()
 }
 
-/// Texts at 0 and 2 along the first axis: one training standard deviation is 1.
+/// Texts at 0 and 2 along the first axis: a class distance of 2.
 fn bank() -> ProbeBank {
     let labels = Labels::ungrouped((0..120).map(|row| row % 2 == 1).collect());
     MeanDifferenceProbe::default().draws(200).fit_all(&states(1, 120, |row| 2.0 * (row % 2) as f64), &labels).unwrap()
@@ -78,12 +78,6 @@ fn only(outcome: Outcome) -> Behaviour {
 
 fn few() -> Settings {
     Settings::default().draws(500)
-}
-
-/// The gain of L1 over the neutral instruction in round 1.
-fn gain_of(levels: &Levels, behaviour: &Behaviour) -> Option<Interval> {
-    let measurement = Measurement::new(levels.design(), few()).unwrap();
-    measurement.gain(&behaviour.outcome, &condition("neutral", 1), &condition("L1", 1)).unwrap()
 }
 
 /// The size of each item's own gain, 0 to 1.
@@ -137,7 +131,7 @@ fn readings_stand_side_by_side() {
 }
 
 /// A study in which items gain as much in their states as in their answers.
-fn corrected() -> (Levels, Vec<Levels>, Behaviour) {
+fn corrected() -> (ReadingLevels, Behaviour) {
     let bank = bank();
     let level = |seed: u64, share: f64| of_items(seed, move |item| 1.0 - share * gain(item));
     let levels = score(
@@ -161,24 +155,23 @@ fn corrected() -> (Levels, Vec<Levels>, Behaviour) {
         ("L1", 1, values(0.8)),
         ("L1/negated", 1, values(-0.2)),
     ]);
-    (levels, vec![answers], only(outcome))
+    (ReadingLevels::new(vec![levels, answers]).unwrap(), only(outcome))
 }
 
 #[test]
 fn evidence_is_what_was_planted() {
-    let (levels, others, behaviour) = corrected();
-    let rule = VerdictRule::new(few());
-    let verdict = rule.judge(&condition("L1", 1), &levels, Some(&others[0]), gain_of(&levels, &behaviour)).unwrap();
-    let gather =
-        |others: &[Levels], behaviour: &Behaviour| Evidence::gather(&verdict, &levels, others, behaviour, few());
-    let found = gather(&others, &behaviour).unwrap().unwrap();
+    let (levels, behaviour) = corrected();
+    let verdict = VerdictRule::new(few()).judge(&condition("L1", 1), &levels, &behaviour.outcome).unwrap();
+    let gather = |behaviour: &Behaviour| Evidence::gather(&verdict, &levels, behaviour, few());
+    let answers = levels.get(Reading::of(Part::Answer)).unwrap();
+    let found = gather(&behaviour).unwrap().unwrap();
     assert_eq!((&found.condition, found.control.as_str()), (&condition("L1", 1), "neutral"));
     assert_eq!(found.items.len(), ITEMS);
     for (row, item) in found.items.iter().enumerate() {
         assert_eq!(item.item, format!("i{row}"));
         assert!((item.behaviour - 0.8 * self::gain(row)).abs() < 1e-12);
         let of = |name| {
-            let series = |layer| levels.series(&condition(name, 1), at(layer), Metric::Standardised).unwrap()[row];
+            let series = |layer| answers.series(&condition(name, 1), at(layer), Metric::ClassDistance).unwrap()[row];
             0.5 * (series(0) + series(1))
         };
         assert!((item.internal - (of("L1") - of("neutral"))).abs() < 1e-12);
@@ -203,17 +196,17 @@ fn evidence_is_what_was_planted() {
     let last = other.outcome.series.iter_mut().find(|series| series.condition.instruction == "L1").unwrap();
     last.result.reverse();
     last.result.rotate_left(7);
-    let found = gather(&others, &other).unwrap().unwrap();
+    let found = gather(&other).unwrap().unwrap();
     assert_ne!(found.checks[0].passed, Some(true), "{:?}", found.checks[0]);
     // One item that differs is no correlation.
     let last = other.outcome.series.iter_mut().find(|series| series.condition.instruction == "L1").unwrap();
     last.result.fill(0.2);
     last.result[3] = 1.0;
-    let found = gather(&others, &other).unwrap().unwrap();
+    let found = gather(&other).unwrap().unwrap();
     assert!(found.checks[0].passed.is_none() && found.checks[0].detail.contains("1 of 40 items"));
     other.outcome.items.swap(0, 1);
-    assert!(gather(&others, &other).is_err());
-    let silent = gather(&[], &Behaviour::default()).unwrap().unwrap();
+    assert!(gather(&other).is_err());
+    let silent = gather(&Behaviour::default()).unwrap().unwrap();
     assert!(silent.items.is_empty() && silent.checks[0].passed.is_none() && silent.agreement().is_none());
 }
 
@@ -229,15 +222,14 @@ fn a_gain_that_another_round_undoes_does_not_survive() {
         ("L1, then negated", 2, 0.0, 0.0),
     ];
     let states: Vec<_> = conditions.iter().zip(10..).map(|(c, seed)| (c.0, c.1, level(seed, c.2))).collect();
-    let levels = score(&bank, &states);
+    let levels = ReadingLevels::new(vec![read(&bank, Reading::of(Part::Answer), &states)]).unwrap();
     let noisy = |by: f64| (0..ITEMS).map(|item| 0.3 + by + 0.1 * ((item * 7) % 5) as f64).collect::<Vec<f64>>();
     let run = |left: f64| {
         let series: Vec<_> =
             conditions.iter().map(|c| (c.0, c.1, noisy(if c.0 == "L1, then negated" { left } else { c.3 }))).collect();
         let behaviour = only(outcome(&series));
-        let gain = gain_of(&levels, &behaviour);
-        let verdict = VerdictRule::new(few()).judge(&condition("L1", 1), &levels, None, gain).unwrap();
-        let found = Evidence::gather(&verdict, &levels, &[], &behaviour, few()).unwrap().unwrap();
+        let verdict = VerdictRule::new(few()).judge(&condition("L1", 1), &levels, &behaviour.outcome).unwrap();
+        let found = Evidence::gather(&verdict, &levels, &behaviour, few()).unwrap().unwrap();
         let survives = |check: &Check| check.kind == CheckKind::Survives && check.about.as_deref() == Some("negated");
         found.checks.into_iter().find(survives).unwrap()
     };

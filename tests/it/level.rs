@@ -1,15 +1,16 @@
-//! Levels: small cases by hand, nulls, pairing, planted worlds.
+//! Levels: small cases by hand, nulls, pairing.
 
 use common::labelled::{at, normal};
 use common::{condition, design};
 use ndarray::{array, Array1, Array2};
 use probity::capture::Activations;
-use probity::level::{Against, Check, Inference, Levels, Metric, NullKind, Verdict, VerdictKind, VerdictRule};
-use probity::probe::{LogisticProbe, MeanDifferenceProbe, ProbeBank};
+use probity::level::{Against, Inference, Levels, Metric, NullKind, ReadingLevels, VerdictRule};
+use probity::probe::{MeanDifferenceProbe, ProbeBank};
+use probity::task::Outcome;
 use probity::stats::{Interval, Settings};
 use probity::text::Labels;
 use probity::{Design, Error, Result};
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 fn noise(rng: &mut ChaCha8Rng, n: usize, d: usize) -> Array2<f64> {
@@ -58,8 +59,8 @@ fn levels_by_hand() {
     };
     close(series("none", 0, Metric::Dot), [3.0, 0.0, 0.0]);
     close(series("none", 0, Metric::Cosine), [0.6, 0.0, 0.0]);
-    // Half of the training projections are 0, half are 2: centre 1, sd 1.
-    close(series("none", 0, Metric::Standardised), [2.0, -1.0, -1.0]);
+    // Moral texts lie at 0, immoral ones at 2.
+    close(series("none", 0, Metric::ClassDistance), [1.5, 0.0, 0.0]);
     close(series("L1", 1, Metric::Cosine), [0.0, -1.0, 1.0]);
     assert_eq!(levels.get("i1", &condition("L1", 1), at(0), Metric::Dot), Some(-1.0));
     assert_eq!(levels.values()[[1, 1, 0, 1]], -1.0);
@@ -135,7 +136,11 @@ fn conditions_that_do_not_belong_together_are_refused() {
     let levels = score(&[("none", 0, &a)], &bank).unwrap();
     assert!(matches!(Inference::new(Settings::default().null_draws(10)).run(&levels), Err(Error::Setting { .. })));
     assert!(matches!(Inference::new(Settings::default().level(1.0)).run(&levels), Err(Error::Setting { .. })));
-    assert!(VerdictRule::default().judge(&condition("none", 0), &levels, None, None).is_err());
+    let levels = ReadingLevels::new(vec![levels]).unwrap();
+    for name in ["none", "L9"] {
+        let refused = VerdictRule::default().judge(&condition(name, 0), &levels, &Outcome::default());
+        assert!(matches!(refused, Err(Error::Setting { .. })));
+    }
 }
 
 #[test]
@@ -181,149 +186,4 @@ fn p_values_are_uniform_where_the_direction_means_nothing() {
             assert!((share(below) - below).abs() < allowed, "{metric} {below}: {}", share(below));
         }
     }
-}
-
-/// A world of 6 layers, d = 64, 60 items, with a plain round and two rounds each of "neutral" and "L2".
-struct World {
-    levels: Levels,
-}
-
-impl World {
-    /// The verdict on an instruction in round 2, with or without levels that cannot hold its words.
-    fn judge(&self, name: &str, masked: Option<&World>, gain: Option<Interval>) -> Result<Verdict> {
-        VerdictRule::default().judge(&condition(name, 2), &self.levels, masked.map(|world| &world.levels), gain)
-    }
-}
-
-/// `drop` is how far L2 moves the states along the true direction, against a spread of about 1.8 in the
-/// training projections; every instruction also moves all states along directions of its own.
-fn world(seed: u64, drop: f64, item_noise: f64, labels_mean_something: bool) -> World {
-    world_of("neutral", seed, drop, item_noise, labels_mean_something)
-}
-
-/// A world in which the neutral instruction has this name.
-fn world_of(neutral_name: &str, seed: u64, drop: f64, item_noise: f64, labels_mean_something: bool) -> World {
-    let (layers, d, items, texts) = (6, 64, 60, 300);
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let truth: Vec<Array1<f64>> = (0..layers).map(|_| unit(&mut rng, d)).collect();
-    let immoral: Vec<bool> = (0..texts).map(|_| rng.gen_bool(0.4)).collect();
-    let training: Vec<Array2<f64>> = truth
-        .iter()
-        .map(|u| {
-            let mut rows = noise(&mut rng, texts, d);
-            for (mut row, _) in rows.outer_iter_mut().zip(&immoral).filter(|(_, &immoral)| immoral) {
-                row.scaled_add(3.0, u);
-            }
-            rows
-        })
-        .collect();
-    let labels = if labels_mean_something { immoral } else { (0..texts).map(|_| rng.gen_bool(0.4)).collect() };
-    let bank = LogisticProbe::default().draws(500).fit_all(&activations(training), &Labels::ungrouped(labels)).unwrap();
-
-    let plain: Vec<Array2<f64>> = truth
-        .iter()
-        .map(|u| {
-            let mut rows = noise(&mut rng, items, d);
-            rows.outer_iter_mut().for_each(|mut row| row.scaled_add(1.5, u));
-            rows
-        })
-        .collect();
-    let mut instructed = |along_truth: f64| {
-        let moved = plain.iter().zip(&truth).map(|(states, u)| {
-            // Orthogonal to the truth, so that `drop` is all that changes along it.
-            let mut shift = unit(&mut rng, d);
-            let along = shift.dot(u);
-            shift.scaled_add(-along, u);
-            states + &(noise(&mut rng, items, d) * item_noise) + &shift - &(u * along_truth)
-        });
-        activations(moved.collect::<Vec<_>>())
-    };
-    let neutral = [instructed(0.0), instructed(0.0)];
-    let l2 = [instructed(drop / 2.0), instructed(drop)];
-    let plain = activations(plain.clone());
-    let rounds = [
-        ("none", 0, &plain),
-        (neutral_name, 1, &neutral[0]),
-        (neutral_name, 2, &neutral[1]),
-        ("L2", 1, &l2[0]),
-        ("L2", 2, &l2[1]),
-    ];
-    World { levels: score(&rounds, &bank).unwrap() }
-}
-
-fn interval(low: f64, high: f64) -> Interval {
-    Interval { estimate: 0.5 * (low + high), low, high }
-}
-
-fn passed(world: &World, behaviour: Option<Interval>) -> (VerdictKind, Vec<Option<bool>>) {
-    let verdict = world.judge("L2", None, behaviour).unwrap();
-    assert_eq!((verdict.condition.round, verdict.checks.len()), (2, 7));
-    (verdict.kind, verdict.checks.iter().map(|check| check.passed).collect())
-}
-
-const GAIN: Interval = Interval { estimate: 0.2, low: 0.1, high: 0.3 };
-
-#[test]
-fn the_worlds_are_told_apart() {
-    for seed in 0..5 {
-        let internal = world(seed, 1.2, 0.3, true);
-        let (kind, checks) = passed(&internal, Some(GAIN));
-        // Without levels that cannot hold the instruction's words, nothing is called internal.
-        assert_eq!(kind, VerdictKind::InsufficientEvidence, "{seed}: {checks:?}");
-        assert_eq!(checks, [Some(true), Some(true), Some(true), Some(true), Some(false), Some(false), None]);
-        let judge = |rest: &World| internal.judge("L2", Some(rest), Some(GAIN)).unwrap();
-        let masked = judge(&internal);
-        assert_eq!((masked.kind, masked.checks[6].passed), (VerdictKind::Internal, Some(true)));
-        assert!(masked.leak.is_some_and(|leak| !leak.is_leak()));
-        // The change is gone where the instruction's words cannot be.
-        let leak = judge(&world(seed, 0.0, 0.3, true));
-        assert_eq!((leak.kind, leak.checks[6].passed), (VerdictKind::Superficial, Some(false)), "{:?}", leak.checks);
-        assert!(leak.leak.is_some_and(|leak| leak.is_leak()));
-
-        let superficial = world(100 + seed, 0.0, 0.3, true);
-        let (kind, checks) = passed(&superficial, Some(GAIN));
-        assert_eq!(kind, VerdictKind::Superficial, "{seed}: {checks:?}");
-        assert_eq!(checks[4], Some(true));
-    }
-}
-
-#[test]
-fn nothing_is_claimed_without_evidence() {
-    let still = world(200, 0.0, 0.3, true);
-    // Nothing changes, neither behaviour nor states.
-    assert_eq!(passed(&still, Some(interval(-0.1, 0.1))).0, VerdictKind::InsufficientEvidence);
-    // Behaviour was not measured, or came out as not a number.
-    assert_eq!(passed(&still, None), (VerdictKind::InsufficientEvidence, passed(&still, None).1));
-    assert_eq!(passed(&still, Some(interval(f64::NAN, 1.0))).1[1], None);
-    // States change, behaviour does not.
-    assert_eq!(passed(&world(201, 1.2, 0.3, true), Some(interval(-0.1, 0.1))).0, VerdictKind::InsufficientEvidence);
-    // The probes mean nothing: the internal checks are not run at all.
-    let (kind, checks) = passed(&world(202, 0.0, 0.3, false), Some(GAIN));
-    assert_eq!((kind, &checks[2..]), (VerdictKind::InsufficientEvidence, &[None; 5][..]));
-    // Too noisy to say either.
-    let noisy = world(203, 0.3, 25.0, true);
-    let (kind, checks) = passed(&noisy, Some(GAIN));
-    assert_eq!((kind, checks[4]), (VerdictKind::InsufficientEvidence, Some(false)));
-    // And what would have been seen: half the 95 % interval, times (1.960 + 0.842) / 1.960, and for 90 % of 1.645.
-    let verdict = noisy.judge("L2", None, Some(GAIN)).unwrap();
-    for (at, factor) in [(1, 1.4294), (2, 1.4294), (4, 1.5117), (5, 1.5117)] {
-        let Check { detectable, value, .. } = &verdict.checks[at];
-        let value = value.unwrap();
-        assert!((detectable.unwrap() / (0.5 * (value.high - value.low)) - factor).abs() < 1e-4, "{at}");
-    }
-    let judge = |name| still.judge(name, None, None);
-    assert!(matches!(judge("neutral"), Err(Error::Setting { .. })));
-    assert!(matches!(judge("L9"), Err(Error::Setting { .. })));
-    let no_neutral = world_of("N", 200, 0.0, 0.3, true).judge("L2", None, Some(GAIN)).unwrap();
-    assert_eq!(no_neutral.kind, VerdictKind::InsufficientEvidence);
-    assert!(no_neutral.checks[2].detail.contains("no control has a round 2"), "{:?}", no_neutral.checks[2]);
-}
-
-#[test]
-fn equal_seeds_give_equal_verdicts() {
-    let (a, b) = (world(300, 0.5, 0.3, true), world(300, 0.5, 0.3, true));
-    let judge = |world: &World| world.judge("L2", None, Some(GAIN)).unwrap();
-    assert_eq!(serde_json::to_string(&judge(&a)).unwrap(), serde_json::to_string(&judge(&b)).unwrap());
-    let run = |world: &World| serde_json::to_string(&Inference::default().run(&world.levels).unwrap()).unwrap();
-    assert_eq!(run(&a), run(&b));
 }

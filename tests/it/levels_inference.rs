@@ -127,7 +127,7 @@ fn nulls_are_the_changes_along_their_directions() {
     for row in &tests.rows {
         let expected = (row.metric == Metric::Cosine).then(|| 1.0 / (WIDTH as f64).sqrt());
         assert_eq!(row.random_sd, expected);
-        assert_eq!(row.nulls.is_empty(), row.metric == Metric::Standardised);
+        assert_eq!(row.nulls.is_empty(), row.metric == Metric::ClassDistance);
     }
 }
 
@@ -199,7 +199,7 @@ fn the_number_of_threads_changes_nothing() {
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let transitions = Transitions::default().find(&levels, few(), Metric::Standardised).unwrap();
+            let transitions = Transitions::default().find(&levels, few(), Metric::ClassDistance).unwrap();
             (quick().run(&levels).unwrap(), transitions)
         })
     };
@@ -211,7 +211,7 @@ fn a_transition_is_found_where_it_is_and_not_where_nothing_is() {
     let bank = bank();
     let items = groups(200, 2);
     let changed = levels(60, &items, &bank, |layer| if layer >= 4 { 1.0 } else { 0.0 });
-    let found = Transitions::default().find(&changed, few(), Metric::Standardised).unwrap();
+    let found = Transitions::default().find(&changed, few(), Metric::ClassDistance).unwrap();
     assert_eq!(found.len(), 3, "L1 and neutral against round 0, L1 against neutral");
     for transition in found.iter().filter(|found| found.condition.instruction == "L1") {
         assert_eq!(transition.addresses.len(), LAYERS);
@@ -225,7 +225,7 @@ fn a_transition_is_found_where_it_is_and_not_where_nothing_is() {
             assert!(low.layer() <= onset.address.unwrap().layer() && onset.address.unwrap().layer() <= high.layer());
         }
     }
-    let still = Transitions::default().find(&levels(70, &items, &bank, |_| 0.0), few(), Metric::Standardised);
+    let still = Transitions::default().find(&levels(70, &items, &bank, |_| 0.0), few(), Metric::ClassDistance);
     let still = still.unwrap();
     assert!(still.iter().all(|found| found.run.address.is_none() && found.run.none > 0.5), "{still:?}");
     // A run of more layers than there are is nowhere.
@@ -233,7 +233,7 @@ fn a_transition_is_found_where_it_is_and_not_where_nothing_is() {
 }
 
 fn contrast(against: Against) -> Contrast {
-    Contrast { condition: condition("L1", 1), against, metric: Metric::Standardised }
+    Contrast { condition: condition("L1", 1), against, metric: Metric::ClassDistance }
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_declared_window_is_the_mean_of_its_layers() {
     assert_eq!(test.addresses, [at(3), at(6)]);
     let mean = |name| {
         let of_layer =
-            |layer| levels.series(&condition(name, 1), at(layer), Metric::Standardised).unwrap().iter().sum::<f64>();
+            |layer| levels.series(&condition(name, 1), at(layer), Metric::ClassDistance).unwrap().iter().sum::<f64>();
         (3..=6).map(of_layer).sum::<f64>() / 60.0 / 4.0
     };
     assert!((test.interval.estimate - (mean("L1") - mean("neutral"))).abs() < 1e-12);

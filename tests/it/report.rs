@@ -229,22 +229,16 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
     });
     let rounds = rounds.collect();
     let study = Study::new(items, design(conditions), rounds);
-    let levels = Levels::from_study(&study, &bank).unwrap();
-    // The states over the answers are taken to be the same: nothing leaks.
-    let answered = over_answers(&study, &bank);
+    // The states over the answers are taken to be the same, whatever they stand after: nothing leaks.
+    let levels = both_readings(&study, &bank);
     let analysis = Analysis::new(few());
     let behaviour = analysis.measure(&study, None).unwrap();
-    let at_prompt = ReadingLevels::new(vec![levels.clone()]).unwrap();
+    let at_prompt = ReadingLevels::new(levels.readings()[..1].to_vec()).unwrap();
     let mut report = analysis.run(&study, behaviour.clone(), &bank, &at_prompt).unwrap();
-    let measurement = Measurement::new(&study.design, few()).unwrap();
-    let judged = study.design.judged().into_iter().map(|condition| {
-        let control = study.design.control(condition);
-        let gain = control.and_then(|control| measurement.gain(&behaviour.outcome, control, condition).unwrap());
-        VerdictRule::new(few()).judge(condition, &levels, Some(&answered), gain).unwrap()
-    });
-    report.verdicts = judged.collect();
-    let others = std::slice::from_ref(&levels);
-    let gather = |verdict| Evidence::gather(verdict, &levels, others, &behaviour, few()).unwrap();
+    let judged = study.design.judged().into_iter();
+    report.verdicts =
+        judged.map(|condition| VerdictRule::new(few()).judge(condition, &levels, &behaviour.outcome).unwrap()).collect();
+    let gather = |verdict| Evidence::gather(verdict, &levels, &behaviour, few()).unwrap();
     report.evidence = report.verdicts.iter().filter_map(gather).collect();
     report.model.name = "small.gguf".into();
     report.provenance = Provenance::from([
@@ -450,7 +444,7 @@ fn cells_whose_interval_holds_zero_are_hatched_and_no_others() {
     let rows: Vec<_> = report
         .changes
         .iter()
-        .filter(|row| row.metric == Metric::Standardised && row.against == Against::Control)
+        .filter(|row| row.metric == Metric::ClassDistance && row.against == Against::Control)
         .collect();
     assert_eq!(cells.len(), rows.len());
     let (mut open, mut clear) = (0, 0);
@@ -480,7 +474,7 @@ fn every_negative_result_has_its_power_beside_it() {
         assert_eq!(page.matches("power: ").count(), negative.len());
         // Every hatched cell, on the page and in the table beneath its map.
         let open = |row: &&probity::level::ChangeTest| {
-            row.metric == Metric::Standardised
+            row.metric == Metric::ClassDistance
                 && row.against == Against::Control
                 && !(row.band.low > 0.0 || row.band.high < 0.0)
         };
