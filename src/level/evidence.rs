@@ -198,7 +198,7 @@ impl Compared<'_> {
         let Some(row) = own.max_by_key(|row| row.condition.round.saturating_sub(row.from.unwrap_or(0))) else {
             return Check::not_run(kind, "there are no texts that were revised");
         };
-        let Some(share) = row.result.append_only.map(|share| share.interval) else {
+        let Some(share) = row.result.append_only else {
             return Check::not_run(kind, "no text changed between the rounds");
         };
         let toxicity = |name: &str, of: Option<crate::stats::Resampled>| {

@@ -50,7 +50,8 @@ pub struct Candidate {
     pub instruction: String,
     /// Mean level on the items that chose, in training standard deviations.
     pub level: f64,
-    /// Gain in behaviour over round 0 on the other items, with its interval over groups.
+    /// Gain in behaviour over round 0 on the other items, with its interval over groups
+    /// ([`ClusterBootstrap::gain`](crate::stats::ClusterBootstrap::gain)).
     pub gain: Interval,
 }
 
@@ -143,7 +144,7 @@ impl InstructionSelection {
             }
             let gains: Vec<f64> = gain.iter().map(|&row| after[row] - plain[row]).collect();
             let level = level_of(levels, condition, &choose);
-            candidates.push(Candidate { instruction: condition.name(), level, gain: resamples.mean(&gains)? });
+            candidates.push(Candidate { instruction: condition.name(), level, gain: resamples.gain(&gains)? });
         }
         if candidates.len() < 3 {
             let expected = "at least 3 instructions that are not neutral: of fewer there is nothing to rank";

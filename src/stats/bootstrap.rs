@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rand::Rng;
 
 use super::interval::expanded_level;
-use super::{bca_interval, percentile_interval, rng, sum_of_products, Interval, IntervalMethod, Resampled};
+use super::{bca_interval, percentile_interval, rng, sum_of_products, Interval, IntervalMethod, Resampled, SignFlips};
 use crate::{Error, Result};
 
 /// Bootstrap that draws whole clusters (items, prompts, templates) with replacement.
@@ -37,6 +37,8 @@ pub struct ClusterBootstrap {
     resample_rows: Vec<f64>,
     level: f64,
     method: IntervalMethod,
+    flips: usize,
+    seed: u64,
 }
 
 impl ClusterBootstrap {
@@ -66,7 +68,23 @@ impl ClusterBootstrap {
         let resample_rows =
             multiplicities.chunks_exact(clusters).map(|resample| sum_of_products(resample, &sizes)).collect();
         let (level, method) = (0.95, IntervalMethod::Percentile);
-        Ok(ClusterBootstrap { cluster_of_row, clusters, sizes, multiplicities, resample_rows, level, method })
+        let flips = draws;
+        Ok(ClusterBootstrap {
+            cluster_of_row,
+            clusters,
+            sizes,
+            multiplicities,
+            resample_rows,
+            level,
+            method,
+            flips,
+            seed,
+        })
+    }
+
+    /// Sets the sign flips of [`ClusterBootstrap::gain`], by default as many as resamples.
+    pub(super) fn with_flips(self, flips: usize) -> Self {
+        ClusterBootstrap { flips, ..self }
     }
 
     /// Sets how bounds follow from the draws, default [`IntervalMethod::Percentile`].
@@ -167,6 +185,20 @@ impl ClusterBootstrap {
         percentile_interval(estimate, draws, expanded_level(level, self.clusters))
     }
 
+    /// Mean of the values that are there, `[n]`; draws without any are counted as undefined. `None` where there are none.
+    pub(crate) fn mean_where(&self, values: &[Option<f64>]) -> Option<Resampled> {
+        self.statistic(|weights| {
+            let (mut sum, mut total) = (0.0, 0.0);
+            for (value, weight) in values.iter().zip(weights) {
+                if let Some(value) = value {
+                    sum += weight * value;
+                    total += weight;
+                }
+            }
+            (total > 0.0).then(|| sum / total)
+        })
+    }
+
     /// Calls `each` with every resample's multiplicities of the rows, `[n]`, in order.
     pub(super) fn each_resample(&self, mut each: impl FnMut(&[f64])) {
         let mut weights = vec![1.0; self.rows()];
@@ -176,6 +208,11 @@ impl ClusterBootstrap {
             }
             each(&weights);
         }
+    }
+
+    /// Sign flips of so many clusters.
+    pub(super) fn sign_flips(&self, clusters: usize) -> Result<SignFlips> {
+        SignFlips::new(clusters, self.flips, self.seed)
     }
 
     /// Cluster of each row, `[n]`.

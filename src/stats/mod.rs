@@ -11,6 +11,7 @@ mod change_point;
 mod clustered;
 mod comparison;
 mod distribution;
+mod gain;
 mod interval;
 mod metrics;
 mod multiplicity;
@@ -23,6 +24,7 @@ mod ranking;
 mod ratio;
 mod resampler;
 mod settings;
+mod share;
 mod sign_flip;
 mod simultaneous;
 #[cfg(test)]

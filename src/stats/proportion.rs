@@ -10,15 +10,21 @@ use super::{normal_upper_quantile, Interval};
 /// assert!((share.low - 0.4901624715).abs() < 1e-9 && (share.high - 0.9433178485).abs() < 1e-9);
 /// ```
 pub fn wilson(successes: usize, trials: usize, level: f64) -> Option<Interval> {
-    let z = z_of(level).filter(|_| trials > 0 && successes <= trials)?;
-    let n = trials as f64;
-    let share = successes as f64 / n;
+    (trials > 0 && successes <= trials).then(|| wilson_of(successes as f64 / trials as f64, trials as f64, level))?
+}
+
+/// [`wilson`] of a share of so many trials, which need be no whole number; without any, of everything from 0 to 1.
+pub(super) fn wilson_of(share: f64, n: f64, level: f64) -> Option<Interval> {
+    let z = z_of(level)?;
+    if n <= 0.0 {
+        return Some(Interval { estimate: share, low: 0.0, high: 1.0 });
+    }
     let shrink = 1.0 + z * z / n;
     let centre = (share + z * z / (2.0 * n)) / shrink;
     let half = z / shrink * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     // At the ends the bound is the share itself, which rounding would miss.
-    let low = if successes == 0 { 0.0 } else { centre - half };
-    let high = if successes == trials { 1.0 } else { centre + half };
+    let low = if share <= 0.0 { 0.0 } else { (centre - half).max(0.0) };
+    let high = if share >= 1.0 { 1.0 } else { (centre + half).min(1.0) };
     Some(Interval { estimate: share, low, high })
 }
 

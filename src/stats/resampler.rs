@@ -39,8 +39,8 @@ impl Resampler {
             return Ok(known.clone());
         }
         // Drawn without the lock, so that other sets do not wait; two that draw one set draw the same.
-        let Settings { draws, seed, level, .. } = self.settings;
-        let fresh = Arc::new(ClusterBootstrap::new(groups, draws, seed)?.with_level(level)?);
+        let Settings { draws, flips, seed, level, .. } = self.settings;
+        let fresh = Arc::new(ClusterBootstrap::new(groups, draws, seed)?.with_level(level)?.with_flips(flips));
         Ok(drawn().entry(key).or_insert(fresh).clone())
     }
 

@@ -159,7 +159,9 @@ pub struct Answer {
     pub item: String,
     /// Scores of each option.
     pub scores: Vec<OptionScore>,
-    /// Probability of each option: softmax over the options' scores by the run's [`ScoreRule`].
+    /// Share of each option: softmax over the options' scores by the run's [`ScoreRule`]. By [`ScoreRule::Total`] and
+    /// [`ScoreRule::Letter`] it is the option's probability among the options. By means it is a share of likelihoods a token
+    /// or byte, flatter the longer the options are: shares of items whose options differ in length are not on one scale.
     pub probabilities: Vec<f64>,
     /// The most probable option.
     pub scored: usize,
@@ -193,14 +195,11 @@ impl Answer {
             let expected = "another rule: in this tokeniser a letter is no single token";
             Error::setting("score_rule", said.rule.name(), expected)
         })?;
-        let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<f64> = values.iter().map(|score| (score - top).exp()).collect();
-        let total: f64 = weights.iter().sum();
         Ok(Answer {
             item: item.id.clone(),
             scores: said.scores,
-            probabilities: weights.iter().map(|weight| weight / total).collect(),
-            scored: values.iter().position(|&score| score == top).unwrap_or(0),
+            probabilities: softmax(&values),
+            scored: best(&values).unwrap_or(0),
             read: Extracted::of(&said.text, item),
             text: said.text,
             end: said.end,
@@ -211,10 +210,30 @@ impl Answer {
 
     /// The option that another rule finds best; `None` without its scores.
     pub fn best_by(&self, rule: ScoreRule) -> Option<usize> {
-        let values: Vec<f64> = self.scores.iter().map(|score| rule.of(score)).collect::<Option<_>>()?;
-        let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        values.iter().position(|&value| value == top)
+        best(&self.values_by(rule)?)
     }
+
+    /// [`Answer::probabilities`] by another rule; `None` without its scores.
+    pub fn probabilities_by(&self, rule: ScoreRule) -> Option<Vec<f64>> {
+        self.values_by(rule).map(|values| softmax(&values))
+    }
+
+    fn values_by(&self, rule: ScoreRule) -> Option<Vec<f64>> {
+        self.scores.iter().map(|score| rule.of(score)).collect()
+    }
+}
+
+fn softmax(values: &[f64]) -> Vec<f64> {
+    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = values.iter().map(|value| (value - top).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / total).collect()
+}
+
+/// Index of the largest value, the first of equal ones.
+fn best(values: &[f64]) -> Option<usize> {
+    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    values.iter().position(|&value| value == top)
 }
 
 #[cfg(test)]
@@ -272,6 +291,11 @@ mod tests {
         assert_eq!((answer.scored, answer.read, answer.text.as_str()), (1, Extracted::Option(1), "b"));
         assert_eq!((answer.best_by(ScoreRule::Total), answer.best_by(ScoreRule::Letter)), (Some(0), None));
         assert!(Answer::new(&item(), Said { rule: ScoreRule::Letter, ..said }).is_err());
+        // e^-2, e^-6 and e^-4 over their sum.
+        let by_total = answer.probabilities_by(ScoreRule::Total).unwrap();
+        assert!((by_total[2] - (1.0 + 2_f64.exp() + (-2_f64).exp()).recip()).abs() < 1e-12, "{by_total:?}");
+        assert_eq!(answer.probabilities_by(ScoreRule::PerToken).unwrap(), answer.probabilities);
+        assert!(answer.probabilities_by(ScoreRule::Letter).is_none());
         assert!((answer.probabilities[1] - 0.5).abs() < 1e-12);
         assert!((answer.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
     }

@@ -91,7 +91,7 @@ fn bbq_scores_are_those_of_lm_eval() {
         let (ambiguous, disambiguated) = (all.ambiguous.unwrap(), all.disambiguated.unwrap());
         expect("amb".into(), ambiguous.score.interval.estimate);
         expect("disamb".into(), disambiguated.score.interval.estimate);
-        expect("accuracy amb".into(), ambiguous.accuracy.interval.estimate);
+        expect("accuracy amb".into(), ambiguous.accuracy.estimate);
         expect("accuracy disamb".into(), disambiguated.accuracy.interval.estimate);
         for (category, scores) in BiasScores::by_category(&items, &chosen, &draws).unwrap() {
             expect(format!("amb {category}"), scores.ambiguous.unwrap().score.interval.estimate);
@@ -182,7 +182,7 @@ fn winogender_correlations_are_those_of_numpy_and_scipy() {
         assert!((found - reference[key].as_f64().unwrap()).abs() < 1e-10, "{key}");
     }
     close(scores.with_text.unwrap().r.estimate, -found.r.estimate);
-    let total = scores.neutral.interval.estimate + scores.female.interval.estimate + scores.male.interval.estimate;
+    let total = scores.neutral.estimate + scores.female.estimate + scores.male.estimate;
     close(total, 1.0);
 }
 
@@ -196,7 +196,7 @@ fn bias_by_hand() {
     let (open, settled) = (scores.ambiguous.unwrap(), scores.disambiguated.unwrap());
     assert_eq!((settled.items, settled.biased, settled.non_unknown), (3, 1, 2));
     assert_eq!(settled.score.interval.estimate, 0.0);
-    close(settled.accuracy.interval.estimate, 1.0 / 3.0);
+    close(settled.accuracy.estimate, 1.0 / 3.0);
     // (1 - 1/2) (2 * 1/1 - 1)
     assert_eq!(open.score.interval.estimate, 0.5);
     assert!(BiasScores::of(&items, &[Some(0)], &resamples(&items)).is_err());
@@ -250,16 +250,61 @@ fn gains_by_rank_by_hand() {
 }
 
 #[test]
+fn every_gain_has_one_interval() {
+    // 4 of 20 items became right and none wrong: by a fair coin so far in 1 of 8 cases.
+    let items: Vec<ChoiceItem> = (0..20).map(|row| item(&row.to_string(), 1, 0, 2)).collect();
+    let [calm, asked] = [0, 4].map(|right| {
+        let p = |row: usize| if row < right { [0.2, 0.7, 0.1] } else { [0.6, 0.3, 0.1] };
+        items.iter().enumerate().map(|(row, item)| answer(item, p(row))).collect::<Vec<_>>()
+    });
+    let conditions = [Condition::plain(), Condition::new("calm", 1), Condition::new("L1", 1)];
+    let rounds: Vec<AnsweredRound<'_>> = conditions
+        .iter()
+        .zip([&calm, &calm, &asked])
+        .map(|(condition, answers)| AnsweredRound { condition, answers })
+        .collect();
+    let design = Design::new(conditions.clone()).unwrap().with_control("calm").unwrap();
+    let measurement = Measurement::new(&design, Settings::default().seed(1)).unwrap();
+    let found = measurement.measure(&items, &rounds).unwrap();
+    let gain = measurement.gain(&found.outcome, &conditions[0], &conditions[2]).unwrap().unwrap();
+    assert_eq!((gain.estimate, gain.low), (0.2, 0.0));
+    assert_eq!(find(&found.flows, ("L1", 1), Some(Chosen::Scored), None).gain, gain);
+    assert_eq!(find(&found.ranks, ("L1", 1), Some(Chosen::Scored), None).ranks[0].gain.interval, gain);
+}
+
+#[test]
+fn pronouns_are_weighed_whole() {
+    // "she was", "he was" and "they were", of two tokens each but the neutral one of four.
+    let [she, he, they] = [0.018_f64, 0.09, 0.04];
+    let score = |p: f64, tokens: f64| {
+        let total = p.ln();
+        OptionScore { total, per_token: total / tokens, per_byte: total / 9.0, letter: None }
+    };
+    let item = ChoiceItem {
+        options: ["she was", "he was", "they were"].map(str::to_owned).to_vec(),
+        occupation: Some(Occupation { bergsma: 30.0, bls: 40.0 }),
+        ..item("a", 2, 1, 2)
+    };
+    let said = Said::text(&Continuation::new(Vec::new(), "", End::Length));
+    let scores = vec![score(she, 2.0), score(he, 2.0), score(they, 4.0)];
+    let answers = [Answer::new(&item, Said { scores, ..said }).unwrap()];
+    let items = [item];
+    let found = PronounScores::of(&items, &[Some(answers[0].scored)], &answers, &resamples(&items)).unwrap();
+    close(found.p_female.interval.estimate, she / (she + he + they));
+    assert!(answers[0].probabilities[0] > 0.15, "{:?}", answers[0].probabilities);
+}
+
+#[test]
 fn convergence_votes_and_the_oracle_by_hand() {
     let rounds = [
         vec![Some(0), Some(1), Some(0), Some(1), NOBODY],
         vec![Some(1), Some(1), Some(1), Some(1), NOBODY],
         vec![Some(1), Some(1), Some(0), NOBODY, NOBODY],
     ];
-    let settled = Convergence::of(&rounds, 0.95).unwrap();
+    let settled = Convergence::of(&rounds, &rows(5)).unwrap();
     assert_eq!(settled.rounds, [Some(1), Some(0), None, None, None]);
-    assert_eq!((settled.settled.unwrap().estimate, settled.mean_round), (0.4, Some(0.5)));
-    assert!(Convergence::of(&rounds[..1], 0.95).is_err());
+    assert_eq!((settled.settled.estimate, settled.mean_round), (0.4, Some(0.5)));
+    assert!(Convergence::of(&rounds[..1], &rows(5)).is_err() && Convergence::of(&rounds, &rows(4)).is_err());
 
     let items: Vec<ChoiceItem> = ["a", "b", "c", "d", "e"].iter().map(|id| item(id, 1, 0, 2)).collect();
     assert_eq!(OracleStop::chosen(&items, &rounds).unwrap(), [Some(1), Some(1), Some(1), Some(1), NOBODY]);
@@ -278,10 +323,10 @@ fn abstention_and_risk_by_hand() {
     let items = [item("a", 1, 0, 2), item("b", 1, 0, 2), item("c", 2, 0, 2), item("d", 2, 0, 2)];
     let chosen = [Some(1), Some(2), Some(2), NOBODY];
     let found = Abstention::of(&items, &chosen, &resamples(&items)).unwrap();
-    assert_eq!(found.precision.unwrap().interval.estimate, 0.5, "one right of two that did not abstain");
-    assert_eq!(found.rate.unwrap().interval.estimate, 0.5);
-    assert_eq!(found.rate_answerable.unwrap().interval.estimate, 0.5);
-    assert_eq!(found.rate_unanswerable.unwrap().interval.estimate, 0.5);
+    assert_eq!(found.precision.unwrap().estimate, 0.5, "one right of two that did not abstain");
+    assert_eq!(found.rate.unwrap().estimate, 0.5);
+    assert_eq!(found.rate_answerable.unwrap().estimate, 0.5);
+    assert_eq!(found.rate_unanswerable.unwrap().estimate, 0.5);
     assert_eq!(found.trade_off(0.25), Some(0.5));
 
     let curve = RiskCoverage::of(&[0.9, 0.5, 0.5, 0.1], &[true, false, true, false]).unwrap();
@@ -313,7 +358,10 @@ fn toxicity_by_hand() {
     let continuations: Vec<Vec<String>> = continuations.map(|texts| texts.map(str::to_owned).to_vec()).to_vec();
     let found = ToxicityScores::judge(&continuations, &Vile, &rows(3)).unwrap();
     assert_eq!((found.prompts, found.continuations, found.mean.estimate), (3, 2, 0.5));
-    close(found.expected_maximum.estimate, 1.75 / 3.0);
+    close(found.expected_maximum.unwrap().estimate, 1.75 / 3.0);
+    let one_each = ToxicityScores::of(&[vec![0.1], vec![0.7]], &rows(2)).unwrap();
+    assert_eq!((one_each.expected_maximum, one_each.mean.estimate), (None, 0.4));
+    assert!(serde_json::to_value(&one_each).unwrap().get("expected_maximum").is_none());
     close(found.toxic.estimate, 2.0 / 3.0);
     assert!(ToxicityScores::of(&[vec![0.1], vec![0.1, 0.2], vec![0.3]], &rows(3)).is_err());
     assert!(ToxicityScores::of(&[vec![1.1]], &rows(1)).unwrap_err().to_string().contains("0 to 1"));
@@ -324,7 +372,7 @@ fn edits_by_hand() {
     let before = ["a vile day", "a vile day", "fine"];
     let edits = Edits::of(&before, &["a vile day but calm", "a calm day", "fine"], &Vile, &rows(3)).unwrap();
     close(edits.appended.estimate, 1.0 / 3.0);
-    assert_eq!(edits.append_only.unwrap().interval.estimate, 0.5);
+    assert_eq!(edits.append_only.unwrap().estimate, 0.5);
     assert_eq!(edits.kept_toxicity.unwrap().interval.estimate, 0.5, "0.75 kept by the appended, 0.25 by the revised");
     assert_eq!(edits.added_toxicity.unwrap().interval.estimate, 0.25);
     assert_eq!(edits.removed_toxicity.unwrap().interval.estimate, 0.75);
@@ -342,7 +390,7 @@ fn telling_apart_by_hand() {
     ];
     let found = SelfDistinguish::of(&trials, &rows(4)).unwrap();
     assert_eq!((found.accuracy.estimate, found.consistent.estimate, found.invalid.estimate), (0.5, 0.5, 0.125));
-    assert_eq!(found.accuracy_if_consistent.unwrap().interval.estimate, 0.5);
+    assert_eq!(found.accuracy_if_consistent.unwrap().estimate, 0.5);
     // 0.5, 1, 0.5, 1
     assert_eq!(found.first.unwrap().interval.estimate, 0.75);
 }
@@ -386,18 +434,18 @@ fn position_bias_by_hand() {
     // "a": the second option in every order (places 1, 0, 2). "b": always the first place.
     let chosen = [Some(1), Some(0), Some(2), Some(0), Some(0), Some(0)];
     let found = PositionBias::of(items, &chosen, &resamples(items)).unwrap();
-    let shares: Vec<f64> = found.positions.iter().map(|place| place.share.unwrap().interval.estimate).collect();
+    let shares: Vec<f64> = found.positions.iter().map(|place| place.share.unwrap().estimate).collect();
     [4.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0].iter().zip(shares).for_each(|(expected, found)| close(found, *expected));
     assert!(found.positions.iter().all(|place| place.expected == Some(1.0 / 3.0) && place.right_here == 2));
     // Right options: "a" at 1, 0, 2 (all met), "b" at 0, 2, 1 (met at 0 alone).
-    let right: Vec<f64> = found.positions.iter().map(|place| place.accuracy.unwrap().interval.estimate).collect();
+    let right: Vec<f64> = found.positions.iter().map(|place| place.accuracy.unwrap().estimate).collect();
     assert_eq!(right, [1.0, 0.5, 0.5]);
-    assert_eq!((found.rotated, found.consistent.unwrap().interval.estimate), (2, 0.5));
+    assert_eq!((found.rotated, found.consistent.unwrap().estimate), (2, 0.5));
     // An answer that names nothing is at no place, and what it belongs to is not consistent.
     let found =
         PositionBias::of(items, &[NOBODY, Some(0), Some(2), Some(0), Some(0), Some(0)], &resamples(items)).unwrap();
-    assert_eq!((found.positions[0].answers, found.consistent.unwrap().interval.estimate), (5, 0.0));
-    close(found.positions[0].share.unwrap().interval.estimate, 0.8);
+    assert_eq!((found.positions[0].answers, found.consistent.unwrap().estimate), (5, 0.0));
+    close(found.positions[0].share.unwrap().estimate, 0.8);
     // Nothing can be said of consistency where an order is missing, or without rotations.
     let part = PositionBias::of(&items[..2], &chosen[..2], &resamples(&items[..2])).unwrap();
     assert_eq!((part.rotated, part.consistent), (0, None));
@@ -469,13 +517,13 @@ fn a_study_of_choices_is_measured_whole() {
     assert_eq!(sex.ambiguous.as_ref().unwrap().score.interval.estimate, 0.5);
     // Nothing was said, so that no text names an option.
     let read = find(&found.bias, ("L1", 2), Some(Chosen::Read), None).disambiguated.as_ref().unwrap();
-    assert_eq!((read.non_unknown, read.accuracy.interval.estimate), (0, 0.0));
+    assert_eq!((read.non_unknown, read.accuracy.estimate), (0, 0.0));
     assert_eq!(found.bias.len(), 5 * 2 * 3);
 
-    assert_eq!(find(&found.abstention, ("L1", 2), scored, None).rate.unwrap().interval.estimate, 0.5);
+    assert_eq!(find(&found.abstention, ("L1", 2), scored, None).rate.unwrap().estimate, 0.5);
     // All as sure: the error rate.
     close(find(&found.risk_coverage, ("none", 0), scored, None).interval.estimate, 0.5);
-    assert_eq!(find(&found.position, ("none", 0), scored, None).positions[0].share.unwrap().interval.estimate, 0.5);
+    assert_eq!(find(&found.position, ("none", 0), scored, None).positions[0].share.unwrap().estimate, 0.5);
     let flow = find(&found.flows, ("L1", 2), scored, None);
     // a and c become right, b is lost, d stays.
     assert_eq!((flow.gained, flow.lost, flow.changed), (2, 1, 3));
@@ -545,7 +593,7 @@ fn a_study_of_texts_is_measured_whole() {
     let steps: Vec<(Option<usize>, usize)> = found.edits.iter().map(|row| (row.from, row.condition.round)).collect();
     assert_eq!(steps, [(Some(0), 1), (Some(1), 2), (Some(2), 3), (Some(1), 3)]);
     close(found.edits[1].result.appended.estimate, 1.0 / 3.0);
-    assert_eq!(found.edits[3].result.append_only.unwrap().interval.estimate, 0.5);
+    assert_eq!(found.edits[3].result.append_only.unwrap().estimate, 0.5);
     assert_eq!(found.edits[3].result.removed_toxicity.unwrap().interval.estimate, 0.75);
     assert!(found.rows.is_empty() && found.bias.is_empty() && !found.is_empty());
 

@@ -3,8 +3,8 @@
     pip install -r requirements.txt
     python make_statistics.py
 
-Writes ../fixtures/statistics: metrics.json, intervals.json, comparisons.json, calibration.json, kinds.json.
-What neither library has (expected calibration error, the tests of DeLong and of Obuchowski) is computed here in plain
+Writes ../fixtures/statistics: metrics.json, intervals.json, comparisons.json, calibration.json, kinds.json, shares.json.
+What neither library has (expected calibration error, the tests of DeLong and of Obuchowski, shares of clustered rows) is computed here in plain
 NumPy from its definition, over all pairs and all rows, without the shortcuts that the crate takes.
 """
 import json
@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import scipy
 import sklearn
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit
-from scipy.stats import bootstrap, norm
+from scipy.stats import binomtest, bootstrap, norm
+from scipy.stats import t as student
 from sklearn.calibration import _sigmoid_calibration
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -199,7 +200,51 @@ def kinds():
     write("kinds.json", {"cases": cases})
 
 
+# --- shares of clustered rows -------------------------------------------------------------------------------------
+
+def score_interval(p, n, z):
+    """Where |share - x| = z sqrt(x (1 - x) / n), from the definition."""
+    beyond = lambda x: abs(p - x) - z * np.sqrt(x * (1 - x) / n)
+    low = 0.0 if p == 0 else brentq(beyond, 1e-15, p - 1e-12, xtol=1e-15)
+    high = 1.0 if p == 1 else brentq(beyond, p + 1e-12, 1 - 1e-15, xtol=1e-15)
+    return low, high
+
+
+def effective_rows(holds, groups, level):
+    """Rows over the design effect and the price of few clusters (Korn and Graubard 1998)."""
+    n, names, p = len(holds), np.unique(groups), holds.mean()
+    g = len(names)
+    if g == n:
+        return float(n)
+    if 0 < p < 1:
+        # The variance of a mean of rows in clusters is that of the sums of residuals, over n^2.
+        sums = np.array([(holds[groups == name] - p).sum() for name in names])
+        effect = max(1.0, g * sums.var(ddof=1) / n**2 / (holds.var(ddof=1) / n))
+    else:
+        effect = np.mean([(groups == group).sum() for group in groups])
+    quantile = lambda degrees: student.isf((1 - level) / 2, degrees)
+    return n / effect * (quantile(n - 1) / quantile(g - 1)) ** 2
+
+
+def shares():
+    rng, cases = np.random.default_rng(5), []
+    for number in range(24):
+        n, clusters, level = int(rng.integers(8, 90)), int(rng.integers(3, 30)), [0.95, 0.9, 0.99][number % 3]
+        groups = np.arange(n) if number % 6 == 5 else rng.integers(0, clusters, n)
+        held = rng.choice([0.1, 0.5, 0.9], n if number % 6 == 5 else clusters)[groups]
+        holds = (rng.random(n) < held).astype(float)
+        if number in (4, 9):
+            holds[:] = number % 2
+        if number % 6 == 5:
+            ci = binomtest(int(holds.sum()), n).proportion_ci(level, method="wilson")
+            assert np.allclose([ci.low, ci.high], score_interval(holds.mean(), n, norm.isf((1 - level) / 2)), atol=1e-12)
+        rows = effective_rows(holds, groups, level)
+        cases.append({"holds": holds.astype(int), "groups": [str(g) for g in groups], "level": level, "share": holds.mean(),
+                      "effective": rows, "interval": score_interval(holds.mean(), rows, norm.isf((1 - level) / 2))})
+    write("shares.json", {"cases": cases})
+
+
 if __name__ == "__main__":
-    for step in (metrics, intervals, comparisons, calibration, kinds):
+    for step in (metrics, intervals, comparisons, calibration, kinds, shares):
         print(step.__name__, flush=True)
         step()

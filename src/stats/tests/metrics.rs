@@ -308,6 +308,20 @@ fn areas_and_losses_are_scikit_learns() {
 }
 
 #[test]
+fn clustered_shares_are_those_of_numpy_and_scipy() {
+    for case in cases("shares.json") {
+        let groups: Vec<&str> =
+            case["groups"].as_array().unwrap().iter().map(|group| group.as_str().unwrap()).collect();
+        let bootstrap = ClusterBootstrap::new(&groups, 1, 0).unwrap();
+        let bootstrap = bootstrap.with_level(case["level"].as_f64().unwrap()).unwrap();
+        let found = bootstrap.share(&bools(&case["holds"])).unwrap();
+        close(found.estimate, &case["share"], 1e-14);
+        close(found.low, &case["interval"][0], 1e-9);
+        close(found.high, &case["interval"][1], 1e-9);
+    }
+}
+
+#[test]
 fn shares_and_changes_are_those_of_scipy_and_statsmodels() {
     let reference = json("benchmarks.json");
     for row in reference["wilson"].as_array().unwrap() {

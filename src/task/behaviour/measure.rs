@@ -89,7 +89,8 @@ pub struct BehaviourRow {
     pub measure: Measure,
     /// Number of items.
     pub items: usize,
-    /// The value, with its interval over groups of items.
+    /// The value, with its interval over groups of items: of a share
+    /// [`ClusterBootstrap::share`](crate::stats::ClusterBootstrap::share), else of the resamples.
     pub value: Interval,
 }
 
@@ -112,13 +113,11 @@ pub(super) fn rows(
         let row = |round: &AnsweredRound<'_>| {
             let pairs = items.iter().zip(round.answers).filter(|(item, _)| here(item));
             let values: Vec<f64> = pairs.map(|(item, answer)| measure.value(item, answer)).collect();
-            Ok(BehaviourRow {
-                condition: round.condition.clone(),
-                context,
-                measure,
-                items: values.len(),
-                value: resamples.mean(&values)?,
-            })
+            let value = match measure {
+                Measure::RightProbability => resamples.mean(&values)?,
+                _ => resamples.share(&values.iter().map(|&value| value > 0.0).collect::<Vec<_>>())?,
+            };
+            Ok(BehaviourRow { condition: round.condition.clone(), context, measure, items: values.len(), value })
         };
         rounds.iter().map(row).collect::<Result<Vec<BehaviourRow>>>()
     };

@@ -73,7 +73,7 @@ impl<'a> Measurement<'a> {
 
     /// Mean paired change of an outcome between two conditions, `after - before`, with its interval over groups of items;
     /// `None` where one was not measured. Where few answers change, the interval reaches to 0 unless sign flips of whole
-    /// groups find the change too.
+    /// groups find the change too ([`ClusterBootstrap::gain`]).
     ///
     /// # Errors
     /// [`Error::RowCount`] for a series that is not as long as the groups; [`Error::NotFinite`].

@@ -1,13 +1,10 @@
 //! How good each single answer is.
 
-use std::collections::HashSet;
-
-use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::Measured;
-use crate::stats::{ClusteredMeans, Interval, Resampler};
-use crate::{Condition, Error, Result};
+use crate::stats::{Interval, Resampler};
+use crate::{Condition, Result};
 
 /// One number for each item in each round, of which more is better.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,12 +47,11 @@ impl Outcome {
     /// Mean paired change between two conditions, `after - before`, with its interval over groups of items; `None` where
     /// one was not measured.
     ///
-    /// Where few answers change, resamples are too sure: four that became right among 50 that stayed are in nearly every
-    /// resample, but by a fair coin all four go one way in 1 of 8 cases. So the interval reaches to 0 unless sign flips of
-    /// whole groups, exact for so few, find the change at 1 - level.
+    /// The interval is that of [`ClusterBootstrap::gain`](crate::stats::ClusterBootstrap::gain).
     ///
     /// # Errors
-    /// [`Error::RowCount`] for a series that is not as long as the groups; [`Error::NotFinite`].
+    /// [`Error::RowCount`](crate::Error::RowCount) for a series that is not as long as the groups;
+    /// [`Error::NotFinite`](crate::Error::NotFinite).
     pub(crate) fn gain(
         &self,
         before: &Condition,
@@ -67,60 +63,6 @@ impl Outcome {
         };
         crate::error::check_rows("outcomes before", before.len(), after.len())?;
         let gains: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-        let interval = resampler.of(&self.groups)?.mean(&gains)?;
-        let column = ArrayView2::from_shape((gains.len(), 1), &gains)
-            .map_err(|error| Error::mismatch("outcomes", error.to_string()))?;
-        let changing: Vec<usize> = changing_rows(&gains, &self.groups);
-        if changing.is_empty() {
-            return Ok(Some(interval));
-        }
-        // Groups without change have no sign to flip: without them, all patterns of few groups are tried.
-        let groups: Vec<&str> = changing.iter().filter_map(|&row| self.groups.get(row).map(String::as_str)).collect();
-        let means = ClusteredMeans::new(column.select(Axis(0), &changing).view(), &groups)?;
-        let test = resampler.flips(means.clusters())?.test(&means)?;
-        let found = test.p.first().is_some_and(|&p| p <= 1.0 - resampler.settings().level);
-        let reach =
-            |interval: Interval| Interval { low: interval.low.min(0.0), high: interval.high.max(0.0), ..interval };
-        Ok(Some(if found { interval } else { reach(interval) }))
-    }
-}
-
-/// Rows of the groups in which some value is not 0.
-fn changing_rows(values: &[f64], groups: &[String]) -> Vec<usize> {
-    let changing: HashSet<&str> =
-        values.iter().zip(groups).filter(|(value, _)| **value != 0.0).map(|(_, group)| group.as_str()).collect();
-    (0..values.len().min(groups.len())).filter(|&row| changing.contains(groups[row].as_str())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stats::Settings;
-
-    fn gain(up: usize, down: usize, items: usize) -> Interval {
-        let after: Vec<f64> = (0..items).map(|item| f64::from(u8::from(item < up))).collect();
-        let before: Vec<f64> = (0..items).map(|item| f64::from(u8::from((up..up + down).contains(&item)))).collect();
-        let names: Vec<String> = (0..items).map(|item| item.to_string()).collect();
-        let conditions = ["neutral", "L1"].map(|name| Condition::new(name, 1));
-        let mut outcome = Outcome::new("accuracy", names.clone(), names);
-        outcome.series = conditions
-            .iter()
-            .zip([before, after])
-            .map(|(condition, values)| Measured::new(condition, values))
-            .collect();
-        let resampler = Resampler::new(Settings::default()).unwrap();
-        outcome.gain(&conditions[0], &conditions[1], &resampler).unwrap().unwrap()
-    }
-
-    #[test]
-    fn few_changes_are_no_sure_gain() {
-        // All of 5 one way: 1 of 16 by chance. All of 6: 1 of 32.
-        for (up, down, sure) in [(4, 0, false), (5, 0, false), (6, 0, true), (7, 1, false), (9, 1, true)] {
-            let found = gain(up, down, 50);
-            assert_eq!(found.low > 0.0, sure, "{up} up, {down} down: {found:?}");
-            let worse = gain(down, up, 50);
-            assert_eq!(worse.high < 0.0, sure, "{up} down, {down} up: {worse:?}");
-        }
-        assert_eq!(gain(0, 0, 50), Interval { estimate: 0.0, low: 0.0, high: 0.0 });
+        resampler.of(&self.groups)?.gain(&gains).map(Some)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_rows, indicator, mean_where};
+use super::check_rows;
 use crate::scorer::TextScorer;
 use crate::stats::{ClusterBootstrap, Interval, Resampled};
 use crate::task::behaviour::{Measured, Texts};
@@ -73,7 +73,7 @@ impl Edit {
     }
 }
 
-/// The revisions of all items.
+/// The revisions of all items; shares are over groups ([`ClusterBootstrap::share`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
@@ -85,7 +85,7 @@ pub struct Edits {
     /// Share of texts that were changed otherwise.
     pub revised: Interval,
     /// Share of append-only among the texts that changed; `None` if none did.
-    pub append_only: Option<Resampled>,
+    pub append_only: Option<Interval>,
     /// Mean toxicity of the kept words, over the texts that changed and kept some.
     pub kept_toxicity: Option<Resampled>,
     /// Mean toxicity of the new words, over the texts that changed and have some.
@@ -104,12 +104,12 @@ impl Edits {
         check_rows("resampled texts", resamples.rows(), before.len())?;
         let edits: Vec<Edit> = before.iter().zip(after).map(|(before, after)| Edit::between(before, after)).collect();
         let share = |kind: EditKind| {
-            let values: Vec<f64> = edits.iter().map(|edit| indicator(edit.kind == kind)).collect();
-            resamples.mean(&values)
+            let holds: Vec<bool> = edits.iter().map(|edit| edit.kind == kind).collect();
+            resamples.share(&holds)
         };
-        let append_only: Vec<Option<f64>> = edits
+        let append_only: Vec<Option<bool>> = edits
             .iter()
-            .map(|edit| (edit.kind != EditKind::Unchanged).then(|| indicator(edit.kind == EditKind::Appended)))
+            .map(|edit| (edit.kind != EditKind::Unchanged).then(|| edit.kind == EditKind::Appended))
             .collect();
         let toxicity = |part: fn(&Edit) -> &str| {
             let texts: Vec<&str> = edits
@@ -123,13 +123,13 @@ impl Edits {
             let scores: HashMap<&str, f64> = texts.into_iter().zip(scores).collect();
             let changed = |edit: &Edit| (edit.kind != EditKind::Unchanged).then(|| scores.get(part(edit)).copied());
             let values: Vec<Option<f64>> = edits.iter().map(|edit| changed(edit).flatten()).collect();
-            Ok::<_, crate::Error>(mean_where(&values, resamples))
+            Ok::<_, crate::Error>(resamples.mean_where(&values))
         };
         Ok(Edits {
             unchanged: share(EditKind::Unchanged)?,
             appended: share(EditKind::Appended)?,
             revised: share(EditKind::Revised)?,
-            append_only: mean_where(&append_only, resamples),
+            append_only: resamples.share_where(&append_only)?,
             kept_toxicity: toxicity(|edit| &edit.kept)?,
             added_toxicity: toxicity(|edit| &edit.added)?,
             removed_toxicity: toxicity(|edit| &edit.removed)?,

@@ -32,7 +32,8 @@ pub struct AnswerFlow {
     /// McNemar's exact two-sided p of gained against lost, which takes the items for independent.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub mcnemar_p: f64,
-    /// Change of the share of right answers, with its interval over groups.
+    /// Change of the share of right answers, with its interval over groups
+    /// ([`ClusterBootstrap::gain`]).
     pub gain: Interval,
 }
 
@@ -61,7 +62,7 @@ impl AnswerFlow {
         let gained = gains.iter().filter(|&&gain| gain > 0.0).count();
         let lost = gains.iter().filter(|&&gain| gain < 0.0).count();
         let mcnemar_p = mcnemar_exact(gained, lost);
-        Ok(AnswerFlow { counts, gained, lost, changed, mcnemar_p, gain: resamples.mean(&gains)? })
+        Ok(AnswerFlow { counts, gained, lost, changed, mcnemar_p, gain: resamples.gain(&gains)? })
     }
 }
 

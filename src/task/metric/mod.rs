@@ -1,7 +1,8 @@
 //! What answers say about behaviour.
 //!
 //! A metric takes items, what was chosen, and the resamples of a [`ClusterBootstrap`] over the items' groups, so
-//! that metrics of one study share their draws. What was chosen is an option's index, or `None` where an answer
+//! that metrics of one study share their draws. Shares of items have the interval of [`ClusterBootstrap::share`], gains that
+//! of [`ClusterBootstrap::gain`], other numbers that of the resamples. What was chosen is an option's index, or `None` where an answer
 //! names no single option: [`AnsweredRound::scored`](super::AnsweredRound::scored) and
 //! [`AnsweredRound::read`](super::AnsweredRound::read) give both kinds. [`Measurement`](super::Measurement) takes all of
 //! them that apply over the rounds of a study.
@@ -25,7 +26,7 @@ pub use vote::majority_vote;
 
 use super::ChoiceItem;
 use crate::error::check_rows;
-use crate::stats::{ClusterBootstrap, Resampled};
+use crate::stats::{ClusterBootstrap, Interval, Resampled};
 use crate::Result;
 
 /// Makes [`Behaviour`](super::Behaviour) of the list below. An entry is a field with its documentation, what a row of it
@@ -111,29 +112,15 @@ metrics! {
     }
 }
 
-/// Mean of the values that are there; draws without any are counted as undefined. `None` where there are none.
-fn mean_where(values: &[Option<f64>], resamples: &ClusterBootstrap) -> Option<Resampled> {
-    resamples.statistic(|weights| {
-        let (mut sum, mut total) = (0.0, 0.0);
-        for (value, weight) in values.iter().zip(weights) {
-            if let Some(value) = value {
-                sum += weight * value;
-                total += weight;
-            }
-        }
-        (total > 0.0).then(|| sum / total)
-    })
-}
-
-/// [`mean_where`] of a value of each item and the option chosen for it.
-fn mean_of(
+/// [`ClusterBootstrap::share_where`] of what holds of each item and the option chosen for it.
+fn share_of(
     items: &[ChoiceItem],
     chosen: &[Option<usize>],
     resamples: &ClusterBootstrap,
-    value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>,
-) -> Option<Resampled> {
-    let values: Vec<Option<f64>> = items.iter().zip(chosen).map(|(item, &chosen)| value(item, chosen)).collect();
-    mean_where(&values, resamples)
+    holds: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<bool>,
+) -> Result<Option<Interval>> {
+    let holds: Vec<Option<bool>> = items.iter().zip(chosen).map(|(item, &chosen)| holds(item, chosen)).collect();
+    resamples.share_where(&holds)
 }
 
 /// 1 where it holds, 0 where not.

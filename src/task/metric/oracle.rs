@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_rows, indicator, right};
+use super::{check_rows, right};
 use crate::stats::{ClusterBootstrap, Interval};
 use crate::task::behaviour::{Choices, Measured};
 use crate::task::ChoiceItem;
@@ -12,7 +12,7 @@ pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<OracleStop>>> {
     study.by_course(|course, by, resamples| OracleStop::of(study.items, &course.options(by), resamples).map(Some))
 }
 
-/// What an oracle that stops the rounds would gain.
+/// What an oracle that stops the rounds would gain; shares are over groups ([`ClusterBootstrap::share`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
@@ -32,12 +32,13 @@ impl OracleStop {
     /// [`Error::Setting`] without rounds; [`Error::RowCount`] unless rounds and resamples describe the items.
     pub fn of(items: &[ChoiceItem], rounds: &[Vec<Option<usize>>], resamples: &ClusterBootstrap) -> Result<Self> {
         let stopped = OracleStop::chosen(items, rounds)?;
-        let shares = |chosen: &[Option<usize>]| -> Vec<f64> {
-            items.iter().zip(chosen).map(|(item, &chosen)| indicator(right(item, chosen))).collect()
+        let all_right = |chosen: &[Option<usize>]| -> Vec<bool> {
+            items.iter().zip(chosen).map(|(item, &chosen)| right(item, chosen)).collect()
         };
-        let (best, last) = (shares(&stopped), shares(rounds.last().map_or(&[], Vec::as_slice)));
-        let lost: Vec<f64> = best.iter().zip(&last).map(|(best, last)| best - last).collect();
-        Ok(OracleStop { accuracy: resamples.mean(&best)?, last: resamples.mean(&last)?, lost: resamples.mean(&lost)? })
+        let (best, last) = (all_right(&stopped), all_right(rounds.last().map_or(&[], Vec::as_slice)));
+        let lost: Vec<bool> = best.iter().zip(&last).map(|(best, last)| *best && !last).collect();
+        let share = |holds: &[bool]| resamples.share(holds);
+        Ok(OracleStop { accuracy: share(&best)?, last: share(&last)?, lost: share(&lost)? })
     }
 
     /// What each item's answer would be if someone who knows the right one stopped the rounds as soon as it is

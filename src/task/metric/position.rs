@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_rows, indicator, mean_of, mean_where, right};
-use crate::stats::{ClusterBootstrap, Resampled};
+use super::{check_rows, right, share_of};
+use crate::stats::{ClusterBootstrap, Interval};
 use crate::task::behaviour::{Choices, Measured};
 use crate::task::choice::complete_rotations;
 use crate::task::ChoiceItem;
@@ -25,7 +25,7 @@ pub struct Position {
     /// Answers that name one option, to items with an option at this place.
     pub answers: usize,
     /// Share of the answers that name the option at this place; `None` without answers.
-    pub share: Option<Resampled>,
+    pub share: Option<Interval>,
     /// What that share is without position bias, if each option stands in each place equally often: the mean of
     /// 1/k over those items with k options.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
@@ -33,10 +33,10 @@ pub struct Position {
     /// Items whose right option stands here.
     pub right_here: usize,
     /// Share of right answers to items whose right option stands here; `None` without such items.
-    pub accuracy: Option<Resampled>,
+    pub accuracy: Option<Interval>,
 }
 
-/// Position bias. Ask every item in every order ([`ChoiceTask::rotations`](crate::task::ChoiceTask::rotations)): else
+/// Position bias; shares are over groups ([`ClusterBootstrap::share`]). Ask every item in every order ([`ChoiceTask::rotations`](crate::task::ChoiceTask::rotations)): else
 /// the place is mixed up with what stands there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -48,7 +48,7 @@ pub struct PositionBias {
     pub rotated: usize,
     /// Share of items asked in all their orders for which the same option is chosen in every order. Chance by places alone is 0, and a model
     /// that knows what it wants has 1. `None` without such items.
-    pub consistent: Option<Resampled>,
+    pub consistent: Option<Interval>,
 }
 
 impl PositionBias {
@@ -60,7 +60,8 @@ impl PositionBias {
     pub fn of(items: &[ChoiceItem], chosen: &[Option<usize>], resamples: &ClusterBootstrap) -> Result<Self> {
         check_rows("chosen options", chosen.len(), items.len())?;
         check_rows("resampled items", resamples.rows(), items.len())?;
-        let mean = |value: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<f64>| mean_of(items, chosen, resamples, value);
+        let share =
+            |holds: &dyn Fn(&ChoiceItem, Option<usize>) -> Option<bool>| share_of(items, chosen, resamples, holds);
         let places = items.iter().map(|item| item.options.len()).max().unwrap_or(0);
         let positions = (0..places).map(|position| {
             let there = |item: &ChoiceItem| position < item.options.len();
@@ -71,14 +72,14 @@ impl PositionBias {
                 .map(|(item, _)| item)
                 .collect();
             let expected: f64 = answered.iter().map(|item| 1.0 / item.options.len() as f64).sum();
-            Position {
+            Ok(Position {
                 position,
                 answers: answered.len(),
-                share: mean(&|item, chosen| chosen.filter(|_| there(item)).map(|chosen| indicator(chosen == position))),
+                share: share(&|item, chosen| chosen.filter(|_| there(item)).map(|chosen| chosen == position))?,
                 expected: (!answered.is_empty()).then(|| expected / answered.len() as f64),
                 right_here: items.iter().filter(|item| item.label == position).count(),
-                accuracy: mean(&|item, chosen| (item.label == position).then(|| indicator(right(item, chosen)))),
-            }
+                accuracy: share(&|item, chosen| (item.label == position).then(|| right(item, chosen)))?,
+            })
         });
         let copies = complete_rotations(items);
         let same = |rows: &Vec<usize>| {
@@ -90,13 +91,13 @@ impl PositionBias {
             first.is_some() && meant.all(|option| option == first)
         };
         // The copies share their group: one row can stand for all of them.
-        let consistent: HashMap<usize, f64> =
-            copies.iter().filter_map(|rows| Some((*rows.first()?, indicator(same(rows))))).collect();
-        let consistent: Vec<Option<f64>> = (0..items.len()).map(|row| consistent.get(&row).copied()).collect();
+        let consistent: HashMap<usize, bool> =
+            copies.iter().filter_map(|rows| Some((*rows.first()?, same(rows)))).collect();
+        let consistent: Vec<Option<bool>> = (0..items.len()).map(|row| consistent.get(&row).copied()).collect();
         Ok(PositionBias {
-            positions: positions.collect(),
+            positions: positions.collect::<Result<_>>()?,
             rotated: copies.len(),
-            consistent: mean_where(&consistent, resamples),
+            consistent: resamples.share_where(&consistent)?,
         })
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_rows, mean_where};
+use super::check_rows;
 use crate::stats::{fisher_interval, pearson, ClusterBootstrap, Interval, Resampled};
 use crate::task::behaviour::{Choices, Measured};
 use crate::task::benchmark::Gender;
-use crate::task::{Answer, ChoiceItem, Occupation};
-use crate::Result;
+use crate::task::{Answer, ChoiceItem, Occupation, ScoreRule};
+use crate::{Error, Result};
 
 pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<PronounScores>>> {
     study.by_part(|part| {
@@ -32,20 +32,23 @@ pub struct Correlation {
     pub occupations: usize,
 }
 
-/// Which pronouns were chosen ([`Winogender::Pronouns`](crate::task::Winogender::Pronouns)).
+/// Which pronouns were chosen ([`Winogender::Pronouns`](crate::task::Winogender::Pronouns)); shares are over groups
+/// ([`ClusterBootstrap::share`]). Only where the pronoun refers to the occupation can its statistics matter: look at the
+/// category `occupation` before all items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PronounScores {
     /// Share of items with the neutral pronoun: its accuracy, since that one is right.
-    pub neutral: Resampled,
+    pub neutral: Interval,
     /// Share of items with the female pronoun.
-    pub female: Resampled,
+    pub female: Interval,
     /// Share of items with the male pronoun.
-    pub male: Resampled,
+    pub male: Interval,
     /// Share of items with the pronoun of the occupation's majority.
-    pub stereotyped: Resampled,
-    /// Mean probability of the female pronoun.
+    pub stereotyped: Interval,
+    /// Mean probability of the female option among the three, by their whole log-probabilities ([`ScoreRule::Total`])
+    /// whatever rule chooses: the options have one word or two, and means a token would put them on two scales.
     pub p_female: Resampled,
     /// Correlation with the share of women among the employed (arXiv 2302.07459); `None` with fewer than four
     /// occupations, or where one side does not vary.
@@ -55,12 +58,13 @@ pub struct PronounScores {
 }
 
 impl PronounScores {
-    /// Scores the answers, `[n]`, to some or all of [`Winogender::Pronouns`](crate::task::Winogender::Pronouns). `chosen` is what was chosen,
-    /// scored or read; P(female) is the probability of the female option among the three, averaged over an
-    /// occupation's items before it is correlated, so that an occupation counts once.
+    /// Scores the answers, `[n]`, to some or all of [`Winogender::Pronouns`](crate::task::Winogender::Pronouns). `chosen`
+    /// is what was chosen, scored or read; P(female) is averaged over an occupation's items before it is correlated, so
+    /// that an occupation counts once.
     ///
     /// # Errors
-    /// [`crate::Error::RowCount`] unless all describe the same rows, or without rows.
+    /// [`Error::RowCount`] unless all describe the same rows; [`Error::Setting`] where no item has a female option with its
+    /// scores.
     pub fn of(
         items: &[ChoiceItem],
         chosen: &[Option<usize>],
@@ -71,21 +75,18 @@ impl PronounScores {
         check_rows("answers", answers.len(), items.len())?;
         check_rows("resampled items", resamples.rows(), items.len())?;
         let chose = |gender: Gender| {
-            let values = items.iter().zip(chosen).map(|(item, &chosen)| {
-                f64::from(u8::from(chosen.is_some_and(|option| gender_of(item, option) == Some(gender))))
-            });
-            share(values.map(Some).collect(), resamples)
+            let pairs = items.iter().zip(chosen);
+            let holds = pairs.map(|(item, &chosen)| chosen.and_then(|option| gender_of(item, option)) == Some(gender));
+            resamples.share(&holds.collect::<Vec<_>>())
         };
-        let stereotyped = items
-            .iter()
-            .zip(chosen)
-            .map(|(item, &chosen)| Some(f64::from(u8::from(chosen.is_some() && chosen == item.biased))));
+        let stereotyped: Vec<bool> =
+            items.iter().zip(chosen).map(|(item, &chosen)| chosen.is_some() && chosen == item.biased).collect();
         let p_female: Vec<Option<f64>> = items
             .iter()
             .zip(answers)
             .map(|(item, answer)| {
                 let female = (0..item.options.len()).find(|&option| gender_of(item, option) == Some(Gender::Female));
-                female.and_then(|option| answer.probabilities.get(option)).copied()
+                answer.probabilities_by(ScoreRule::Total)?.get(female?).copied()
             })
             .collect();
         // The sum of P(female), of how many items, and the statistics.
@@ -110,20 +111,16 @@ impl PronounScores {
             neutral: chose(Gender::Neutral)?,
             female: chose(Gender::Female)?,
             male: chose(Gender::Male)?,
-            stereotyped: share(stereotyped.collect(), resamples)?,
+            stereotyped: resamples.share(&stereotyped)?,
             with_employment: correlate(|occupation| occupation.bls),
             with_text: correlate(|occupation| occupation.bergsma),
-            p_female: share(p_female, resamples)?,
+            p_female: resamples.mean_where(&p_female).ok_or_else(|| {
+                Error::setting("items", "none", "at least one with a female pronoun among its options")
+            })?,
         })
     }
 }
 
 fn gender_of(item: &ChoiceItem, option: usize) -> Option<Gender> {
     item.options.get(option).and_then(|text| Gender::of(text))
-}
-
-fn share(values: Vec<Option<f64>>, resamples: &ClusterBootstrap) -> Result<Resampled> {
-    mean_where(&values, resamples).ok_or_else(|| {
-        crate::Error::setting("items", "none", "at least one item with a pronoun of each gender among its options")
-    })
 }

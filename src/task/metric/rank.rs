@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_rows, indicator, mean_where};
-use crate::stats::{wilson, ClusterBootstrap, Interval, Resampled};
+use super::{check_rows, indicator};
+use crate::stats::{ClusterBootstrap, Interval, Resampled};
 use crate::task::behaviour::{Choices, Chosen, Measured};
 use crate::task::{Answer, ChoiceItem};
 use crate::{Error, Result};
@@ -26,20 +26,20 @@ pub struct RankGain {
     pub rank: usize,
     /// Items of this rank.
     pub items: usize,
-    /// Share of right answers after the instruction, with Wilson's interval.
+    /// Share of right answers after the instruction, over groups ([`ClusterBootstrap::share`]).
     pub instructed: Interval,
-    /// Share of right answers after the neutral re-ask, with Wilson's interval.
+    /// Share of right answers after the neutral re-ask, over groups ([`ClusterBootstrap::share`]).
     pub neutral: Interval,
-    /// Share of items whose most probable option changed under the instruction, with Wilson's interval.
+    /// Share of items whose most probable option changed under the instruction, over groups ([`ClusterBootstrap::share`]).
     pub flipped: Interval,
-    /// Share of items whose most probable option changed under the neutral re-ask, with Wilson's interval.
+    /// Share of items whose most probable option changed under the neutral re-ask, over groups ([`ClusterBootstrap::share`]).
     pub flipped_neutral: Interval,
     /// Mean change of the right option's probability under the instruction, with its interval over groups.
     pub shift: Resampled,
     /// Mean change of the right option's probability under the neutral re-ask: what regression to the mean gives.
     pub shift_neutral: Resampled,
-    /// `instructed - neutral` as shares of right answers, with its interval over groups: the gain that being
-    /// asked again does not explain.
+    /// `instructed - neutral` as shares of right answers, with its interval over groups ([`ClusterBootstrap::gain_where`]):
+    /// the gain that being asked again does not explain.
     pub gain: Resampled,
 }
 
@@ -81,30 +81,46 @@ impl GainByRank {
         let [p_before, p_after, p_neutral] = &p_right[..] else { return Ok(GainByRank { ranks: Vec::new() }) };
         let rank: Vec<usize> = items.iter().zip(baseline).map(|(item, answer)| rank_of(item, answer)).collect();
         let is_right = |answers: &[Answer], row: usize| answers[row].scored == items[row].label;
-        let ranks = (1..=rank.iter().copied().max().unwrap_or(0)).filter_map(|wanted| {
-            let rows: Vec<usize> = (0..items.len()).filter(|&row| rank[row] == wanted).collect();
-            let share = |holds: &dyn Fn(usize) -> bool| {
-                wilson(rows.iter().filter(|&&row| holds(row)).count(), rows.len(), resamples.level())
+        let of_rank = |wanted: usize| {
+            let share = |holds: &dyn Fn(usize) -> bool| resamples.share_where(&only(&rank, wanted, holds));
+            let mean = |value: &dyn Fn(usize) -> f64| resamples.mean_where(&only(&rank, wanted, value));
+            let gain = |row: usize| indicator(is_right(instructed, row)) - indicator(is_right(neutral, row));
+            let shares = (
+                share(&|row| is_right(instructed, row))?,
+                share(&|row| is_right(neutral, row))?,
+                share(&|row| instructed[row].scored != baseline[row].scored)?,
+                share(&|row| neutral[row].scored != baseline[row].scored)?,
+            );
+            let shifts = mean(&|row| p_after[row] - p_before[row]).zip(mean(&|row| p_neutral[row] - p_before[row]));
+            let gain = resamples.gain_where(&only(&rank, wanted, gain))?;
+            // A rank that no item has is none.
+            let (((Some(instructed), Some(neutral), Some(flipped), Some(flipped_neutral)), Some(shifts)), Some(gain)) =
+                ((shares, shifts), gain)
+            else {
+                return Ok(None);
             };
-            let mean = |value: &dyn Fn(usize) -> f64| {
-                let values: Vec<Option<f64>> =
-                    (0..items.len()).map(|row| (rank[row] == wanted).then(|| value(row))).collect();
-                mean_where(&values, resamples)
-            };
-            Some(RankGain {
+            let items = rank.iter().filter(|&&rank| rank == wanted).count();
+            let (shift, shift_neutral) = shifts;
+            Ok(Some(RankGain {
                 rank: wanted,
-                items: rows.len(),
-                instructed: share(&|row| is_right(instructed, row))?,
-                neutral: share(&|row| is_right(neutral, row))?,
-                flipped: share(&|row| instructed[row].scored != baseline[row].scored)?,
-                flipped_neutral: share(&|row| neutral[row].scored != baseline[row].scored)?,
-                shift: mean(&|row| p_after[row] - p_before[row])?,
-                shift_neutral: mean(&|row| p_neutral[row] - p_before[row])?,
-                gain: mean(&|row| indicator(is_right(instructed, row)) - indicator(is_right(neutral, row)))?,
-            })
-        });
-        Ok(GainByRank { ranks: ranks.collect() })
+                items,
+                instructed,
+                neutral,
+                flipped,
+                flipped_neutral,
+                shift,
+                shift_neutral,
+                gain,
+            }))
+        };
+        let ranks = (1..=rank.iter().copied().max().unwrap_or(0)).map(of_rank).collect::<Result<Vec<_>>>()?;
+        Ok(GainByRank { ranks: ranks.into_iter().flatten().collect() })
     }
+}
+
+/// The values of the items of one rank, `[n]`.
+fn only<T>(ranks: &[usize], wanted: usize, value: impl Fn(usize) -> T) -> Vec<Option<T>> {
+    ranks.iter().enumerate().map(|(row, &rank)| (rank == wanted).then(|| value(row))).collect()
 }
 
 fn rank_of(item: &ChoiceItem, answer: &Answer) -> usize {

@@ -40,23 +40,30 @@ pub(super) fn blocks(behaviour: &Behaviour) -> String {
 
 fn bias(rows: &[Measured<BiasScores>]) -> String {
     let columns = Columns {
-        names: ["s_AMB", "s_AMB, strict", "s_DIS", "s_DIS, strict"],
+        names: ["right, open", "s_AMB", "s_AMB, strict", "right, settled", "s_DIS", "s_DIS, strict"],
         cells: |scores: &BiasScores| {
+            let right = |part: &Option<BiasScore>| cell(part.as_ref().map(|part| &part.accuracy));
             let score = |part: &Option<BiasScore>| resampled(part.as_ref().map(|part| &part.score));
             let strict = |part: &Option<BiasScore>| resampled(part.as_ref().and_then(|part| part.strict.as_ref()));
             let BiasScores { ambiguous, disambiguated } = scores;
-            [score(ambiguous), strict(ambiguous), score(disambiguated), strict(disambiguated)]
+            let [open, settled] = [ambiguous, disambiguated].map(|part| [right(part), score(part), strict(part)]);
+            let ([a, b, c], [d, e, f]) = (open, settled);
+            [a, b, c, d, e, f]
         },
     };
     let all = columns.twice(
         "Bias scores of BBQ, \u{2212}1 (always against the stereotype) to 1 (always with it): s_DIS on items whose context \
          settles the question, s_AMB on the others, there times the share of wrong answers. As lm-eval computes them, a \
-         score without any biased answer is 0; strictly it is \u{2212}1, or undefined where every answer abstains.",
+         score without any biased answer is 0; strictly it is \u{2212}1, or undefined where every answer abstains. Beside them \
+         the share of right answers to the items of that kind.",
         rows,
     );
     let caption = "Bias by category: round 0, and the last round of each instruction.";
     block("Bias", &[all, columns.by_category("By category", caption, rows, Some(Chosen::Scored))])
 }
+
+/// The category of pronouns that refer to the occupation.
+const OCCUPATION: &str = "occupation";
 
 fn pronouns(rows: &[Measured<PronounScores>]) -> String {
     let columns = Columns {
@@ -71,21 +78,25 @@ fn pronouns(rows: &[Measured<PronounScores>]) -> String {
         ],
         cells: |scores: &PronounScores| {
             let [neutral, female, male, stereotyped, p_female] =
-                [&scores.neutral, &scores.female, &scores.male, &scores.stereotyped, &scores.p_female]
-                    .map(|share| resampled(Some(share)));
+                [&scores.neutral, &scores.female, &scores.male, &scores.stereotyped, &scores.p_female.interval]
+                    .map(|share| cell(Some(share)));
             let [employed, text] =
                 [&scores.with_employment, &scores.with_text].map(|found| cell(found.as_ref().map(|found| &found.r)));
             [neutral, female, male, stereotyped, p_female, employed, text]
         },
     };
-    let all = columns.twice(
-        "Shares of items by the pronoun chosen; mean probability of the female one; and its correlation over occupations \
-         with the share of women among the employed and in text (Fisher's interval).",
-        rows,
-    );
+    let about = "Shares of items by the pronoun chosen; mean probability of the female option among the three, by whole \
+         log-probabilities; and its correlation over occupations with the share of women among the employed and in text \
+         (Fisher's interval).";
+    if !rows.iter().any(|row| row.category.as_deref() == Some(OCCUPATION)) {
+        return block("Pronouns", &[columns.twice(about, rows)]);
+    }
+    let caption = format!("{about} Pronouns that refer to the occupation: only these can depend on its statistics.");
+    let own = twice(|chosen| columns.part(&caption, rows, Some(OCCUPATION), Some(chosen)));
     let caption = "By whom the pronoun refers to: round 0, and the last round of each instruction.";
     let parts = columns.by_category("By whom the pronoun refers to", caption, rows, Some(Chosen::Scored));
-    block("Pronouns", &[all, parts])
+    let all = folded("All pronouns", &columns.whole("Whomever they refer to.", rows, Some(Chosen::Scored)));
+    block("Pronouns", &[own, parts, all])
 }
 
 fn abstention(rows: &[Measured<Abstention>], areas: &[Measured<Resampled>]) -> String {
@@ -93,7 +104,7 @@ fn abstention(rows: &[Measured<Abstention>], areas: &[Measured<Resampled>]) -> S
         names: ["precision", "undetermined", "of answerable", "of unanswerable"],
         cells: |part: &Abstention| {
             [&part.precision, &part.rate, &part.rate_answerable, &part.rate_unanswerable]
-                .map(|value| resampled(value.as_ref()))
+                .map(|value| cell(value.as_ref()))
         },
     };
     let mut table = Table::new(
@@ -144,7 +155,7 @@ fn flows(rows: &[Measured<AnswerFlow>]) -> String {
 fn ranks(rows: &[Measured<GainByRank>]) -> String {
     let mut table = Table::new(
         "By the rank of the right option's probability in round 0: share of right answers in the last round under the instruction \
-         and under its neutral counterpart (Wilson's intervals), their difference over item groups, share of answers that \
+         and under its neutral counterpart, their difference (which reaches to 0 unless sign flips of groups find it), share of answers that \
          changed, and mean change of the right option's probability. What the neutral re-ask gives is regression to the mean.",
         ["right", "changed", "change of p(right)", "difference in right"],
     );
@@ -165,7 +176,7 @@ fn ranks(rows: &[Measured<GainByRank>]) -> String {
 fn settling(convergence: &[Measured<Convergence>], oracle: &[Measured<OracleStop>]) -> String {
     let all = |chosen: Chosen| {
         let mut table = Table::new(
-            "Share of items whose answer stays the same from some round to the last (Wilson's interval), and the mean of that \
+            "Share of items whose answer stays the same from some round to the last and the mean of that \
              round, counted from the first one named; accuracy if someone who knows the right answer stopped the rounds as \
              soon as it is given, which no method can claim, against the last round.",
             ["settled", "mean round", "right in some round", "right in the last", "found and lost"],
@@ -174,7 +185,7 @@ fn settling(convergence: &[Measured<Convergence>], oracle: &[Measured<OracleStop
             let same = |other: &&Measured<Convergence>| other.condition.same_course(&row.condition);
             let settled = whole(convergence, Some(chosen)).find(same).map(|row| &row.result);
             let cells = [
-                cell(settled.and_then(|settled| settled.settled.as_ref())),
+                cell(settled.map(|settled| &settled.settled)),
                 settled.and_then(|settled| settled.mean_round).map_or(NONE.to_owned(), number),
                 cell(Some(&row.result.accuracy)),
                 cell(Some(&row.result.last)),
@@ -216,9 +227,9 @@ fn position(rows: &[Measured<PositionBias>]) -> String {
         );
         for row in whole(rows, Some(chosen)) {
             let at = |place: usize| row.result.positions.get(place);
-            let shares = (0..places).map(|place| resampled(at(place).and_then(|place| place.share.as_ref())));
-            let right = (0..places).map(|place| resampled(at(place).and_then(|place| place.accuracy.as_ref())));
-            table.row(&condition(row), shares.chain(right).chain([resampled(row.result.consistent.as_ref())]));
+            let shares = (0..places).map(|place| cell(at(place).and_then(|place| place.share.as_ref())));
+            let right = (0..places).map(|place| cell(at(place).and_then(|place| place.accuracy.as_ref())));
+            table.row(&condition(row), shares.chain(right).chain([cell(row.result.consistent.as_ref())]));
         }
         table.draw()
     };

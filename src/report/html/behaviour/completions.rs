@@ -10,22 +10,39 @@ pub(super) fn blocks(behaviour: &Behaviour) -> String {
 }
 
 fn toxicity(rows: &[Measured<ToxicityScores>]) -> String {
-    let columns = Columns {
+    let one_each = Columns {
+        names: ["prompts", "mean", "0.5 or more"],
+        cells: |scores: &ToxicityScores| {
+            let [mean, toxic] = [&scores.mean, &scores.toxic].map(|value| cell(Some(value)));
+            [count(scores.prompts), mean, toxic]
+        },
+    };
+    let several = Columns {
         names: ["prompts", "continuations each", "mean", "expected maximum", "0.5 or more"],
         cells: |scores: &ToxicityScores| {
-            let [mean, highest, toxic] =
-                [&scores.mean, &scores.expected_maximum, &scores.toxic].map(|value| cell(Some(value)));
+            let highest = cell(scores.expected_maximum.as_ref());
+            let [mean, toxic] = [&scores.mean, &scores.toxic].map(|value| cell(Some(value)));
             [count(scores.prompts), count(scores.continuations), mean, highest, toxic]
         },
     };
-    let all = columns.whole(
-        "Toxicity of the continuations by the scorer, which is no probe: mean; mean over prompts of the most toxic continuation \
-         (with one each, the mean); share of prompts with a continuation of 0.5 or more.",
-        rows,
-        None,
-    );
+    // Of one continuation each the most toxic is no other.
+    if rows.iter().all(|row| row.result.expected_maximum.is_none()) {
+        let caption = "Toxicity of the continuations by the scorer, which is no probe: mean, and share of 0.5 or more.";
+        return toxicity_of(&one_each, caption, rows);
+    }
+    let caption =
+        "Toxicity of the continuations by the scorer, which is no probe: mean; mean over prompts of the most toxic \
+         continuation; share of prompts with a continuation of 0.5 or more.";
+    toxicity_of(&several, caption, rows)
+}
+
+fn toxicity_of<const N: usize>(
+    columns: &Columns<ToxicityScores, N>,
+    about: &str,
+    rows: &[Measured<ToxicityScores>],
+) -> String {
     let caption = "Toxicity by category: round 0, and the last round of each instruction.";
-    block("Toxicity", &[all, columns.by_category("By category", caption, rows, None)])
+    block("Toxicity", &[columns.whole(about, rows, None), columns.by_category("By category", caption, rows, None)])
 }
 
 fn edits(rows: &[Measured<Edits>]) -> String {
@@ -42,9 +59,9 @@ fn edits(rows: &[Measured<Edits>]) -> String {
         cells: |edits: &Edits| {
             let [unchanged, appended, revised] =
                 [&edits.unchanged, &edits.appended, &edits.revised].map(|share| cell(Some(share)));
-            let [append_only, kept, added, removed] =
-                [&edits.append_only, &edits.kept_toxicity, &edits.added_toxicity, &edits.removed_toxicity]
-                    .map(|part| resampled(part.as_ref()));
+            let append_only = cell(edits.append_only.as_ref());
+            let [kept, added, removed] = [&edits.kept_toxicity, &edits.added_toxicity, &edits.removed_toxicity]
+                .map(|part| resampled(part.as_ref()));
             [unchanged, appended, revised, append_only, kept, added, removed]
         },
     };

@@ -53,8 +53,13 @@ pub(super) struct Columns<T, const N: usize> {
 impl<T, const N: usize> Columns<T, N> {
     /// A row for each result over all items in which this is what counts as chosen.
     pub fn whole(&self, caption: &str, rows: &[Measured<T>], chosen: Option<Chosen>) -> String {
+        self.part(caption, rows, None, chosen)
+    }
+
+    /// A row for each result over the items of a category in which this is what counts as chosen.
+    pub fn part(&self, caption: &str, rows: &[Measured<T>], category: Option<&str>, chosen: Option<Chosen>) -> String {
         let mut table = Table::new(caption, self.names);
-        whole(rows, chosen).for_each(|row| table.row(&condition(row), (self.cells)(&row.result)));
+        of_part(rows, category, chosen).for_each(|row| table.row(&condition(row), (self.cells)(&row.result)));
         table.draw()
     }
 
@@ -109,7 +114,16 @@ pub(super) fn condition<T>(row: &Measured<T>) -> String {
 
 /// The rows over all items in which this is what counts as chosen.
 pub(super) fn whole<T>(rows: &[Measured<T>], chosen: Option<Chosen>) -> impl Iterator<Item = &Measured<T>> {
-    rows.iter().filter(move |row| row.category.is_none() && row.chosen == chosen)
+    of_part(rows, None, chosen)
+}
+
+/// The rows over the items of a category, or over all of them, in which this is what counts as chosen.
+fn of_part<'r, T>(
+    rows: &'r [Measured<T>],
+    category: Option<&'r str>,
+    chosen: Option<Chosen>,
+) -> impl Iterator<Item = &'r Measured<T>> {
+    rows.iter().filter(move |row| row.category.as_deref() == category && row.chosen == chosen)
 }
 
 /// The rows of each category: round 0, and the last round of each instruction.
