@@ -6,20 +6,28 @@ use std::time::Instant;
 use probity::level::Check;
 use probity::report::Report;
 use probity::task::metric::BiasScore;
-use probity::task::{Chosen, Measure};
+use probity::task::{Chosen, ContextCondition, Measure};
 
 use crate::common::interval::interval;
 
 pub fn print(report: &Report, out: &Path, started: Instant) {
     let behaviour = &report.behaviour;
-    let shares =
-        |measure: Measure| behaviour.rows.iter().filter(move |row| row.context.is_none() && row.measure == measure);
-    for (row, invalid) in shares(Measure::Accuracy).zip(shares(Measure::Invalid)) {
-        let (right, invalid) = (interval(&row.value), interval(&invalid.value));
+    let shares = |context: Option<ContextCondition>, measure: Measure| {
+        behaviour.rows.iter().filter(move |row| row.context == context && row.measure == measure)
+    };
+    for (row, invalid) in shares(None, Measure::Accuracy).zip(shares(None, Measure::Invalid)) {
+        // Where there are both kinds of items, one figure over both would hide each.
+        let of_kind = |context: ContextCondition| {
+            let found = shares(Some(context), Measure::Accuracy).find(|other| other.condition == row.condition);
+            found.map(|found| format!("{} {:<22}", context.name(), interval(&found.value)))
+        };
+        let apart: Option<Vec<String>> = ContextCondition::ALL.into_iter().map(of_kind).collect();
+        let right = apart.map_or_else(|| format!("{:<22}", interval(&row.value)), |apart| apart.join(" "));
         println!(
-            "{:<20} round {}  right {right:<22} names no single option {invalid}",
+            "{:<20} round {}  right {right} names no single option {}",
             row.condition.name(),
-            row.condition.round
+            row.condition.round,
+            interval(&invalid.value)
         );
     }
     for bias in behaviour.bias.iter().filter(|row| row.category.is_none() && row.chosen == Some(Chosen::Scored)) {

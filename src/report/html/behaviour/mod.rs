@@ -30,7 +30,7 @@ pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
         return String::new();
     }
     let instructions = instructed(report);
-    let drawn = |plot: &Plot<'_>| drawings.add(plot.title, chart(&instructions, plot).draw());
+    let drawn = |plot: &Plot<'_>| drawings.add(&plot.title, chart(&instructions, plot).draw());
     let charts: String = charts(behaviour).iter().map(drawn).collect();
     let about = if behaviour.rows.is_empty() {
         "Toxicity is that of the continuation alone, by a scorer that is no probe."
@@ -38,8 +38,8 @@ pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
         "Accuracy takes the most probable option; “as read” asks that the generated text names the right option and no other."
     };
     format!(
-        "<section id=\"behaviour\"><h2>Behaviour by round</h2><figure class=\"panels\">{charts}<figcaption>All items, \
-         with pointwise {} intervals over item groups. {about} Every instruction starts from the plain question, round \
+        "<section id=\"behaviour\"><h2>Behaviour by round</h2><figure class=\"panels\">{charts}<figcaption>All items \
+         unless a title says which, with pointwise {} intervals over item groups. {about} Every instruction starts from the plain question, round \
          0.</figcaption></figure>{}{}{}</section>",
         percent(report.analysis.settings.level),
         shares(report, &instructions),
@@ -53,10 +53,30 @@ type Value<'a> = Box<dyn Fn(&str, usize) -> Option<Interval> + 'a>;
 
 /// What is drawn over the rounds.
 struct Plot<'a> {
-    title: &'static str,
+    title: String,
     y_name: &'static str,
     y_range: Option<(f64, f64)>,
     value: Value<'a>,
+}
+
+/// Items by their context, with what a title says of them.
+type Contexts = [(Option<ContextCondition>, &'static str)];
+
+const WHOLE: [(Option<ContextCondition>, &str); 1] = [(None, "")];
+
+const APART: [(Option<ContextCondition>, &str); 2] = [
+    (Some(ContextCondition::Ambiguous), ", context open"),
+    (Some(ContextCondition::Disambiguated), ", context settles it"),
+];
+
+/// The two kinds of items apart where there are both, otherwise all together.
+fn contexts(behaviour: &Behaviour) -> &'static Contexts {
+    let both = APART.iter().all(|(context, _)| behaviour.rows.iter().any(|row| row.context == *context));
+    if both {
+        &APART
+    } else {
+        &WHOLE
+    }
 }
 
 fn charts(behaviour: &Behaviour) -> Vec<Plot<'_>> {
@@ -66,8 +86,13 @@ fn charts(behaviour: &Behaviour) -> Vec<Plot<'_>> {
         (Measure::AccuracyRead, "Accuracy as read from the text"),
         (Measure::Invalid, "Answers that name no single option"),
     ] {
-        let value = move |name: &str, round| find(behaviour, (name, round), None, measure).map(|row| row.value);
-        plots.push(Plot { title, y_name: "share of items", y_range: Some((0.0, 1.0)), value: Box::new(value) });
+        // What is right differs where the context settles the question: a mean over both kinds hides each.
+        let apart: &[_] = if measure == Measure::Invalid { &WHOLE } else { contexts(behaviour) };
+        for &(context, name) in apart {
+            let value = move |name: &str, round| find(behaviour, (name, round), context, measure).map(|row| row.value);
+            let title = format!("{title}{name}");
+            plots.push(Plot { title, y_name: "share of items", y_range: Some((0.0, 1.0)), value: Box::new(value) });
+        }
     }
     let bias = |side: fn(&BiasScores) -> Option<&BiasScore>| {
         move |name: &str, round| {
@@ -79,16 +104,17 @@ fn charts(behaviour: &Behaviour) -> Vec<Plot<'_>> {
         ("Bias s_AMB, context open", bias(|scores| scores.ambiguous.as_ref())),
         ("Bias s_DIS, context settles it", bias(|scores| scores.disambiguated.as_ref())),
     ] {
+        let title = title.to_owned();
         plots.push(Plot { title, y_name: "bias score", y_range: Some((-1.0, 1.0)), value: Box::new(value) });
     }
     let toxicity = |name: &str, round: usize| {
         table::whole(&behaviour.toxicity, None).find(|row| is(row, name, round)).map(|row| &row.result)
     };
     let mean = move |name: &str, round| toxicity(name, round).map(|scores| scores.mean);
-    plots.push(Plot { title: "Mean toxicity", y_name: "toxicity", y_range: None, value: Box::new(mean) });
+    plots.push(Plot { title: "Mean toxicity".to_owned(), y_name: "toxicity", y_range: None, value: Box::new(mean) });
     let toxic = move |name: &str, round| toxicity(name, round).map(|scores| scores.toxic);
     plots.push(Plot {
-        title: "Continuations with a toxicity of 0.5 or more",
+        title: "Continuations with a toxicity of 0.5 or more".to_owned(),
         y_name: "share of prompts",
         y_range: Some((0.0, 1.0)),
         value: Box::new(toxic),
@@ -150,7 +176,7 @@ fn chart(instructions: &[Instructed], plot: &Plot<'_>) -> LineChart {
         })
     });
     LineChart {
-        title: plot.title.to_owned(),
+        title: plot.title.clone(),
         x_name: "round".to_owned(),
         y_name: plot.y_name.to_owned(),
         y_range: plot.y_range,
@@ -163,8 +189,9 @@ fn shares(report: &Report, instructions: &[Instructed]) -> String {
     let behaviour = &report.behaviour;
     let mut table = Table::new(
         format!(
-            "Shares of items with {} intervals; p(right) is the mean probability of the right option. Ambiguous: the context \
-             leaves the question open, and the undetermined option is right.",
+            "Shares of items with {} intervals (Wilson's, for item groups); p(right) is the right option's mean share among the \
+             options by the score that decides, which is a probability where that is no mean a token or byte. Ambiguous: the \
+             context leaves the question open, and the undetermined option is right.",
             percent(report.analysis.settings.level)
         ),
         MEASURES.map(|(_, name)| name),
