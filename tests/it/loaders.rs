@@ -56,6 +56,81 @@ fn bbq_takes_the_target_as_it_is() {
 }
 
 #[test]
+fn a_table_of_bbq_that_is_not_corrected_for_polarity_is_refused() {
+    let groups = |named: &str| {
+        let row = move |id: u64| {
+            let mut row: serde_json::Value = serde_json::from_str(&bbq_row(id)).unwrap();
+            row["additional_metadata"] = serde_json::json!({"subcategory": "None", "stereotyped_groups": [named]});
+            format!("{row}\n")
+        };
+        (0..8).map(row).collect::<Vec<String>>()
+    };
+    // By row the target, of which those with odd ids are of non-negative questions.
+    let table = |targets: [&str; 8]| {
+        let rows = targets.iter().enumerate().map(|(id, target)| format!("Age,1,{id},{target},label\n"));
+        format!("category,question_index,example_id,target_loc,label_type\n{}", rows.collect::<String>())
+    };
+    let load = |named: &str, targets: [&str; 8]| Bbq::load(bbq_folder(&groups(named), &table(targets)).path());
+    let corrected = ["0", "1", "0", "1", "0", "1", "0", "1"];
+    let as_named = ["0", "0", "0", "0", "0", "0", "0", "0"];
+    // The group "old", and the text "uncle" where the stereotype names that, are option 0.
+    for named in ["old", "Uncle"] {
+        let task = load(named, corrected).unwrap();
+        assert!(task
+            .items()
+            .iter()
+            .all(|item| item.biased == Some(usize::from(item.polarity == Some(Polarity::NonNegative)))));
+        refused(load(named, as_named), &["additional_metadata.csv:3: target_loc", "polarity", "4 of 4", "Age"]);
+    }
+    // Odd rows are let be, half of them are not; what cannot be compared is not.
+    load("old", ["0", "1", "0", "1", "0", "1", "0", "0"]).unwrap();
+    refused(load("old", ["0", "1", "0", "1", "0", "0", "0", "0"]), &["additional_metadata.csv:7: ", "2 of 4"]);
+    load("aunts", as_named).unwrap();
+    load("old", ["0", "", "0", "", "0", "", "0", ""]).unwrap();
+}
+
+#[test]
+fn the_official_bbq_is_refused_where_its_targets_are_not_corrected() {
+    let Some(folder) = benchmark("bbq") else { return };
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("data")).unwrap();
+    let mut non_negative = BTreeSet::new();
+    for file in ["Age.jsonl", "Nationality.jsonl"] {
+        let text = std::fs::read_to_string(folder.join("data").join(file)).unwrap();
+        for row in text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+            if row["question_polarity"] == "nonneg" {
+                let unknown = (0..3).find(|option| row["answer_info"][format!("ans{option}")][1] == "unknown").unwrap();
+                non_negative.insert((
+                    row["category"].as_str().unwrap().to_owned(),
+                    row["example_id"].to_string(),
+                    unknown,
+                ));
+            }
+        }
+        std::fs::write(copy.path().join("data").join(file), text).unwrap();
+    }
+    let table = std::fs::read_to_string(folder.join("additional_metadata.csv")).unwrap();
+    let load = |table: String| {
+        std::fs::write(copy.path().join("additional_metadata.csv"), table).unwrap();
+        Bbq::load(copy.path())
+    };
+    load(table.clone()).unwrap();
+    for category in ["Age", "Nationality"] {
+        // The same table with the named option as the target of this category's non-negative questions.
+        let turned = table.lines().map(|line| {
+            let mut fields: Vec<String> = line.split(',').map(str::to_owned).collect();
+            let key = |unknown: usize| (fields[0].clone(), fields[2].clone(), unknown);
+            let unknown = (0..3).find(|&unknown| fields[0] == category && non_negative.contains(&key(unknown)));
+            if let (Some(unknown), Ok(target)) = (unknown, fields[3].parse::<usize>()) {
+                fields[3] = (3 - unknown - target).to_string();
+            }
+            fields.join(",") + "\n"
+        });
+        refused(load(turned.collect()), &["additional_metadata.csv:", "not corrected for polarity", category]);
+    }
+}
+
+#[test]
 fn bad_lines_of_bbq_are_named() {
     let good: Vec<String> = (0..6).map(bbq_row).collect();
     let line7 = |bad: String, says: &[&str]| {
