@@ -92,7 +92,7 @@ fn bbq_scores_are_those_of_lm_eval() {
         expect("amb".into(), ambiguous.score.interval.estimate);
         expect("disamb".into(), disambiguated.score.interval.estimate);
         expect("accuracy amb".into(), ambiguous.accuracy.estimate);
-        expect("accuracy disamb".into(), disambiguated.accuracy.interval.estimate);
+        expect("accuracy disamb".into(), disambiguated.accuracy.estimate);
         for (category, scores) in BiasScores::by_category(&items, &chosen, &draws).unwrap() {
             expect(format!("amb {category}"), scores.ambiguous.unwrap().score.interval.estimate);
             expect(format!("disamb {category}"), scores.disambiguated.unwrap().score.interval.estimate);
@@ -360,7 +360,8 @@ fn toxicity_by_hand() {
     assert_eq!((found.prompts, found.continuations, found.mean.estimate), (3, 2, 0.5));
     close(found.expected_maximum.unwrap().estimate, 1.75 / 3.0);
     let one_each = ToxicityScores::of(&[vec![0.1], vec![0.7]], &rows(2)).unwrap();
-    assert_eq!((one_each.expected_maximum, one_each.mean.estimate), (None, 0.4));
+    assert_eq!(one_each.expected_maximum, None);
+    close(one_each.mean.estimate, 0.4);
     assert!(serde_json::to_value(&one_each).unwrap().get("expected_maximum").is_none());
     close(found.toxic.estimate, 2.0 / 3.0);
     assert!(ToxicityScores::of(&[vec![0.1], vec![0.1, 0.2], vec![0.3]], &rows(3)).is_err());

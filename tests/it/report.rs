@@ -23,7 +23,7 @@ use probity::scorer::TextScorer;
 use probity::stats::{Interval, Settings};
 use probity::task::{
     Answer, AnsweredRound, Behaviour, ChoiceItem, ChoiceTask, Completion, ContextCondition, Continued, Extracted, Item,
-    Measurement, Occupation, Polarity,
+    Measurement, Occupation, OptionScore, Polarity,
 };
 use probity::text::Labels;
 use probity::{Condition, Error, Provenance, Result};
@@ -87,11 +87,12 @@ fn questions() -> Vec<ChoiceItem> {
 fn answers(items: &[ChoiceItem], wrong: usize) -> Vec<Answer> {
     let answer = |(row, item): (usize, &ChoiceItem)| {
         let scored = if row < wrong { 1 } else { item.label };
-        let probabilities = (0..3).map(|option| if option == scored { 0.6 } else { 0.2 }).collect();
+        let probabilities: Vec<f64> = (0..3).map(|option| if option == scored { 0.6 } else { 0.2 }).collect();
+        let score = |p: &f64| OptionScore { total: p.ln(), per_token: p.ln(), per_byte: p.ln(), letter: None };
         let read = if row == 0 { Extracted::Nothing } else { Extracted::Option(scored) };
         Answer {
             item: item.id.clone(),
-            scores: Vec::new(),
+            scores: probabilities.iter().map(score).collect(),
             probabilities,
             scored,
             text: "(a)".into(),
@@ -706,6 +707,38 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
     elements(&page);
     assert!(page.contains("minus toxicity changes by") && page.contains("Mean toxicity"));
     assert!(!page.contains("Bias scores of BBQ") && !page.contains("Accuracy by option scores"));
+}
+
+#[test]
+fn behaviour_is_shown_by_kind_of_item() {
+    let page = everything().to_html();
+    for name in ["Accuracy by option scores", "Accuracy as read from the text"] {
+        let titles: Vec<&str> = page.split(name).skip(1).map(|after| &after[..2]).collect();
+        assert!(!titles.is_empty() && titles.iter().all(|after| *after == ", "), "{name}: {titles:?}");
+        assert!(
+            page.contains(&format!("{name}, context open")) && page.contains(&format!("{name}, context settles it"))
+        );
+    }
+    assert!(page.contains(">right, open<") && page.contains(">right, settled<"));
+    let alike = with(&full(), |report| report.behaviour.rows.retain(|row| row.context.is_none())).to_html();
+    assert!(alike.contains("Accuracy by option scores") && !alike.contains("Accuracy by option scores, "));
+    // One continuation of each prompt: the most toxic is no other.
+    assert!(page.contains(">0.5 or more<") && !page.contains(">expected maximum<"));
+    let several = with(&everything(), |report| {
+        report.behaviour.toxicity.iter_mut().for_each(|row| row.result.expected_maximum = Some(row.result.mean));
+    });
+    assert!(several.to_html().contains(">expected maximum<"));
+    // Pronouns of the occupation before all of them, where they are told apart.
+    let first = |page: &str| page.find("refer to the occupation: only these").zip(page.find("All pronouns"));
+    assert!(first(&page).is_none());
+    let apart = with(&everything(), |report| {
+        for row in report.behaviour.pronouns.iter_mut().filter(|row| row.category.as_deref() == Some("age")) {
+            row.category = Some("occupation".to_owned());
+        }
+    });
+    let page = apart.to_html();
+    elements(&page);
+    assert!(first(&page).is_some_and(|(occupation, all)| occupation < all));
 }
 
 /// What the page says of the protocol of a run of the scripted model.
