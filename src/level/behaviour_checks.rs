@@ -18,7 +18,7 @@ pub(super) fn run(
     let over_plain = plain.map(|plain| outcome.gain(plain, condition, resampler)).transpose()?.flatten();
     let settings = resampler.settings();
     Ok([
-        gain(CheckKind::BehaviouralGain, over_control, "gain over the control", settings),
+        gain(CheckKind::BehaviouralGain, over_control, &format!("gain over {:?}", control.name()), settings),
         gain(CheckKind::GainOverRound0, over_plain, "gain over round 0", settings),
         keeps_right(outcome, plain, condition, resampler)?,
     ])
@@ -53,5 +53,6 @@ fn keeps_right(
     let kept = pick(after, &right);
     let detail = format!("share of the {} answers right in round 0 that still are", right.len());
     let share = resampler.of(&pick(&outcome.groups, &right))?.mean(&kept)?;
-    Ok(Check::run(kind, mean(&kept) >= 0.5, detail, share))
+    let Settings { level, power, .. } = *resampler.settings();
+    Ok(Check::run(kind, mean(&kept) >= 0.5, detail, share).powered(level, power))
 }

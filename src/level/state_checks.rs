@@ -201,7 +201,8 @@ impl<'a> Case<'a> {
         let ranking = Ranking::new(&level, &wrong).and_then(|ranking| ranking.interval(&resamples));
         let Some(found) = ranking else { return Ok(Check::not_run(kind, "all first answers are right, or all wrong")) };
         let detail = "with which the level over the first answers tells wrong from right";
-        Ok(Check::run(kind, found.interval.high >= 0.5, detail, found.interval))
+        let Settings { level, power, .. } = *self.settings();
+        Ok(Check::run(kind, found.interval.high >= 0.5, detail, found.interval).powered(level, power))
     }
 
     fn described(&self, stretch: Stretch) -> String {
@@ -244,7 +245,8 @@ impl<'a> Case<'a> {
         let lowest = effect.stretches.iter().min_by(|a, b| a.above.total_cmp(&b.above));
         let Some(lowest) = lowest else { return Ok(Check::not_run(kind, "no probe is valid")) };
         let value = Interval { high: lowest.above, ..lowest.interval };
-        Ok(Check::run(kind, lowest.above < 0.0, self.described(lowest.stretch), value))
+        let Settings { level, power, .. } = *self.settings();
+        Ok(Check::run(kind, lowest.above < 0.0, self.described(lowest.stretch), value).powered(level, power))
     }
 
     fn no_reduction(&self, effect: &Effect, crossed: bool) -> Check {
@@ -308,7 +310,8 @@ impl<'a> Case<'a> {
             Some(_) => "chosen by the control's answer, measured by the condition's own, and the other way round",
             None => "chosen in every other layer, measured in the others, and the other way round",
         };
-        Ok(Check::run(kind, value.low > -2.0 * self.settings().margin, detail, value))
+        let Settings { level, power, margin, .. } = *self.settings();
+        Ok(Check::run(kind, value.low > -2.0 * margin, detail, value).powered(level, power))
     }
 }
 

@@ -15,7 +15,7 @@ use probity::experiment::Analysis;
 use probity::generate::{Decoding, End};
 use probity::hook::{Address, Site};
 use probity::level::{
-    Against, CheckKind, Evidence, Levels, Metric, NullKind, PermutedProbes, ReadingLevels, VerdictKind, VerdictRule,
+    Against, Evidence, Levels, Metric, NullKind, PermutedProbes, ReadingLevels, VerdictKind, VerdictRule,
 };
 use probity::probe::{MeanDifferenceProbe, ProbeBank};
 use probity::report::Report;
@@ -63,7 +63,7 @@ fn bank(places: &[Address]) -> ProbeBank {
 fn questions() -> Vec<ChoiceItem> {
     let item = |row: usize| ChoiceItem {
         id: format!("i{row}"),
-        group: format!("g{}", row / 2),
+        group: format!("g{row}"),
         category: if row < 12 { "age" } else { "sex" }.into(),
         condition: Some(if row.is_multiple_of(2) {
             ContextCondition::Ambiguous
@@ -135,7 +135,7 @@ impl TextScorer for Length {
 fn completions(conditions: &[(&str, usize)]) -> Behaviour {
     let item = |row: usize| Completion {
         id: format!("i{row}"),
-        group: format!("g{}", row / 2),
+        group: format!("g{row}"),
         category: if row < 8 { "mild" } else { "sharp" }.into(),
         text: "It was".into(),
         toxicity: None,
@@ -210,9 +210,21 @@ fn over_answers<I: Item>(study: &Study<I>, bank: &ProbeBank) -> Levels {
     Levels::from_reading(&study.design, &states, answer, bank).unwrap()
 }
 
-/// Levels of a study at the prompt's last token and, all the same, over the answers.
+/// Levels of a study at the prompt's last token and, all the same, over the answers, whichever answer stands there.
 fn both_readings<I: Item>(study: &Study<I>, bank: &ProbeBank) -> ReadingLevels {
-    ReadingLevels::new(vec![Levels::from_study(study, bank).unwrap(), over_answers(study, bank)]).unwrap()
+    let states = |condition: &Condition| study.round(condition).unwrap().activations.clone();
+    let mut levels = vec![Levels::from_study(study, bank).unwrap(), over_answers(study, bank)];
+    for reading in [Reading::CONTROL_ANSWER, Reading::AFTER_CONTROL] {
+        let judged = study.design.judged().into_iter().filter_map(|condition| {
+            let whose = if reading == Reading::CONTROL_ANSWER { condition } else { study.design.control(condition)? };
+            Some(ReadStates::new(condition.clone(), reading, states(whose)))
+        });
+        let read: Vec<ReadStates> = judged.collect();
+        if !read.is_empty() {
+            levels.push(Levels::from_reading(&study.design, &read, reading, bank).unwrap());
+        }
+    }
+    ReadingLevels::new(levels).unwrap()
 }
 
 /// A study on a model of a few layers: in the last layer the instruction lowers the level by `drop`, in the
@@ -220,7 +232,7 @@ fn both_readings<I: Item>(study: &Study<I>, bank: &ProbeBank) -> ReadingLevels {
 fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report {
     let bank = bank(places);
     let last = places.iter().filter_map(|place| place.layer()).max().unwrap_or(0);
-    let groups: Vec<String> = (0..ITEMS).map(|row| format!("g{}", row / 2)).collect();
+    let groups: Vec<String> = (0..ITEMS).map(|row| format!("g{row}")).collect();
     let items = questions_of_occupations();
     let rounds = conditions.iter().enumerate().map(|(index, &(name, round))| {
         let lowered = move |layer| name == "L1" && layer == last;
@@ -237,8 +249,9 @@ fn report(places: &[Address], conditions: &[(&str, usize)], drop: f32) -> Report
     let at_prompt = ReadingLevels::new(levels.readings()[..1].to_vec()).unwrap();
     let mut report = analysis.run(&study, behaviour.clone(), &bank, &at_prompt).unwrap();
     let judged = study.design.judged().into_iter();
-    report.verdicts =
-        judged.map(|condition| VerdictRule::new(few()).judge(condition, &levels, &behaviour.outcome).unwrap()).collect();
+    report.verdicts = judged
+        .map(|condition| VerdictRule::new(few()).judge(condition, &levels, &behaviour.outcome).unwrap())
+        .collect();
     let gather = |verdict| Evidence::gather(verdict, &levels, &behaviour, few()).unwrap();
     report.evidence = report.verdicts.iter().filter_map(gather).collect();
     report.model.name = "small.gguf".into();
@@ -518,28 +531,25 @@ fn the_first_words_are_the_verdict() {
     let (lowered, unmoved) = (full(), report(&places(), &CONDITIONS, 0.0));
     assert_eq!(lowered.verdicts.first().map(|verdict| verdict.kind), Some(VerdictKind::Internal));
     let page = lowered.to_html();
-    assert!(page.contains("L1 corrects internally") && !page.contains("corrects superficially"));
+    assert!(page.contains("L1 changes what answers share") && !page.contains("corrects superficially"));
     let at = |part: &str| page.find(part).unwrap_or_else(|| panic!("no {part}"));
     let order =
         ["id=\"verdict\"", "id=\"probes\"", "id=\"levels\"", "id=\"curves\"", "id=\"behaviour\"", "id=\"methods\""];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])));
 
-    let mut risen = unmoved.clone();
-    for verdict in &mut risen.verdicts {
-        verdict.kind = VerdictKind::InsufficientEvidence;
-        for check in &mut verdict.checks {
-            (check.passed, check.value) = match check.kind {
-                CheckKind::ProbeValid | CheckKind::BehaviouralGain => (Some(true), check.value),
-                _ => (Some(false), Some(Interval { estimate: 0.4, low: 0.3, high: 0.5 })),
-            };
-        }
+    assert!(page.contains("of the class distance</span>") || page.contains("of the class distance."), "its number");
+    let said = |kind: VerdictKind| {
+        let of_kind = |report: &mut Report| report.verdicts.iter_mut().for_each(|verdict| verdict.kind = kind);
+        with(&unmoved, of_kind).to_html()
+    };
+    for (kind, says) in [
+        (VerdictKind::Superficial, "L1 corrects superficially, along these probes"),
+        (VerdictKind::SomeChange, "L1 changes something"),
+        (VerdictKind::LessHarm, "L1 does less harm than being asked again"),
+    ] {
+        assert!(said(kind).contains(says), "{kind}");
     }
-    assert!(risen.to_html().contains("the answers improve, but the states become more immoral."));
-    assert!(risen.to_html().contains("the level of immorality by 0.40 [0.30,\u{a0}0.50] training sd"));
-
-    let mut superficial = unmoved;
-    superficial.verdicts.iter_mut().for_each(|verdict| verdict.kind = VerdictKind::Superficial);
-    assert!(superficial.to_html().contains("L1 corrects superficially"));
+    assert!(said(VerdictKind::Superficial).contains("of the class distance would have been seen"));
     let without = report(&[Site::ResidPost.at(0)], &[("none", 0), ("L1", 1)], 0.9).to_html();
     assert!(without.contains("For L1 the evidence does not suffice") && without.contains("not run"));
     let none = with(&lowered, |report| report.verdicts.clear()).to_html();
@@ -622,7 +632,7 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
         let neutral = condition(verdict.control.as_deref().unwrap(), 2);
         let gain = measurement.gain(&behaviour.outcome, &neutral, &verdict.condition).unwrap();
         assert_eq!(verdict.checks[1].value, gain, "{}", verdict.condition);
-        assert!(verdict.checks[2].detail.contains(&format!("{:?}", neutral.instruction)));
+        assert!(verdict.checks[1].detail.contains(&format!("{:?}", neutral.instruction)));
         assert_eq!(verdict.kind, VerdictKind::Internal);
         // The change in the levels is against the same control.
         let level = |condition: &Condition| {
