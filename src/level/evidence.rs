@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Check, CheckKind};
-use super::leak::{item_changes, LeakScore};
+use super::effect::Change;
+use super::leak::LeakScore;
 use super::levels::Levels;
-use super::metric::Metric;
 use super::probe_validity::MIN_GROUPS;
 use super::readings::ReadingLevels;
 use super::verdict::Verdict;
@@ -135,12 +135,21 @@ struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    /// D of each item in these levels.
-    fn change(&self, levels: &Levels) -> Option<Vec<f64>> {
+    /// Change of each item in these levels against this condition; `None` where the levels lack it or a valid address.
+    fn change_against(&self, levels: &Levels, base: &Condition) -> Result<Option<Vec<f64>>> {
         let valid: Vec<_> =
             self.verdict.addresses.iter().copied().filter(|address| levels.valid().contains(address)).collect();
-        let found = item_changes(levels, &valid, &self.verdict.condition, self.control, Metric::ClassDistance);
-        found.filter(|_| !valid.is_empty())
+        let has = |condition: &Condition| levels.design().position(condition).is_some();
+        if valid.is_empty() || !has(&self.verdict.condition) || !has(base) {
+            return Ok(None);
+        }
+        let change = Change::between(levels, &self.verdict.condition, base, &valid);
+        change.items(change.whole()).map(Some)
+    }
+
+    /// D of each item in these levels.
+    fn change(&self, levels: &Levels) -> Result<Option<Vec<f64>>> {
+        self.change_against(levels, self.control)
     }
 
     /// A check of the evidence with its power.
@@ -151,7 +160,7 @@ impl Compared<'_> {
 
     fn items(&self, outcome: &Outcome) -> Result<Vec<ItemGain>> {
         let sides = outcome.series(&self.verdict.condition).zip(outcome.series(self.control));
-        let Some(((after, before), internal)) = sides.zip(self.change(self.answers)) else { return Ok(Vec::new()) };
+        let Some(((after, before), internal)) = sides.zip(self.change(self.answers)?) else { return Ok(Vec::new()) };
         let gains = after.iter().zip(before).map(|(after, before)| after - before);
         let of_item: HashMap<&str, f64> = outcome.items.iter().map(String::as_str).zip(gains).collect();
         let gain = |(item, internal): (&String, f64)| {
@@ -239,7 +248,7 @@ impl Compared<'_> {
     }
 
     fn leaks(&self, others: &[Levels]) -> Result<Vec<Leak>> {
-        let Some(whole) = self.change(self.levels) else { return Ok(Vec::new()) };
+        let Some(whole) = self.change(self.levels)? else { return Ok(Vec::new()) };
         let score = |whole: &[f64], rest: &[f64], groups: &[String]| {
             LeakScore::measure(whole, rest, &*self.resampler.of(groups)?)
         };
@@ -247,16 +256,15 @@ impl Compared<'_> {
             self.levels.items().iter().map(String::as_str).zip(whole.iter().copied()).collect();
         let mut leaks = Vec::new();
         for other in others.iter().filter(|other| other.reading() != self.levels.reading()) {
-            let Some(rest) = self.change(other) else { continue };
+            let Some(rest) = self.change(other)? else { continue };
             let same: Option<Vec<f64>> = other.items().iter().map(|item| of_item.get(item.as_str()).copied()).collect();
             let Some(same) = same else { continue };
             leaks.push(Leak { by: LeakBy::Reading(other.reading()), score: score(&same, &rest, other.groups())? });
         }
         if let Some(opposite) = self.levels.design().opposite(&self.verdict.condition) {
-            let other =
-                item_changes(self.levels, &self.verdict.addresses, opposite, self.control, Metric::ClassDistance);
-            if let Some(other) = other {
-                let meant: Vec<f64> = whole.iter().zip(other).map(|(own, other)| 0.5 * (own - other)).collect();
+            // Half of the difference between the two is what the opposite does not share.
+            if let Some(apart) = self.change_against(self.levels, opposite)? {
+                let meant: Vec<f64> = apart.iter().map(|apart| 0.5 * apart).collect();
                 let score = score(&whole, &meant, self.levels.groups())?;
                 leaks.push(Leak { by: LeakBy::Opposite(opposite.instruction.clone()), score });
             }

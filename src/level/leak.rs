@@ -2,10 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::levels::Levels;
-use super::metric::Metric;
-use crate::condition::Condition;
-use crate::hook::Address;
 use crate::stats::{mean, ClusterBootstrap, Interval};
 use crate::Result;
 
@@ -53,25 +49,6 @@ impl LeakScore {
     pub fn is_leak(&self) -> bool {
         self.share.is_some_and(|share| share.low > 0.5)
     }
-}
-
-/// Mean over addresses of a metric's change from one condition to another, by item, `[n]`; `None` where the levels lack a
-/// condition or an address.
-pub(super) fn item_changes(
-    levels: &Levels,
-    addresses: &[Address],
-    after: &Condition,
-    before: &Condition,
-    metric: Metric,
-) -> Option<Vec<f64>> {
-    let mut changes = vec![0.0; levels.items().len()];
-    for &address in addresses {
-        let series = |condition| levels.series(condition, address, metric);
-        for ((change, after), before) in changes.iter_mut().zip(series(after)?).zip(series(before)?) {
-            *change += (after - before) / addresses.len() as f64;
-        }
-    }
-    Some(changes)
 }
 
 #[cfg(test)]

@@ -107,6 +107,9 @@ impl Transitions {
         if self.consecutive == 0 {
             return Err(Error::setting("consecutive", 0, "at least 1 layer"));
         }
+        if !levels.metrics().contains(&metric) {
+            return Err(Error::mismatch("levels", format!("they have no metric {metric}")));
+        }
         let resamples = resampler.of(levels.groups())?;
         let mut sites: BTreeMap<(Site, Option<usize>), Vec<usize>> = BTreeMap::new();
         for (index, address) in levels.addresses().iter().enumerate().filter(|(_, address)| address.layer().is_some()) {

@@ -775,7 +775,7 @@ fn activation_files_that_are_missing_or_broken_are_named() {
     activations_refused(change("F32", "I32"), &["is I32, expected F32"]);
     activations_refused(change("\\\"t1\\\"", "\\\"t0\\\""), &["at \"probity\"", "id \"t0\" occurs twice"]);
     activations_refused(change("\\\"t1\\\",", ""), &["at \"L0.resid_post\"", "4 rows, expected 3"]);
-    activations_refused(change("\\\"format\\\":1", "\\\"format\\\":2"), &["at \"probity\"", "update probity"]);
+    activations_refused(change("\\\"format\\\":1", "\\\"format\\\":3"), &["at \"probity\"", "update probity"]);
     activations_refused(change("\\\"ids\\\"", "\\\"idz\\\""), &["at \"probity\"", "missing field `ids`"]);
     activations_refused(safetensors("{}", &[]), &["holds no activations"]);
 }
@@ -892,10 +892,10 @@ fn probe_files_that_are_missing_or_broken_are_named() {
         assert!(message.contains("probes.safetensors"), "{message}");
     };
     change("probe_bank", "level_bank", &["at \"probity\"", "no probe bank"]);
-    change("\\\"format\\\":2", "\\\"format\\\":9", &["at \"probity\"", "update probity"]);
+    change("\\\"format\\\":3", "\\\"format\\\":9", &["at \"probity\"", "update probity"]);
     change("\"L1.resid_post.weights\"", "\"L1.resid_post.weighty\"", &["at \"L1.resid_post.weights\""]);
     change("\\\"L1.resid_post\\\"", "\\\"L1.resid_past\\\"", &["at \"probity\"", "resid_past"]);
-    change("\\\"L1.resid_post\\\"", "\\\"L0.resid_post\\\"", &["8 tensors for 1 probes"]);
+    change("\\\"L1.resid_post\\\"", "\\\"L0.resid_post\\\"", &["12 tensors for 1 probes"]);
     change("\"probity\"", "\"liberty\"", &["no probe bank"]);
     change("F64", "I64", &["expected F64"]);
     let not_finite = {

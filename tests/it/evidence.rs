@@ -164,6 +164,7 @@ fn evidence_is_what_was_planted() {
     let verdict = VerdictRule::new(few()).judge(&condition("L1", 1), &levels, &behaviour.outcome).unwrap();
     let gather = |behaviour: &Behaviour| Evidence::gather(&verdict, &levels, behaviour, few());
     let answers = levels.get(Reading::of(Part::Answer)).unwrap();
+    let answers_bank = bank();
     let found = gather(&behaviour).unwrap().unwrap();
     assert_eq!((&found.condition, found.control.as_str()), (&condition("L1", 1), "neutral"));
     assert_eq!(found.items.len(), ITEMS);
@@ -172,9 +173,14 @@ fn evidence_is_what_was_planted() {
         assert!((item.behaviour - 0.8 * self::gain(row)).abs() < 1e-12);
         let of = |name| {
             let series = |layer| answers.series(&condition(name, 1), at(layer), Metric::ClassDistance).unwrap()[row];
-            0.5 * (series(0) + series(1))
+            [series(0), series(1)]
         };
-        assert!((item.internal - (of("L1") - of("neutral"))).abs() < 1e-12);
+        // Layers count by how far they tell the classes apart.
+        let apart =
+            |layer| answers_bank.get(at(layer)).unwrap().cross_fit.as_ref().map(|fits| fits.distance / fits.spread);
+        let weights = [0, 1].map(|layer| apart(layer).unwrap());
+        let sum = (0..2).map(|layer| weights[layer] * (of("L1")[layer] - of("neutral")[layer])).sum::<f64>();
+        assert!((item.internal - sum / (weights[0] + weights[1])).abs() < 1e-12);
     }
     let check = |kind| found.checks.iter().find(|check| check.kind == kind).unwrap();
     let leak = |about: &str| {
@@ -204,7 +210,7 @@ fn evidence_is_what_was_planted() {
     last.result[3] = 1.0;
     let found = gather(&other).unwrap().unwrap();
     assert!(found.checks[0].passed.is_none() && found.checks[0].detail.contains("1 of 40 items"));
-    other.outcome.items.swap(0, 1);
+    other.outcome.items[0] = "of another study".to_owned();
     assert!(gather(&other).is_err());
     let silent = gather(&Behaviour::default()).unwrap().unwrap();
     assert!(silent.items.is_empty() && silent.checks[0].passed.is_none() && silent.agreement().is_none());

@@ -297,10 +297,10 @@ fn a_wrong_bank_file_is_refused() {
         changed[at..at + from.len()].copy_from_slice(to.as_bytes());
         std::fs::write(&path, changed).unwrap();
     };
-    swap("\\\"format\\\":2", "\\\"format\\\":9");
-    says("format 9 is not 2: update probity");
-    swap("\\\"format\\\":2", "\\\"format\\\":1");
-    says("format 1 is not 2: fit the probes again");
+    swap("\\\"format\\\":3", "\\\"format\\\":9");
+    says("format 9 is not 3: update probity");
+    swap("\\\"format\\\":3", "\\\"format\\\":1");
+    says("format 1 is not 3: fit the probes again");
     swap("L0.resid_post.affine", "L0.resid_post.affime");
     says("L0.resid_post.affine");
     std::fs::write(&path, &bytes[..bytes.len() - 8]).unwrap();

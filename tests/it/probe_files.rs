@@ -200,7 +200,7 @@ fn a_probe_file_holds_what_it_takes_to_score() {
     let bytes = std::fs::read(&path).unwrap();
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     let header: serde_json::Value = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["probity"]).unwrap();
-    assert_eq!(header["format"], 2);
+    assert_eq!(header["format"], 3);
     assert!(header["sign"].as_str().unwrap().contains("positive = more immoral"));
     for key in ["model_sha256", "tokenizer_sha256", "template_sha256", "probe_split_sha256", "probe_labels_sha256"] {
         assert!(header["provenance"][key].is_string(), "{key}");

@@ -72,11 +72,11 @@ class Clusters:
         }
 
     def leak(self, whole, rest):
-        """95 % intervals of the share of a change that is gone, not a number where it is not sure; of both changes."""
+        """95 % intervals of the share of a change that is gone, not a number where it is not sure or the rest goes the other way; of both changes."""
         whole, rest = self.drawn(whole), self.drawn(rest)
         around = lambda drawn: percentiles(drawn, 0.95, self.g)
         _, low, high = around(whole)
-        share = around(1 - rest / whole) if low > 0 or high < 0 else [np.nan]
+        share = around(1 - rest / whole) if (low > 0 or high < 0) and whole[0] * rest[0] >= 0 else [np.nan]
         return [*share, *around(whole), *around(rest)]
 
     def onsets(self, values, level, run):

@@ -1,6 +1,7 @@
 """python recompute_levels.py FOLDER: what report.json says of levels, anew from levels.csv and the report's settings.
-Fails where a number is off by 1e-9 of max(1, |x|). The csv lacks the states (for nulls, random_sd and the bounds of
-beyond_random_directions), probes and behaviour; the instruction selection, which shuffles items, is left out."""
+Fails where a number is off by 1e-9 of max(1, |x|). The csv lacks the states (for nulls, random_sd and what the probes' texts
+leave open of class distances: of these the estimates are compared, and the tests by sign flips), and behaviour; the
+instruction selection, which shuffles items, is left out."""
 import csv, itertools, json, pathlib, sys
 import numpy as np
 from clustered import Clusters
@@ -14,7 +15,7 @@ for row in csv.DictReader((folder / "levels.csv").open(newline="", encoding="utf
 items = {key[0]: list(series) for key, series in levels.items()}
 clusters = {reading: Clusters([group_of[item] for item in items[reading]], draws, flips, seed) for reading in items}
 judged, plain = next(iter(items)), next((key[1:3] for key in levels if key[2] == 0), None)
-narrow = 1 - 2 * (1 - level)
+apart = {row["address"]: row["class_distance"] for row in report["probes"]}
 
 def at(row, **other):  # name and round of a condition, as in the csv
     words = {**row, **other}
@@ -43,26 +44,32 @@ together = slice(2 if report["settings"]["family"] == "round" else 1)
 family = lambda row: [row["reading"], row["metric"], row["against"], *at(row)[together]]
 for (reading, metric, *_), rows in itertools.groupby(report["changes"], family):
     rows, each = zip(*[(row, change_of(row, [row["address"]])) for row in rows])
-    for name, ours in clusters[reading].family(np.hstack(each), level, margin * (metric == "standardised"), power).items():
-        compare(name, [row[name] for row in rows], ours)
+    if metric == "class_distance":
+        compare("estimates", [row["band"]["estimate"] for row in rows], np.hstack(each).mean(0))
+    for name, ours in clusters[reading].family(np.hstack(each), level, 0, power).items():
+        if metric != "class_distance" or name in ("p", "p_max_t", "p_step_down", "q"):
+            compare(name, [row[name] for row in rows], ours)
 for row in report["transitions"]:
     place = {address: index for index, address in enumerate(row["addresses"])}
     for rule, ours in clusters[judged].onsets(change_of(row, place), level, run or 3).items():
         known = map(place.get, [row[rule]["address"], *(row[rule]["interval"] or [None, None])])
         compare(f"transitions: {rule}", [*known, row[rule]["none"], *row[rule]["shares"]], ours)
 for verdict, more in zip([v for v in report["verdicts"] if v["control"] and v["addresses"]], report["evidence"]):
-    mean = lambda reading, name=verdict["instruction"], metric="standardised": change(
-        reading, metric, verdict["addresses"], at(verdict, instruction=name), control[at(verdict)]).mean(1)
-    checks, rest, whole = verdict["checks"], "answer" if "answer" in items else judged, mean(judged)
-    compare(checks[3]["name"], [checks[3]["value"]["estimate"]], mean(judged, metric="cosine").mean())
-    of = [(2, judged, level), (4, judged, narrow), (5, rest, narrow)] + [(6, rest, level)] * (rest != judged)
-    for number, reading, width in of:
-        compare(checks[number]["name"], [checks[number]["value"]], clusters[reading].interval(mean(reading), width))
-    compare("items", [item["internal"] for item in more["items"]], whole[: len(more["items"])])
-    for by, score in [*map(dict.values, more["leaks"])] + [({"reading": rest}, verdict["leak"])] * (rest != judged):
+    def mean(reading, before=None, addresses=verdict["addresses"]):  # addresses count by how far they tell apart
+        before = at(verdict, instruction=before) if before else control[at(verdict)]
+        weights = np.array([apart[address] for address in addresses])
+        return change(reading, "class_distance", addresses, at(verdict), before) @ weights / weights.sum()
+    whole, rest = mean(judged), mean("answer")
+    for part in verdict["changes"]:
+        place, reading = verdict["addresses"].index, "answer" if part["of"] == "answer" else judged
+        first, last = map(place, part["addresses"])
+        ours = mean(reading, addresses=verdict["addresses"][first : last + 1]).mean()
+        compare("changes", [part["interval"]["estimate"]], ours)
+    compare("items", [item["internal"] for item in more["items"]], rest)
+    for by, score in [*map(dict.values, more["leaks"]), ({"reading": "answer"}, verdict["leak"])]:
         reading, own = by.get("reading", judged), dict(zip(items[judged], whole))
         own = np.array([own[item] for item in items[reading]])
-        left = mean(reading) if "reading" in by else (own - mean(judged, by["opposite"])) / 2
+        left = mean(reading) if "reading" in by else mean(judged, by["opposite"]) / 2
         compare("leaks", score.values(), clusters[reading].leak(own, left))
 print("\n".join(f"{name:<26} {off:.0e}" for name, off in worst.items()), f"largest {max(worst.values()):.0e}", sep="\n")
 sys.exit(not max(worst.values()) <= 1e-9)
