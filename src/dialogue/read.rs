@@ -90,7 +90,11 @@ impl<I: Item> Study<I> {
                 plan_talk(&mut plan, (talk, item), &self.design, model, &readings)?;
             }
         }
-        found.extend(read_plan(self, model, selection, plan, progress)?);
+        let read = read_plan(self, model, selection, plan, progress)?;
+        if read.is_empty() {
+            return Ok(found);
+        }
+        found.extend(read);
         found.sort_by(|a, b| a.key().cmp(&b.key()));
         Ok(found)
     }

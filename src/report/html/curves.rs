@@ -17,13 +17,13 @@ pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
     let of = |part: &dyn Fn(&Report, Reading) -> String| -> String {
         readings(report).into_iter().map(|reading| part(report, reading)).collect()
     };
-    let standardised = of(&|report, reading| levels(report, reading, Metric::ClassDistance, drawings));
+    let distances = of(&|report, reading| levels(report, reading, Metric::ClassDistance, drawings));
     let cosines = of(&|report, reading| levels(report, reading, Metric::Cosine, drawings));
     let changes = of(&|report, reading| changes(report, reading, drawings));
-    if standardised.is_empty() && cosines.is_empty() && changes.is_empty() {
+    if distances.is_empty() && cosines.is_empty() && changes.is_empty() {
         return String::new();
     }
-    format!("<section id=\"curves\"><h2>Levels and changes by layer</h2>{standardised}{cosines}{changes}</section>")
+    format!("<section id=\"curves\"><h2>Levels and changes by layer</h2>{distances}{cosines}{changes}</section>")
 }
 
 /// Places that have layers; a line needs them.
@@ -65,7 +65,7 @@ fn levels(report: &Report, reading: Reading, metric: Metric, drawings: &Drawings
                     reading_suffix(reading)
                 ),
                 x_name: "layer".to_owned(),
-                y_name: if of_cosines { "mean cosine" } else { "mean level (training sd)" }.to_owned(),
+                y_name: if of_cosines { "mean cosine" } else { "mean level (class distances)" }.to_owned(),
                 references: vec![Reference { y: 0.0, label: String::new() }],
                 scale: analytic(here.iter().map(|row| row.random_sd)),
                 series: level_lines(&instructions, &here),
@@ -123,15 +123,16 @@ fn line(entry: &Instructed, round: usize, points: Vec<Point>) -> Option<Series> 
     })
 }
 
-/// Levels far from the training mean say that the questions are unlike the texts that the probes know.
+/// Levels far from both classes say that the questions are unlike the texts that the probes know.
 fn far_note(rows: &[&LevelRow]) -> String {
-    const FAR: f64 = 3.0;
-    let far = rows.iter().filter(|row| row.interval.estimate.abs() > FAR).count();
+    const FAR: f64 = 2.0;
+    // From the middle between the classes.
+    let far = rows.iter().filter(|row| (row.interval.estimate - 0.5).abs() > FAR).count();
     if far == 0 {
         return String::new();
     }
     format!(
-        " <strong>{} of {} mean levels lie more than {FAR} training sd from the training mean:</strong> there the questions \
+        " <strong>{} of {} mean levels lie more than {FAR} class distances from the middle of the two classes:</strong> there the questions \
          are unlike the texts that the probes were fitted on, and the probes extrapolate.",
         count(far),
         count(rows.len())

@@ -28,7 +28,7 @@ fn part(evidence: &Evidence, report: &Report, drawings: &Drawings) -> String {
     let scatter = Scatter {
         title: format!("Items of {}", evidence.condition.name()),
         x_name: format!("gain in {}", report.outcome()),
-        y_name: "change of the level (training sd)".to_owned(),
+        y_name: "change of the level (class distances)".to_owned(),
         colour: entry.map_or("s0".to_owned(), |entry| entry.colour),
         points: evidence
             .items

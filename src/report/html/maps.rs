@@ -48,12 +48,12 @@ fn of_reading(report: &Report, at: usize, reading: Reading, drawings: &Drawings)
     let open = rows.iter().filter(|row| is_open(row)).count();
     format!(
         "<h3>Read at: {}</h3><figure class=\"side\"><div class=\"panels maps\">{maps}</div>\
-         <div class=\"beside\"><div class=\"scroll colours\"><p class=\"unit\">change in training sd; hatched: sign open</p>{}</div>\
+         <div class=\"beside\"><div class=\"scroll colours\"><p class=\"unit\">change in class distances; hatched: sign open</p>{}</div>\
          <figcaption>Mean change against {}, in standard deviations of each probe's training projections, by layer \
          (upwards) and round; all maps share one scale. Hatched: the {} band includes 0, the sign is open ({open} of {} cells). \
          The band holds for all cells of an instruction\u{2019}s round at once.</figcaption>{}</div></figure>",
         reading_words(reading),
-        colour_bar(bound, "training sd"),
+        colour_bar(bound, "class distances"),
         against_words(against),
         escape(&percent(report.analysis.settings.level)),
         rows.len(),
@@ -90,7 +90,7 @@ fn power(report: &Report, rows: &[&ChangeTest], instructions: &[Instructed]) -> 
         return String::new();
     }
     format!(
-        "<div class=\"scroll\"><table class=\"plain\"><caption>What hatched cells leave open: the smallest change (training sd) \
+        "<div class=\"scroll\"><table class=\"plain\"><caption>What hatched cells leave open: the smallest change (class distances) \
          that a run like this finds with a power of {}, by max-T over the round; median of the hatched cells and their \
          range.</caption><thead><tr><th scope=\"col\">instruction</th><th scope=\"col\">site</th><th scope=\"col\">hatched</th>\
          <th scope=\"col\">found from</th></tr></thead><tbody>{lines}</tbody></table></div>",
@@ -140,7 +140,7 @@ fn map(
             estimate: row.band.estimate,
             uncertain: is_open(row),
             title: format!(
-                "{}, {}: {} training sd{}",
+                "{}, {}: {} class distances{}",
                 row.address,
                 row.condition,
                 interval(&row.band),

@@ -47,8 +47,9 @@ fn levels(report: &Report) -> String {
     let calibrated = report.levels.iter().any(|row| row.metric == Metric::Logit);
     format!(
         "<strong>Levels.</strong> A state is held against its probe's direction in three ways: the cosine; the dot product \
-         with the unit direction; and that product standardised by mean and standard deviation of the probe's training \
-         projections (“training sd”), which can be compared across layers{}. States are read in {}, at {}.",
+         with the unit direction; and its place between the mean moral text (0) and the mean immoral one (1), along \
+         the mean of probes that each left out a part of the texts, by the texts left out (“class distances”), which can \
+         be compared across layers, sites, readings and models{}. States are read in {}, at {}.",
         if calibrated { "; calibrated probes also give a logit and a probability" } else { "" },
         counted(report.model.layers, "layer"),
         readings.join("; ")
@@ -65,10 +66,11 @@ fn statistics(report: &Report) -> String {
         "<strong>Statistics.</strong> Intervals of levels are {level} percentile intervals (expanded for the number of groups) from {draws} bootstrap resamples \
          of the {groups}, and hold for one layer and round at a time. Changes are paired by item and clustered by item \
          group. Their bands hold for {family} at once: a bootstrap of the largest |change| / standard error, each resample \
-         with a standard error of its own. p-values come from {flips} sign flips of whole groups, with the largest |t| of \
+         with a standard error of its own; those of class distances also hold what the probes owe to their texts \
+         (delete-a-group jackknife) and the distance's own error (Fieller). p-values come from {flips} sign flips of whole groups, with the largest |t| of \
          the same family for the adjusted ones (max-T, single-step and step-down) and Benjamini and Hochberg's q-values \
          beside them; metrics are not adjusted for one another. A cell without a finding says what could have been found: \
-         the change that a run like this finds with a power of {power}. A change within {margin} training sd counts as none \
+         the change that a run like this finds with a power of {power}. A change within {margin} of the class distance counts as none \
          (two one-sided t tests). Each change of a cosine or dot product is also placed among those along {nulls} random \
          unit directions, directions that vary as the states do, and the probe's own direction with its coordinates \
          permuted{permuted}; such a p-value counts the observed one in. The transition layer is the first of {run} layers in a row \
@@ -109,7 +111,7 @@ fn settings(report: &Report) -> String {
         ("one joint statement", family.to_owned()),
         ("layers in a row", count(analysis.consecutive)),
         ("power of detectable changes", percent(settings.power)),
-        ("margin (training sd)", number(settings.margin)),
+        ("margin (class distances)", number(settings.margin)),
         ("seed", settings.seed.to_string()),
         ("items", count(analysis.items)),
         ("groups", count(analysis.groups)),

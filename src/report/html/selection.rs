@@ -21,7 +21,7 @@ pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
         .collect();
     let scatter = Scatter {
         title: "Instructions: level against gain".to_owned(),
-        x_name: "mean level (training sd)".to_owned(),
+        x_name: "mean level (class distances)".to_owned(),
         y_name: format!("gain in {} over round 0", report.outcome()),
         colour: "s0".to_owned(),
         points: found
