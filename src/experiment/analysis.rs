@@ -124,6 +124,7 @@ impl Analysis {
             },
             verdicts,
             probes: probes.rows(),
+            answer_probes: Vec::new(),
             transitions: match judged.metrics().contains(&Metric::ClassDistance) {
                 true => transitions.find_with(judged, resampler, Metric::ClassDistance)?,
                 false => Vec::new(),

@@ -212,7 +212,8 @@ impl<I: Item> Experiment<I> {
             None => analysis,
         };
         let report = analysis.run_with(&study, behaviour, &probes, &levels, &resampler)?;
-        let report = report.with_contributions(contributions);
+        let rows = answer_probes.as_ref().map_or(Vec::new(), ProbeBank::rows);
+        let report = report.with_contributions(contributions).with_answer_probes(rows);
         Ok(Findings { report, study, probes, answer_probes, levels })
     }
 

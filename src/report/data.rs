@@ -63,15 +63,17 @@ pub struct Report {
     pub analysis: AnalysisRecord,
     /// One verdict per instruction that was studied.
     pub verdicts: Vec<Verdict>,
-    /// Held-out results of the probes, by address.
+    /// Held-out results of the probes of the prompts, by address.
     pub probes: Vec<ProbeRow>,
+    /// Those of the probes of the answers, on which verdicts rest; none where only prompts were read.
+    pub answer_probes: Vec<ProbeRow>,
     /// Behaviour by condition.
     pub behaviour: Behaviour,
     /// Mean levels, reading by reading.
     pub levels: Vec<LevelRow>,
     /// Changes against round 0 and against the control, reading by reading.
     pub changes: Vec<ChangeTest>,
-    /// Where over the layers the standardised projection begins to change, at the prompt's last token.
+    /// Where over the layers the level begins to change, at the prompt's last token.
     pub transitions: Vec<Transition>,
     /// What else speaks for or against each verdict.
     pub evidence: Vec<Evidence>,
@@ -83,7 +85,12 @@ pub struct Report {
 
 impl Report {
     /// Name and version of the report's form; its JSON schema is in `docs/report.schema.json`.
-    pub const SCHEMA: &'static str = "probity-report-4";
+    pub const SCHEMA: &'static str = "probity-report-5";
+
+    /// This report with the numbers of the probes that read the answers.
+    pub fn with_answer_probes(self, answer_probes: Vec<ProbeRow>) -> Self {
+        Report { answer_probes, ..self }
+    }
 
     /// This report with what [`Attribution::by_round`](crate::causal::Attribution::by_round) found.
     pub fn with_contributions(self, contributions: Vec<RoundContribution>) -> Self {

@@ -65,7 +65,7 @@ fn by_parts(model: &Model) -> (ReadingLevels, Report) {
     let analysis = Analysis::new(settings());
     let behaviour = analysis.measure(&study, None).unwrap();
     let report = analysis.run(&study, behaviour, &probes, &levels).unwrap();
-    (levels, report)
+    (levels, report.with_answer_probes(answer_probes.rows()))
 }
 
 fn written(findings: &Findings, folder: &Path, name: &str) -> Vec<u8> {

@@ -8,6 +8,7 @@ mod bad_input;
 mod behaviour;
 mod causal;
 mod conversations;
+mod crossed;
 mod data;
 mod devices;
 mod evidence;

@@ -2,4 +2,5 @@
 //! and other tests beside them would move them out of the work that they are to hit.
 
 mod cli;
+mod judge_states;
 mod store_program;
