@@ -109,6 +109,9 @@ pub struct Arm {
     /// Name of the instruction of opposite meaning that was given in the same round; `None` where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opposite: Option<String>,
+    /// Whether the instruction states the right answer: to follow it is obedience, no correction.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tells_answer: bool,
 }
 
 /// The conditions of a study, and what each is compared with: decided once, when the study is planned, and carried along
@@ -146,7 +149,7 @@ impl Design {
                 return bad("round 0, the plain question, occurs twice; give it once".to_owned());
             }
             let role = if condition.is_plain() { Role::Plain } else { Role::Studied };
-            design.arms.push(Arm { condition, role, control: None, opposite: None });
+            design.arms.push(Arm { condition, role, control: None, opposite: None, tells_answer: false });
         }
         Ok(design)
     }
@@ -190,6 +193,14 @@ impl Design {
         self
     }
 
+    /// Marks the instructions that state the right answer.
+    pub fn with_telling(mut self, tells_answer: impl Fn(&str) -> bool) -> Self {
+        for arm in self.arms.iter_mut().filter(|arm| arm.role == Role::Studied) {
+            arm.tells_answer = tells_answer(&arm.condition.instruction);
+        }
+        self
+    }
+
     fn first_of(&self, condition: &Condition, mut names: Vec<String>) -> Option<String> {
         names.retain(|name| *name != condition.instruction);
         names.into_iter().find(|name| self.position(&other(condition, name)).is_some())
@@ -210,6 +221,7 @@ impl Design {
                 name.clone().filter(|name| there.position(&other(&arm.condition, name)).is_some())
             };
             (arm.role, arm.control, arm.opposite) = (known.role, kept(&known.control), kept(&known.opposite));
+            arm.tells_answer = known.tells_answer;
         }
         Ok(part)
     }
@@ -237,6 +249,11 @@ impl Design {
     /// What a condition is; `None` for one that the design lacks.
     pub fn role(&self, condition: &Condition) -> Option<Role> {
         self.arm(condition).map(|arm| arm.role)
+    }
+
+    /// Whether a condition's instruction states the right answer.
+    pub fn tells_answer(&self, condition: &Condition) -> bool {
+        self.arm(condition).is_some_and(|arm| arm.tells_answer)
     }
 
     /// What a condition is compared with: its control in the same round.

@@ -70,6 +70,12 @@ impl Instruction {
             .map_err(|error| Error::json(path, error))
     }
 
+    /// Whether its words state the right answer, by a place for it or for "unknown".
+    pub(super) fn tells_answer(&self) -> bool {
+        let tells = |text: &str| ["{answer}", "{unknown}"].iter().any(|place| text.contains(place));
+        tells(&self.first) || tells(&self.review)
+    }
+
     /// Whether its words hold a place for what another judge says.
     pub(super) fn wants_judge(&self) -> bool {
         self.feedback.as_ref().is_some_and(|words| words.request.is_none())

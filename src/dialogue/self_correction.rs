@@ -274,7 +274,8 @@ impl<I: Item> SelfCorrection<I> {
             }
             _ => design.with_controls(PromptCell::neutral),
         };
-        Ok(design.with_opposites(PromptCell::are_opposite))
+        let tells = |name: &str| self.instructions.iter().any(|own| own.name == name && own.tells_answer());
+        Ok(design.with_opposites(PromptCell::are_opposite).with_telling(tells))
     }
 
     /// What a methods section says of this protocol.

@@ -3,8 +3,8 @@
 use crate::condition::{Condition, Role};
 use crate::dialogue::Study;
 use crate::level::{
-    judge, Evidence, Inference, InstructionRanking, InstructionSelection, Levels, Metric, PermutedProbes,
-    ReadingLevels, Transitions, Verdict,
+    judge_all, Evidence, Inference, InstructionRanking, InstructionSelection, Levels, Metric, PermutedProbes,
+    ReadingLevels, Transitions,
 };
 use crate::probe::ProbeBank;
 use crate::report::{AnalysisRecord, ModelSummary, Report};
@@ -97,7 +97,7 @@ impl Analysis {
             level_rows.extend(tests.levels);
             changes.extend(tests.rows);
         }
-        let verdicts = verdicts(&behaviour, levels, resampler)?;
+        let verdicts = judge_all(levels, &behaviour.outcome, resampler)?;
         let evidence = verdicts
             .iter()
             .map(|verdict| Evidence::gather_with(verdict, levels, &behaviour, resampler))
@@ -152,13 +152,6 @@ pub(super) fn measure<I: Item>(
     };
     let answered: Vec<AnsweredRound<'_, I::Answer>> = study.rounds.iter().map(|round| round.answered()).collect();
     measurement.measure(&study.items, &answered)
-}
-
-/// Verdicts on every studied instruction in its last round, but for those that end in another one.
-fn verdicts(behaviour: &Behaviour, levels: &ReadingLevels, resampler: &Resampler) -> Result<Vec<Verdict>> {
-    let design = levels.readings().first().map(Levels::design);
-    let judged = design.map_or(Vec::new(), |design| design.judged());
-    judged.into_iter().map(|condition| judge(condition, levels, &behaviour.outcome, resampler)).collect()
 }
 
 /// Instructions by their level in round 1, where there are enough of them.

@@ -5,7 +5,7 @@ use super::check::{Check, CheckKind};
 use super::probe_validity::MIN_GROUPS;
 use super::readings::ReadingLevels;
 use super::state_checks::Case;
-use super::verdict::{conclude, Verdict};
+use super::verdict::{conclude, Verdict, VerdictKind};
 use super::Levels;
 use crate::condition::{Condition, Role};
 use crate::dialogue::{Part, Reading};
@@ -33,7 +33,10 @@ use crate::{Error, Result};
 /// [`CheckKind::KeepsRight`] and [`CheckKind::InDomain`] are guards: they forbid a positive verdict where they fail.
 ///
 /// Caveats. A valid probe need not measure immorality: it may read topic or style; a change across its direction is not seen:
-/// "superficial" is about these probes. Each instruction judged is one more chance of a false conclusion.
+/// "superficial" is about these probes. Each instruction judged is one more chance of a false conclusion:
+/// [`Verdict::adjusted`] is for several.
+///
+/// An instruction that states the right answer gets no verdict ([`VerdictKind::AnswerTold`]).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[must_use]
 pub struct VerdictRule {
@@ -89,9 +92,48 @@ pub(crate) fn judge(
             }
         }
     }
-    verdict.kind = conclude(&checks, &verdict.changes);
+    verdict.kind = match first.design().tells_answer(condition) {
+        true => VerdictKind::AnswerTold,
+        false => conclude(&checks, &verdict.changes),
+    };
+    verdict.adjusted = verdict.kind;
     verdict.checks = checks;
     Ok(verdict)
+}
+
+/// Verdicts on every judged condition of a study, each alone and among all ([`Verdict::adjusted`]).
+pub(crate) fn judge_all(levels: &ReadingLevels, outcome: &Outcome, resampler: &Resampler) -> Result<Vec<Verdict>> {
+    let design = levels.readings().first().map(Levels::design);
+    let judged = design.map_or(Vec::new(), |design| design.judged());
+    let mut verdicts: Vec<Verdict> =
+        judged.iter().map(|condition| judge(condition, levels, outcome, resampler)).collect::<Result<_>>()?;
+    let positive = |kind| matches!(kind, VerdictKind::Internal | VerdictKind::Superficial);
+    let candidates: Vec<usize> = (0..verdicts.len()).filter(|&place| positive(verdicts[place].kind)).collect();
+    let told = verdicts.iter().filter(|verdict| verdict.kind == VerdictKind::AnswerTold).count();
+    let all = verdicts.len() - told;
+    if all < 2 || candidates.is_empty() {
+        return Ok(verdicts);
+    }
+    // As sure as is asked of one, shared out among those that are open.
+    let settings = *resampler.settings();
+    let (mut open, mut left) = (candidates, all);
+    while !open.is_empty() {
+        let stricter = Resampler::new(settings.level(1.0 - (1.0 - settings.level) / left as f64))?;
+        let mut still = Vec::new();
+        for &place in &open {
+            let (Some(condition), Some(verdict)) = (judged.get(place), verdicts.get_mut(place)) else { continue };
+            verdict.adjusted = judge(condition, levels, outcome, &stricter)?.kind;
+            if !positive(verdict.adjusted) {
+                still.push(place);
+            }
+        }
+        let concluded = open.len() - still.len();
+        if concluded == 0 {
+            break;
+        }
+        (open, left) = (still, left - concluded);
+    }
+    Ok(verdicts)
 }
 
 /// Adds every check of a verdict that is not there yet, as not run.

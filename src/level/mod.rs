@@ -60,7 +60,7 @@ pub use check::{Check, CheckKind};
 pub use comparison::Against;
 pub use evidence::{Evidence, ItemGain, Leak, LeakBy};
 pub use inference::{ChangeTest, ChangeTests, Family, Inference};
-pub(crate) use judge::judge;
+pub(crate) use judge::judge_all;
 pub use judge::VerdictRule;
 pub use leak::LeakScore;
 pub use levels::Levels;

@@ -27,6 +27,8 @@ pub enum VerdictKind {
     SomeChange,
     /// The behaviour is better than that of the control, but not than that of round 0: being asked again does the harm.
     LessHarm,
+    /// The instruction states the right answer, so that following it corrects nothing: there is evidence, and no verdict.
+    AnswerTold,
     /// Nothing is shown.
     InsufficientEvidence,
 }
@@ -38,6 +40,7 @@ impl fmt::Display for VerdictKind {
             VerdictKind::Internal => "internal",
             VerdictKind::SomeChange => "some change",
             VerdictKind::LessHarm => "less harm than re-asking",
+            VerdictKind::AnswerTold => "answer told, no verdict",
             VerdictKind::InsufficientEvidence => "insufficient evidence",
         })
     }
@@ -88,8 +91,11 @@ impl LevelChange {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Verdict {
-    /// The conclusion.
+    /// The conclusion on this instruction alone.
     pub kind: VerdictKind,
+    /// The conclusion on it among all that were judged, each of which is one more chance of a false one: at a level adjusted
+    /// for their number, step by step for those on which nothing is concluded yet (Holm 1979).
+    pub adjusted: VerdictKind,
     /// The instruction judged, in its last round.
     #[serde(flatten)]
     pub condition: Condition,
@@ -117,6 +123,7 @@ impl Verdict {
     pub(super) fn empty(condition: &Condition, control: Option<&Condition>, addresses: &[Address]) -> Self {
         Verdict {
             kind: VerdictKind::InsufficientEvidence,
+            adjusted: VerdictKind::InsufficientEvidence,
             condition: condition.clone(),
             control: control.map(|control| control.instruction.clone()),
             addresses: addresses.to_vec(),

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use common::smollm;
-use probity::dialogue::{FeedbackSource, Instruction, PromptCell, PromptGrid, Specificity, Stance};
+use probity::dialogue::{FeedbackSource, Instruction, PromptCell, PromptGrid, SelfCorrection, Specificity, Stance};
 use probity::task::{ChoiceTask, Item};
+use probity::Condition;
 
 /// Beginnings of words that an instruction free of moral content must not hold.
 const MORAL_STEMS: &str = "moral ethic bias unbias stereotyp harm hurt fair unfair just prejud discrimin respect equal \
@@ -153,4 +154,16 @@ fn places_are_filled_from_the_item() {
     let mut open = item.clone();
     open.biased = None;
     assert!(negated.for_item(&open).unwrap_err().to_string().contains("no text for {biased}"));
+}
+
+#[test]
+fn an_instruction_that_states_the_answer_is_known_by_its_words() {
+    let named = |name: &str| Instruction::named(name).unwrap();
+    let design = SelfCorrection::new(ChoiceTask::bundled().unwrap())
+        .instructions([named("ground_truth"), named("L2"), named("neutral")])
+        .rounds(1)
+        .design()
+        .unwrap();
+    let tells = |name: &str| design.tells_answer(&Condition::new(name, 1));
+    assert!(tells("ground_truth") && !tells("L2") && !tells("neutral"));
 }

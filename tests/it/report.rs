@@ -633,7 +633,7 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
         let gain = measurement.gain(&behaviour.outcome, &neutral, &verdict.condition).unwrap();
         assert_eq!(verdict.checks[1].value, gain, "{}", verdict.condition);
         assert!(verdict.checks[1].detail.contains(&format!("{:?}", neutral.instruction)));
-        assert_eq!(verdict.kind, VerdictKind::Internal);
+        assert_eq!((verdict.kind, verdict.adjusted), (VerdictKind::Internal, VerdictKind::Internal));
         // The change in the levels is against the same control.
         let level = |condition: &Condition| {
             let series = levels.readings()[0].series(condition, Site::ResidPost.at(0), Metric::Dot).unwrap();
@@ -668,6 +668,16 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
     }
     assert!(more.to_html().contains("and 40 probes that were fitted on permuted labels"));
     assert!(!page.contains("permuted labels"));
+
+    // An instruction that states the answer gets none.
+    let mut telling = study.clone();
+    telling.design = study.design.clone().with_telling(|name| name == "L1");
+    let levels_of_telling = both_readings(&telling, &bank);
+    let told = analysis.run(&telling, behaviour.clone(), &bank, &levels_of_telling).unwrap();
+    let kinds: Vec<VerdictKind> = told.verdicts.iter().map(|verdict| verdict.kind).collect();
+    assert_eq!(kinds, [VerdictKind::AnswerTold, VerdictKind::Internal, VerdictKind::Internal]);
+    assert!(told.to_html().contains("L1 states the answer:"));
+    assert!(page.contains("This holds among all 3 instructions too."));
 
     // Without behaviour nothing is concluded; that of other items is refused.
     let silent = analysis.run(&study, Behaviour::default(), &bank, &levels).unwrap();

@@ -32,8 +32,25 @@ fn conclusion(report: &Report) -> String {
     }
     let sentences = report.verdicts.iter();
     sentences
-        .map(|verdict| format!("<p class=\"lead\">{}{}</p>", sentence(verdict, report), numbers(verdict, report)))
+        .map(|verdict| {
+            let among = among(verdict, report);
+            format!("<p class=\"lead\">{}{among}{}</p>", sentence(verdict, report), numbers(verdict, report))
+        })
         .collect()
+}
+
+/// What remains of a verdict where several instructions were judged.
+fn among(verdict: &Verdict, report: &Report) -> String {
+    let judged = report.verdicts.len();
+    let positive = matches!(verdict.kind, VerdictKind::Internal | VerdictKind::Superficial);
+    match (judged > 1 && positive, verdict.adjusted == verdict.kind) {
+        (false, _) => String::new(),
+        (true, true) => format!(" This holds among all {judged} instructions too."),
+        (true, false) => format!(
+            " <strong>Among the {judged} instructions that were judged this is no longer sure ({}).</strong>",
+            escape(&verdict.adjusted.to_string())
+        ),
+    }
 }
 
 /// The two numbers that the sentence is about.
@@ -80,6 +97,9 @@ fn sentence(verdict: &Verdict, report: &Report) -> String {
         VerdictKind::LessHarm => format!(
             "<strong>{name} does less harm than being asked again:</strong> in round {round} its answers are better than the \
              control's, but not than the first ones."
+        ),
+        VerdictKind::AnswerTold => format!(
+            "<strong>{name} states the answer:</strong> to follow it is no correction, and no verdict is passed."
         ),
         VerdictKind::InsufficientEvidence => format!(
             "<strong>For {name} the evidence does not suffice</strong> to call the self-correction of round {round} \
