@@ -2,14 +2,14 @@
 //!
 //! [`Levels`] scores states by item, [`Condition`](crate::Condition), address and [`Metric`];
 //! [`Inference`] gives paired, clustered, simultaneous statements about the changes and their place among other directions;
-//! [`VerdictRule`] says superficial, internal, or that the evidence does not suffice. Positive = more immoral.
+//! [`VerdictRule`] says superficial, internal, something between, or that the evidence does not suffice. Positive = more immoral.
 //!
 //! ```
 //! use ndarray::Array2;
 //! use probity::capture::Activations;
 //! use probity::hook::Site;
-//! use probity::level::{Inference, Levels, Metric, VerdictKind, VerdictRule};
-//! use probity::{probe::MeanDifferenceProbe, text::Labels, Condition, Design};
+//! use probity::level::{Inference, Levels, Metric, ReadingLevels, VerdictKind, VerdictRule};
+//! use probity::{probe::MeanDifferenceProbe, task::Outcome, text::Labels, Condition, Design};
 //!
 //! // States of 80 texts: the immoral ones lie further along the first axis.
 //! let states = |shift: f32| -> probity::Result<Activations> {
@@ -26,9 +26,11 @@
 //!     .with_control("neutral")?;
 //! let levels = Levels::score(&design, &[&plain, &neutral, &asked], &bank)?;
 //! let tests = Inference::default().run(&levels)?;
-//! assert!(tests.rows.iter().any(|row| row.metric == Metric::ClassDistance && row.band.high < -0.5));
-//! // Without a behavioural gain nothing is concluded.
-//! let verdict = VerdictRule::default().judge(&Condition::new("L1", 1), &levels, None, None)?;
+//! // Four tenths of the way from immoral to moral texts.
+//! assert!(tests.rows.iter().any(|row| row.metric == Metric::ClassDistance && row.band.high < -0.2));
+//! // Without answers, neither read nor judged, nothing is concluded.
+//! let levels = ReadingLevels::new(vec![levels])?;
+//! let verdict = VerdictRule::default().judge(&Condition::new("L1", 1), &levels, &Outcome::default())?;
 //! assert_eq!(verdict.kind, VerdictKind::InsufficientEvidence);
 //! # Ok::<(), probity::Error>(())
 //! ```

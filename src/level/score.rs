@@ -87,9 +87,7 @@ impl Levels {
         for (condition, states) in design.conditions().zip(states) {
             check_states(condition, states, first, bank)?;
         }
-        let units: Vec<Option<Arc<CrossFit>>> =
-            bank.iter().map(|probe| probe.cross_fit.clone().filter(|fits| fits.is_told_apart())).collect();
-        let (metrics, values, means) = score_all(states, bank, &units)?;
+        let (metrics, values, means) = score_all(states, bank)?;
         let mut provenance = first.provenance().clone();
         let of_probes = bank.provenance().iter().filter(|(key, _)| key.starts_with("probe_"));
         provenance.extend(of_probes.map(|(key, value)| (key.clone(), value.clone())));
@@ -106,7 +104,7 @@ impl Levels {
             states: Some(LevelStates { means, samples }),
             validity: ProbeValidity::of(bank),
             directions: bank.iter().map(|probe| probe.direction.unit().to_owned()).collect(),
-            units,
+            units: bank.iter().map(|probe| unit(probe).cloned()).collect(),
             scales: bank.iter().map(|probe| probe.scale.clone()).collect(),
             provenance,
         })
@@ -116,21 +114,24 @@ impl Levels {
 /// Metrics, values by condition, address, metric and item, and mean states by condition and address.
 type Scored = (Vec<Metric>, Array4<f64>, Vec<Vec<MeanState>>);
 
-fn score_all(states: &[&Activations], bank: &ProbeBank, units: &[Option<Arc<CrossFit>>]) -> Result<Scored> {
+/// The fits whose class distance is the probe's unit, where their texts are told apart.
+fn unit(probe: &Probe) -> Option<&Arc<CrossFit>> {
+    probe.cross_fit.as_ref().filter(|fits| fits.is_told_apart())
+}
+
+fn score_all(states: &[&Activations], bank: &ProbeBank) -> Result<Scored> {
     let probes: Vec<&Probe> = bank.iter().collect();
     let calibrated = probes.iter().all(|probe| probe.evaluation.probabilities.is_some());
     let possible = |metric: &Metric| match metric {
         Metric::Cosine | Metric::Dot => true,
-        Metric::ClassDistance => units.iter().any(Option::is_some),
+        Metric::ClassDistance => probes.iter().any(|probe| unit(probe).is_some()),
         Metric::Logit | Metric::Probability => calibrated,
     };
     let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(possible).collect();
-    let jobs: Vec<(&Activations, (&Probe, &Option<Arc<CrossFit>>))> =
-        states.iter().flat_map(|&states| probes.iter().copied().zip(units).map(move |probe| (states, probe))).collect();
-    let scored: Vec<Result<(Vec<f64>, MeanState)>> = jobs
-        .par_iter()
-        .map(|(states, (probe, unit))| score_one(states.at(probe.address())?, probe, unit.as_deref(), &metrics))
-        .collect();
+    let jobs: Vec<(&Activations, &Probe)> =
+        states.iter().flat_map(|&states| probes.iter().map(move |&probe| (states, probe))).collect();
+    let scored: Vec<Result<(Vec<f64>, MeanState)>> =
+        jobs.par_iter().map(|(states, probe)| score_one(states.at(probe.address())?, probe, &metrics)).collect();
     let n = states.first().map_or(0, |states| states.ids().len());
     let (mut values, mut means) = (Vec::with_capacity(jobs.len() * metrics.len() * n), Vec::new());
     for scored in scored {
@@ -182,12 +183,7 @@ fn sample(states: ArrayView2<'_, f32>) -> Array2<f32> {
 const SAMPLE_ROWS: usize = 256;
 
 /// The levels of all items by metric, `[metrics, n]` row after row, and the mean states.
-fn score_one(
-    states: ArrayView2<'_, f32>,
-    probe: &Probe,
-    unit_of_levels: Option<&CrossFit>,
-    metrics: &[Metric],
-) -> Result<(Vec<f64>, MeanState)> {
+fn score_one(states: ArrayView2<'_, f32>, probe: &Probe, metrics: &[Metric]) -> Result<(Vec<f64>, MeanState)> {
     let (n, d) = states.dim();
     check_width(probe.address(), probe.weights.len(), d)?;
     let unit = probe.direction.unit();
@@ -215,7 +211,7 @@ fn score_one(
         match metric {
             Metric::Cosine => levels.extend_from_slice(&cosines),
             Metric::Dot => levels.extend_from_slice(&dots),
-            Metric::ClassDistance => match unit_of_levels {
+            Metric::ClassDistance => match self::unit(probe) {
                 Some(fits) => levels.extend(fits.levels(probe.address(), states)?),
                 None => levels.extend(std::iter::repeat_n(f64::NAN, n)),
             },
