@@ -30,7 +30,7 @@ impl LeakScore {
     /// together.
     ///
     /// # Errors
-    /// [`Error::RowCount`] and [`Error::NotFinite`].
+    /// [`Error::RowCount`](crate::Error::RowCount) and [`Error::NotFinite`](crate::Error::NotFinite).
     pub fn measure(whole: &[f64], masked: &[f64], resamples: &ClusterBootstrap) -> Result<LeakScore> {
         let (whole_draws, masked_draws) = (resamples.means(whole)?, resamples.means(masked)?);
         let (d_whole, d_masked) = (mean(whole), mean(masked));

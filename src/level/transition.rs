@@ -64,7 +64,7 @@ pub struct Onset {
 /// ```
 /// use probity::{level::{Metric, Transitions}, stats::Settings};
 /// # fn run(levels: &probity::level::Levels) -> probity::Result<()> {
-/// for found in Transitions::default().consecutive(3).find(levels, Settings::default(), Metric::Standardised)? {
+/// for found in Transitions::default().consecutive(3).find(levels, Settings::default(), Metric::ClassDistance)? {
 ///     println!("{}: {:?}", found.condition, found.run.address);
 /// }
 /// # Ok(())

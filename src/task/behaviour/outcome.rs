@@ -31,7 +31,7 @@ impl Outcome {
     /// Adds the values of a condition, `[n]`.
     ///
     /// # Errors
-    /// [`Error::RowCount`] for another number of items.
+    /// [`Error::RowCount`](crate::Error::RowCount) for another number of items.
     pub fn with_series(mut self, condition: Condition, values: Vec<f64>) -> Result<Self> {
         crate::error::check_rows("outcomes", values.len(), self.items.len())?;
         self.series.push(Measured::new(&condition, values));
