@@ -138,7 +138,7 @@ impl Plan {
 
     /// The true D over all layers, where all change alike.
     pub fn change(&self) -> Option<f64> {
-        (self.place == Where::All && self.who == Who::All).then_some(-self.conversation)
+        (self.place == Where::All && self.who == Who::All).then_some(-self.conversation - self.control_raises)
     }
 }
 
