@@ -44,7 +44,7 @@ pub struct Probe {
     pub strengths: Option<StrengthCurve>,
     /// Metrics on the held-out part.
     pub evaluation: Evaluation,
-    /// The same kind fitted without each fold of all texts; `None` where there was no such fit.
+    /// The same kind fitted without each fold of all texts; `None` where there was no such fit, or one failed.
     pub cross_fit: Option<Arc<CrossFit>>,
 }
 

@@ -42,7 +42,7 @@ pub struct CrossFit {
 }
 
 impl CrossFit {
-    /// Fits without each fold in turn; `None` where no fold has both classes.
+    /// Fits without each fold in turn; `None` where no fold has both classes, or a fit without one is not possible.
     pub(super) fn new(
         estimator: &impl Estimator,
         address: Address,
@@ -52,7 +52,15 @@ impl CrossFit {
     ) -> Result<Option<CrossFit>> {
         let all: Vec<usize> = (0..labels.len()).collect();
         let training = gather(address, states, labels, &all)?;
-        let rules = estimator.fit_folds(&training, &folded.fold_of, folded.folds)?;
+        let rules = match estimator.fit_folds(&training, &folded.fold_of, folded.folds) {
+            Ok(rules) => rules,
+            // A part of the texts can be too few for a kind that all are enough for, such as one that calibrates.
+            Err(error @ (Error::Fit(_) | Error::OneClass { .. })) => {
+                tracing::warn!(%address, %error, "a fit without a fold failed: there is no class distance here");
+                return Ok(None);
+            }
+            Err(other) => return Err(other),
+        };
         let mut weights = Array2::zeros((rules.len(), states.ncols()));
         for (mut row, rule) in weights.outer_iter_mut().zip(&rules) {
             check_width(address, rule.weights.len(), states.ncols())?;
