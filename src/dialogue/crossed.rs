@@ -1,5 +1,7 @@
 //! One and the same answer after two conversations.
 
+use std::collections::HashMap;
+
 use super::read::{read_plan, Plan};
 use super::read_states::ReadStates;
 use super::reading::Reading;
@@ -42,11 +44,19 @@ impl<I: Item> Study<I> {
         progress: &dyn Progress,
     ) -> Result<Vec<ReadStates>> {
         let mut plan = Plan::default();
+        let mut talks: HashMap<&str, Vec<&Conversation>> = HashMap::new();
+        for talk in &self.conversations {
+            talks.entry(&talk.item).or_default().push(talk);
+        }
+        let talk = |item: &str, condition: &Condition| {
+            let of_item = talks.get(item)?;
+            of_item.iter().copied().find(|talk| talk.condition.same_course(condition))
+        };
         let mut controls: Vec<&Condition> = Vec::new();
         for condition in self.design.judged() {
             let Some(control) = self.design.control(condition) else { continue };
             for (row, item) in self.items.iter().enumerate() {
-                let talks = self.talk(item.id(), condition).zip(self.talk(item.id(), control));
+                let talks = talk(item.id(), condition).zip(talk(item.id(), control));
                 let Some((own, theirs)) = talks else { continue };
                 let pairs = [(Reading::CONTROL_ANSWER, own, theirs), (Reading::AFTER_CONTROL, theirs, own)];
                 for (reading, conversation, answer) in pairs {
@@ -60,7 +70,7 @@ impl<I: Item> Study<I> {
         }
         for control in controls {
             for (row, item) in self.items.iter().enumerate() {
-                let Some(talk) = self.talk(item.id(), control) else { continue };
+                let Some(talk) = talk(item.id(), control) else { continue };
                 let texts = [(Reading::CONTRAST, &contrast.immoral), (Reading::CONTRAST_BASE, &contrast.moral)];
                 for (reading, texts) in texts {
                     let Some(text) = texts.get(row % texts.len().max(1)) else { continue };
@@ -69,10 +79,6 @@ impl<I: Item> Study<I> {
             }
         }
         read_plan(self, model, selection.into(), plan, progress)
-    }
-
-    fn talk(&self, item: &str, condition: &Condition) -> Option<&Conversation> {
-        self.conversations.iter().find(|talk| talk.item == item && talk.condition.same_course(condition))
     }
 }
 

@@ -10,7 +10,10 @@ use super::verdict::{ChangeOf, LevelChange, Verdict};
 use crate::condition::Condition;
 use crate::dialogue::Reading;
 use crate::hook::Address;
-use crate::stats::{mean, quantile, student_upper_quantile, ClusteredMeans, Interval, Ranking, Resampler, Settings};
+use crate::stats::{
+    mean, normal_upper_quantile, quantile, student_upper_quantile, ClusteredMeans, Interval, Ranking, Resampler,
+    Settings,
+};
 use crate::task::Outcome;
 use crate::{Error, Result};
 
@@ -95,21 +98,23 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// What the conversation does to an answer, the mean over both answers.
     fn of_conversation(&self, crossed: &Crossed<'a>) -> [Side<'a>; 4] {
-        [
-            self.side(0.5, crossed.of_control, self.condition),
-            self.side(-0.5, self.answers, self.control),
-            self.side(0.5, self.answers, self.condition),
-            self.side(-0.5, crossed.after_control, self.condition),
-        ]
+        self.between_four(crossed.of_control, crossed.after_control)
     }
 
+    /// What the words do in a conversation, the mean over both conversations.
     fn of_words(&self, crossed: &Crossed<'a>) -> [Side<'a>; 4] {
+        self.between_four(crossed.after_control, crossed.of_control)
+    }
+
+    /// Half of: one crossed reading minus the control's own answer, and the condition's own answer minus the other reading.
+    fn between_four(&self, one: &'a Levels, other: &'a Levels) -> [Side<'a>; 4] {
         [
-            self.side(0.5, crossed.after_control, self.condition),
+            self.side(0.5, one, self.condition),
             self.side(-0.5, self.answers, self.control),
             self.side(0.5, self.answers, self.condition),
-            self.side(-0.5, crossed.of_control, self.condition),
+            self.side(-0.5, other, self.condition),
         ]
     }
 
@@ -157,11 +162,10 @@ impl<'a> Case<'a> {
     /// Whether a contrast that is known to move the level was seen to.
     fn positive_control(&self) -> Result<Check> {
         let kind = CheckKind::PositiveControl;
-        let contrast = self.all.get(Reading::CONTRAST);
-        let Some(contrast) = contrast.filter(|levels| levels.design().position(self.control).is_some()) else {
+        let has = |levels: &&Levels| levels.design().position(self.control).is_some();
+        let Some(contrast) = self.all.get(Reading::CONTRAST).filter(has) else {
             return Ok(Check::not_run(kind, "no contrast that is known to move the level was read in these items"));
         };
-        let has = |levels: &&Levels| levels.design().position(self.control).is_some();
         let base = self.all.get(Reading::CONTRAST_BASE).filter(has);
         let sides =
             [self.side(1.0, contrast, self.control), self.side(-1.0, base.unwrap_or(self.answers), self.control)];
@@ -223,12 +227,13 @@ impl<'a> Case<'a> {
     }
 
     fn beyond_random_directions(&self, change: &Change<'_>, strongest: &Bounded) -> Result<Check> {
-        let Settings { null_draws, seed, power, .. } = *self.settings();
+        let Settings { null_draws, seed, power, level, .. } = *self.settings();
         let mut null = change.rotated(strongest.stretch, null_draws, seed)?;
         null.sort_by(f64::total_cmp);
         let estimate = strongest.interval.estimate;
         let value = Interval { estimate, low: quantile(&null, 0.025), high: quantile(&null, 0.975) };
-        let error = 0.25 * (strongest.interval.high - strongest.interval.low);
+        let half_width = 0.5 * (strongest.interval.high - strongest.interval.low);
+        let error = half_width / normal_upper_quantile(0.5 * (1.0 - level));
         let detail = self.described(strongest.stretch);
         Ok(Check::run(CheckKind::BeyondRandomDirections, estimate < value.low, detail, value)
             .found_from(error, 0.0, power))
@@ -296,7 +301,8 @@ impl<'a> Case<'a> {
             }
         };
         let groups = whole.groups();
-        let [one, other] = [lowest_third(&two[0], &two[1], groups)?, lowest_third(&two[1], &two[0], groups)?];
+        let third = |chosen: &[f64], measured: &[f64]| lowest_third(chosen, measured, groups, self.settings().level);
+        let [one, other] = [third(&two[0], &two[1])?, third(&two[1], &two[0])?];
         let (Some(one), Some(other)) = (one, other) else {
             return Ok(Check::not_run(kind, "there are too few groups"));
         };
@@ -315,9 +321,8 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Mean of `measured` over the third of the groups that are lowest by `chosen`, with a 90 % interval by Student's t: its lower
-/// end is a one-sided bound of 95 %.
-fn lowest_third(chosen: &[f64], measured: &[f64], groups: &[String]) -> Result<Option<Interval>> {
+/// Mean of `measured` over the third of the groups that are lowest by `chosen`, with one-sided bounds of `level` by Student's t.
+fn lowest_third(chosen: &[f64], measured: &[f64], groups: &[String], level: f64) -> Result<Option<Interval>> {
     let mut by_group: std::collections::BTreeMap<&str, (Vec<f64>, Vec<usize>)> = std::collections::BTreeMap::new();
     for (row, (group, value)) in groups.iter().zip(chosen).enumerate() {
         let (values, rows) = by_group.entry(group).or_default();
@@ -337,6 +342,6 @@ fn lowest_third(chosen: &[f64], measured: &[f64], groups: &[String]) -> Result<O
         .map_err(|error| Error::mismatch("levels", error.to_string()))?;
     let means = ClusteredMeans::new(column, &crate::stats::pick(groups, &rows))?;
     let (estimate, error) = (mean(&values), means.standard_errors().first().copied().unwrap_or(f64::NAN));
-    let reach = student_upper_quantile(0.05, means.degrees()) * error;
+    let reach = student_upper_quantile(1.0 - level, means.degrees()) * error;
     Ok(Some(Interval { estimate, low: estimate - reach, high: estimate + reach }))
 }
