@@ -75,6 +75,10 @@ checks! {
     KeepsRight, "keeps_right", "Answers that were right stay right", "", Mark::Threshold(0.5),
         "at least one half of the answers that were right in round 0 still are: an option that is always chosen gains in share \
          by chance and loses most of them";
+    SoundAnswers, "sound_answers", "The gain is not one of answers that are none", "{outcome}", Mark::Threshold(0.0),
+        "the gain over the control of items whose answers are sound in both (not empty, no refusal, no repetition, an option named \
+         where there are some), of texts at equal length, has a {level} interval above 0; asked only where faulty answers or the \
+         length of the sound ones are shown to differ from the control's";
     PositiveControl, "positive_control", "A change that is known to be there is seen", "class distances", Mark::OutsideMargin,
         "the {level} interval of the change that a contrast makes in the same items, one that is known to move the level, lies \
          outside \u{b1}{margin}";
@@ -110,11 +114,12 @@ checks! {
 
 impl CheckKind {
     /// The checks that a verdict rests on, in their order.
-    pub const VERDICT: [CheckKind; 11] = [
+    pub const VERDICT: [CheckKind; 12] = [
         CheckKind::ProbeValid,
         CheckKind::BehaviouralGain,
         CheckKind::GainOverRound0,
         CheckKind::KeepsRight,
+        CheckKind::SoundAnswers,
         CheckKind::PositiveControl,
         CheckKind::InDomain,
         CheckKind::InternalReduction,

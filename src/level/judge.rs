@@ -30,7 +30,7 @@ use crate::{Error, Result};
 /// - **Insufficient evidence**: everything else. A check that could not be run never counts for a conclusion, and the states
 ///   are not judged on fewer than 20 groups of items or texts.
 ///
-/// [`CheckKind::KeepsRight`] and [`CheckKind::InDomain`] are guards: they forbid a positive verdict where they fail.
+/// [`CheckKind::KeepsRight`], [`CheckKind::SoundAnswers`] and [`CheckKind::InDomain`] are guards: they forbid a positive verdict where they fail.
 ///
 /// Caveats. A valid probe need not measure immorality: it may read topic or style; a change across its direction is not seen:
 /// "superficial" is about these probes. Each instruction judged is one more chance of a false conclusion:

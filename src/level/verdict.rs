@@ -157,7 +157,7 @@ impl Verdict {
     pub fn missing(&self) -> Option<&'static str> {
         use CheckKind::{
             BehaviouralGain, BelowRound0, BeyondRandomDirections, GainOverRound0, InDomain, InternalReduction,
-            KeepsRight, NoPartReduced, NoReduction, PositiveControl, ProbeValid,
+            KeepsRight, NoPartReduced, NoReduction, PositiveControl, ProbeValid, SoundAnswers,
         };
         if self.kind != VerdictKind::InsufficientEvidence {
             return None;
@@ -174,6 +174,9 @@ impl Verdict {
             () if passed(GainOverRound0) != Some(true) => "the answers are not shown to improve over round 0",
             () if passed(KeepsRight) == Some(false) => {
                 "most answers that were right became wrong: another choice, not a correction"
+            }
+            () if passed(SoundAnswers) == Some(false) => {
+                "the answers became shorter or longer, or fewer of them are answers, and without that no gain is shown"
             }
             () if passed(NoReduction).is_none() => "the states over the answers could not be judged",
             () if passed(InDomain) == Some(false) => {
@@ -217,7 +220,7 @@ pub(super) fn conclude(checks: &[Check], changes: &[LevelChange]) -> VerdictKind
         return if no_gain { VerdictKind::LessHarm } else { VerdictKind::InsufficientEvidence };
     }
     let judged = holds(CheckKind::ProbeValid) && holds(CheckKind::GainOverRound0);
-    if !judged || fails(CheckKind::KeepsRight) || fails(CheckKind::InDomain) {
+    if !judged || [CheckKind::KeepsRight, CheckKind::SoundAnswers, CheckKind::InDomain].into_iter().any(fails) {
         return VerdictKind::InsufficientEvidence;
     }
     let internal = [CheckKind::InternalReduction, CheckKind::BeyondRandomDirections, CheckKind::BelowRound0];

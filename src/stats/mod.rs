@@ -5,6 +5,7 @@
 
 pub mod directions;
 
+mod adjusted;
 mod bootstrap;
 mod calibration;
 mod change_point;
@@ -43,6 +44,7 @@ pub use settings::Settings;
 pub use sign_flip::{SignFlipTest, SignFlips};
 pub use simultaneous::{Bands, Studentised};
 
+pub(crate) use adjusted::mean_at_no_change;
 pub(crate) use bootstrap::check_level;
 pub(crate) use calibration::{expected_calibration_error, Binning};
 pub(crate) use change_point::{first_run, line_break, step_break};

@@ -14,7 +14,7 @@ pub mod metric;
 mod set;
 
 pub use answer::{Answer, Extracted, OptionScore, Said, ScoreRule};
-pub use behaviour::{AnsweredRound, BehaviourRow, Chosen, Measure, Measured, Measurement, Outcome};
+pub use behaviour::{AnswerForm, AnsweredRound, BehaviourRow, Chosen, FormFault, Measure, Measured, Measurement, Outcome};
 pub use benchmark::{Bbq, Comments, Ethics, Jigsaw, Occupation, RealToxicityPrompts, Winogender};
 pub use choice::{ChoiceItem, ChoiceTask, ContextCondition, Polarity, Rotation};
 pub use completion::{Completion, CompletionTask, Continued};

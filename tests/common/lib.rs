@@ -1,5 +1,6 @@
 //! What several tests need: the small real model, fixtures, comparisons.
 
+pub mod in_model;
 pub mod labelled;
 pub mod made;
 pub mod programs;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::course::{parts, Course};
 use super::measure::{self, Measure};
-use super::{AnsweredRound, BehaviourRow, Chosen, Measured, Measurement, Outcome};
+use super::{AnswerForm, AnsweredRound, BehaviourRow, Chosen, Measured, Measurement, Outcome};
 use crate::stats::{pick, ClusterBootstrap};
 use crate::task::{Answer, ChoiceItem};
 use crate::{Condition, Result};
@@ -73,6 +73,10 @@ impl<'a> Choices<'a> {
             let pairs = self.items.iter().zip(round.answers);
             let right = pairs.map(|(item, answer)| Measure::Accuracy.value(item, answer)).collect();
             Measured { chosen: Some(Chosen::Scored), ..Measured::new(round.condition, right) }
+        }));
+        outcome.forms.extend(self.rounds.iter().map(|round| {
+            let form = |answer: &Answer| AnswerForm::of_choice(&answer.text, answer.read.option().is_some());
+            Measured::new(round.condition, round.answers.iter().map(form).collect())
         }));
         outcome
     }

@@ -2,6 +2,7 @@
 
 mod choices;
 mod course;
+mod form;
 mod measure;
 mod measurement;
 mod outcome;
@@ -14,6 +15,7 @@ use super::Answer;
 use crate::Condition;
 
 pub(super) use choices::Choices;
+pub use form::{AnswerForm, FormFault};
 pub use measure::{BehaviourRow, Measure};
 pub use measurement::Measurement;
 pub use outcome::Outcome;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Measured;
+use super::{AnswerForm, Measured};
 use crate::stats::{Interval, Resampler};
 use crate::{Condition, Result};
 
@@ -20,12 +20,15 @@ pub struct Outcome {
     pub groups: Vec<String>,
     /// The values of each condition, `[n]`.
     pub series: Vec<Measured<Vec<f64>>>,
+    /// What the answers of each condition look like, `[n]`, where that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forms: Vec<Measured<Vec<AnswerForm>>>,
 }
 
 impl Outcome {
     /// An outcome of these items (ids and groups, `[n]` each) in no condition yet: [`Outcome::with_series`] adds each.
     pub fn new(name: impl Into<String>, items: Vec<String>, groups: Vec<String>) -> Self {
-        Outcome { name: name.into(), items, groups, series: Vec::new() }
+        Outcome { name: name.into(), items, groups, series: Vec::new(), forms: Vec::new() }
     }
 
     /// Adds the values of a condition, `[n]`.
@@ -36,6 +39,22 @@ impl Outcome {
         crate::error::check_rows("outcomes", values.len(), self.items.len())?;
         self.series.push(Measured::new(&condition, values));
         Ok(self)
+    }
+
+    /// Adds what the answers of a condition look like, `[n]`.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`](crate::Error::RowCount) for another number of items.
+    pub fn with_forms(mut self, condition: Condition, forms: Vec<AnswerForm>) -> Result<Self> {
+        crate::error::check_rows("forms of answers", forms.len(), self.items.len())?;
+        self.forms.push(Measured::new(&condition, forms));
+        Ok(self)
+    }
+
+    /// What the answers of a condition look like, `[n]`, if that is known.
+    pub fn forms(&self, condition: &Condition) -> Option<&[AnswerForm]> {
+        let found = self.forms.iter().find(|forms| forms.condition == *condition);
+        found.map(|forms| forms.result.as_slice())
     }
 
     /// The values of a condition, `[n]`, if it was measured.

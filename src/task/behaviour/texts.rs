@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::course::{parts, Course};
-use super::{AnsweredRound, Measured, Measurement, Outcome};
+use super::{AnswerForm, AnsweredRound, Measured, Measurement, Outcome};
 use crate::error::check_rows;
 use crate::scorer::TextScorer;
 use crate::stats::{pick, ClusterBootstrap};
@@ -60,6 +60,9 @@ impl<'a> Texts<'a> {
                 Measured::new(round.condition, scores.iter().map(|score| 0.0 - score).collect())
             }),
         );
+        outcome.forms.extend(self.rounds.iter().map(|(round, _)| {
+            Measured::new(round.condition, texts(round).into_iter().map(AnswerForm::of_text).collect())
+        }));
         outcome
     }
 
