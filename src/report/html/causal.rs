@@ -10,6 +10,8 @@ pub(super) fn section(report: &Report) -> String {
         return String::new();
     }
     let level = report.analysis.settings.level;
+    let heads = ["instruction", "direction", "along", "fluency lost (nats a token)", "gain under it", "goes", "comes"];
+    let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
     let rows: String = report.causal.iter().map(|entry| of_entry(entry, level)).collect();
     format!(
         "<section id=\"causal\"><h2>Does the gain depend on the direction?</h2><p>All rounds were run again while the probes\u{2019} \
@@ -17,9 +19,7 @@ pub(super) fn section(report: &Report) -> String {
          same fluency (log-likelihood of the control\u{2019}s own answers). <em>Goes</em>: the gain in {} over the control without the \
          change minus that with it. <em>Comes</em>: what the control alone gains by the change. Intervals are of {}, over item \
          groups. A direction that is read need not be used: if no more goes or comes than along random directions, nothing here \
-         says that the gain depends on it.</p><table><thead><tr><th>instruction</th><th>direction</th><th>along</th>\
-         <th>fluency lost (nats a token)</th><th>gain under it</th><th>goes</th><th>comes</th></tr></thead><tbody>{rows}</tbody></table>\
-         </section>",
+         says that the gain depends on it.</p><div class=\"scroll\"><table class=\"plain\"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>",
         escape(report.outcome()),
         escape(&percent(level)),
     )
