@@ -193,9 +193,8 @@ impl Manipulated<'_> {
             return Ok(None);
         }
         let among = others.len() as f64;
-        let less_mean = |(item, own): (usize, &f64)| {
-            own - others.iter().filter_map(|other| other.get(item)).sum::<f64>() / among
-        };
+        let less_mean =
+            |(item, own): (usize, &f64)| own - others.iter().filter_map(|other| other.get(item)).sum::<f64>() / among;
         let differences: Vec<f64> = own.iter().enumerate().map(less_mean).collect();
         // Sums of whole answers, but for rounding.
         let as_large = others.iter().filter(|other| mean(other) >= mean(own) - 1e-12).count();

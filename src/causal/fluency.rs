@@ -46,7 +46,8 @@ impl<'m> Fluency<'m> {
                 let Some(transcript) = talk(item, condition).map(|talk| &talk.transcript) else { continue };
                 let passages = transcript.passages().iter();
                 let answers = |at: &&crate::dialogue::Passage| at.part == Part::Answer && at.round == condition.round;
-                let Some((answer, before)) = passages.filter(answers).last().zip(transcript.before_answer(condition.round))
+                let Some((answer, before)) =
+                    passages.filter(answers).last().zip(transcript.before_answer(condition.round))
                 else {
                     continue;
                 };
@@ -90,12 +91,7 @@ impl<'m> Fluency<'m> {
     /// The strength at which interventions lose `target` nats a token of `plain`: by interpolation between the logarithms of
     /// strength and loss, since a small change loses as its square, within a bracket, and by halving it where that does not
     /// help. What comes nearest where [`TOLERANCE`] is not reached.
-    pub fn matched(
-        &self,
-        plain: f64,
-        target: f64,
-        at: impl Fn(f64) -> Vec<Intervention>,
-    ) -> Result<Strength> {
+    pub fn matched(&self, plain: f64, target: f64, at: impl Fn(f64) -> Vec<Intervention>) -> Result<Strength> {
         search(target, |strength| Ok(plain - self.mean(&at(strength))?))
     }
 }

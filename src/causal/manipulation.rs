@@ -49,7 +49,9 @@ impl Manipulation {
                 Manipulation::Remove => Intervention::set_along(axis.address, unit(), 0.0),
                 Manipulation::Replace => Intervention::set_along(axis.address, unit(), axis.mean),
                 Manipulation::Add(by) => Intervention::add_along(axis.address, unit(), by * share * axis.distance),
-                Manipulation::Subtract(by) => Intervention::add_along(axis.address, unit(), -by * share * axis.distance),
+                Manipulation::Subtract(by) => {
+                    Intervention::add_along(axis.address, unit(), -by * share * axis.distance)
+                }
             };
             whole.strength(strength)
         };
@@ -59,11 +61,12 @@ impl Manipulation {
 
 impl fmt::Display for Manipulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        let distances = |by: f64| format!("{by} class distance{}", if by == 1.0 { "" } else { "s" });
+        match *self {
             Manipulation::Remove => f.pad("removed"),
             Manipulation::Replace => f.pad("replaced by its mean"),
-            Manipulation::Add(by) => f.pad(&format!("added, {by} class distances")),
-            Manipulation::Subtract(by) => f.pad(&format!("taken off, {by} class distances")),
+            Manipulation::Add(by) => f.pad(&format!("added, {}", distances(by))),
+            Manipulation::Subtract(by) => f.pad(&format!("taken off, {}", distances(by))),
         }
     }
 }
@@ -125,7 +128,8 @@ impl Axis {
         if !unit.iter().all(|value| value.is_finite()) || unit.iter().all(|&value| value == 0.0) {
             return bad("it is all zeros: acting along it would change nothing");
         }
-        let projections = states.outer_iter().map(|row| row.iter().zip(&unit).map(|(h, u)| f64::from(*h) * u).sum::<f64>());
+        let projections =
+            states.outer_iter().map(|row| row.iter().zip(&unit).map(|(h, u)| f64::from(*h) * u).sum::<f64>());
         let mean = projections.sum::<f64>() / states.nrows().max(1) as f64;
         Ok(Axis { address, unit, distance, mean })
     }

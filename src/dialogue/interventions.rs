@@ -22,12 +22,12 @@ use crate::{Error, Model, Result};
 #[must_use]
 pub struct Interventions {
     /// In the order in which they act.
-    parts: Vec<Part>,
+    parts: Vec<Scoped>,
 }
 
 /// Changes with the rounds in which they act.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Part {
+struct Scoped {
     list: Vec<Intervention>,
     /// Instructions; `None` for all rounds.
     during: Option<Vec<String>>,
@@ -37,7 +37,7 @@ impl Interventions {
     /// These, one after the other at each address, in all rounds.
     pub fn new(interventions: impl IntoIterator<Item = Intervention>) -> Self {
         let list: Vec<Intervention> = interventions.into_iter().collect();
-        let parts = if list.is_empty() { Vec::new() } else { vec![Part { list, during: None }] };
+        let parts = if list.is_empty() { Vec::new() } else { vec![Scoped { list, during: None }] };
         Interventions { parts }
     }
 
@@ -63,7 +63,7 @@ impl Interventions {
 
     /// Those under which the rounds of this condition are run.
     pub fn of(&self, condition: &Condition) -> Vec<Intervention> {
-        let acts = |part: &&Part| part.during.as_ref().is_none_or(|names| names.contains(&condition.instruction));
+        let acts = |part: &&Scoped| part.during.as_ref().is_none_or(|names| names.contains(&condition.instruction));
         self.parts.iter().filter(acts).flat_map(|part| part.list.iter().cloned()).collect()
     }
 
@@ -91,7 +91,7 @@ impl Interventions {
 
     /// In words; `None` where there is none.
     pub(super) fn describe(&self) -> Option<String> {
-        let part = |Part { list, during }: &Part| {
+        let part = |Scoped { list, during }: &Scoped| {
             let all: Vec<String> = list.iter().map(Intervention::describe).collect();
             let rounds = during.as_ref().map(|names| format!(" (rounds of {})", names.join(", ")));
             all.join(", ") + &rounds.unwrap_or_default()

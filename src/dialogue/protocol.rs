@@ -116,7 +116,6 @@ pub struct ProtocolRecord {
     /// What an option's score is.
     pub option_score: String,
     /// Which changes of the model's states which rounds were run under, if any were.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interventions: Option<String>,
 }
 

@@ -148,9 +148,8 @@ pub(super) fn read_plan<I: Item>(
         row_of.push(runs[run].1.len());
         runs[run].1.push(text);
     }
-    let capture = |(under, texts): &(Vec<Intervention>, Vec<Text>)| {
-        readout.capture_under(model, texts, under, progress)
-    };
+    let capture =
+        |(under, texts): &(Vec<Intervention>, Vec<Text>)| readout.capture_under(model, texts, under, progress);
     let states: Vec<Activations> = runs.iter().map(capture).collect::<Result<_>>()?;
     let rows_of = |(((condition, reading), rows), run): ((Key, BTreeMap<usize, usize>), usize)| {
         let items: Vec<&I> = rows.keys().filter_map(|&item| study.items.get(item)).collect();

@@ -49,7 +49,16 @@ impl<'m> Session<'m> {
     /// An empty session.
     pub fn new(model: &'m Model) -> Self {
         let cache = KvCache::for_network(model.network(), None);
-        Session { model, cache, next: None, altered: false, interventions: [].into(), reserved: 0, limit: None, peak: 0 }
+        Session {
+            model,
+            cache,
+            next: None,
+            altered: false,
+            interventions: [].into(),
+            reserved: 0,
+            limit: None,
+            peak: 0,
+        }
     }
 
     /// Sets how many bytes keys and values may take. Default: no limit. What would take more is an error, and the session is

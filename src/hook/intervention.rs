@@ -131,9 +131,7 @@ impl Intervention {
         };
         let strength = self.strength;
         let changed = match &self.change {
-            Change::Add(unit, amount) => {
-                wide.f_add(&vector(unit)?.f_mul_scalar(strength * amount)?)?
-            }
+            Change::Add(unit, amount) => wide.f_add(&vector(unit)?.f_mul_scalar(strength * amount)?)?,
             Change::Set(unit, value) => {
                 let unit = vector(unit)?;
                 let missing = wide.f_matmul(&unit)?.f_sub_scalar(*value)?.f_mul_scalar(strength)?;

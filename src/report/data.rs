@@ -80,7 +80,6 @@ pub struct Report {
     /// What attention and feed-forward parts add to the changes, where that was asked for.
     pub contributions: Vec<RoundContribution>,
     /// What becomes of the gain where the probes' direction is changed, where that was asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causal: Vec<CausalEvidence>,
     /// Choosing among instructions by their level in round 1, where there are three or more.
     pub selection: Option<InstructionRanking>,

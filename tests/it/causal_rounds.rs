@@ -20,7 +20,9 @@ use super::intervened_rounds::babbling;
 
 const ITEMS: usize = 24;
 /// Behind the last layer.
-const AT: Address = Site::ResidPost.at(2);
+fn last() -> Address {
+    Site::ResidPost.at(2)
+}
 
 /// Rows of the (tied) unembedding: of what is right and of what is wrong.
 fn embeddings(model: &Model, words: [&str; 2]) -> [Array1<f64>; 2] {
@@ -36,16 +38,17 @@ fn embeddings(model: &Model, words: [&str; 2]) -> [Array1<f64>; 2] {
     })
 }
 
-/// A bank whose class distance along this direction is `distance`.
+/// A bank along exactly this direction, with this class distance: texts in pairs that differ in nothing else.
 fn bank(direction: &Direction, distance: f64) -> ProbeBank {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let shared = Array2::from_shape_fn((100, 48), |_| 0.5 * distance * normal(&mut rng));
     let rows = Array2::from_shape_fn((200, 48), |(row, column)| {
-        let mean = if row % 2 == 1 { distance * direction.unit()[column] } else { 0.0 };
-        (mean + 0.01 * distance * normal(&mut rng)) as f32
+        let apart = if row % 2 == 1 { distance * direction.unit()[column] } else { 0.0 };
+        (shared[[row / 2, column]] + apart) as f32
     });
     let mut states = Activations::new((0..200).map(|row| row.to_string()));
-    states.insert(AT, rows).unwrap();
-    let labels = Labels::ungrouped((0..200).map(|row| row % 2 == 1).collect());
+    states.insert(last(), rows).unwrap();
+    let labels: Labels = (0..200).map(|row| (row % 2 == 1, (row / 2).to_string())).collect();
     MeanDifferenceProbe::default().draws(50).fit_all(&states, &labels).unwrap()
 }
 
@@ -53,15 +56,17 @@ fn bank(direction: &Direction, distance: f64) -> ProbeBank {
 struct Planted {
     model: Model,
     direction: Direction,
+    /// How far it is pushed.
+    push: f64,
     protocol: SelfCorrection,
 }
 
 fn planted() -> Planted {
     let model = babbling();
     let named = |name: &str| Instruction::named(name).unwrap();
-    let asked = |right: [&str; 2]| {
+    let asked = |words: [&str; 2]| {
         let item = |number: usize| {
-            let options = right.map(str::to_owned).to_vec();
+            let options = words.map(str::to_owned).to_vec();
             let context = format!("It is {number} past {}.", 7 * number % 12);
             ChoiceItem { context, ..ChoiceItem::new(number.to_string(), "Is it late?", options, 0) }
         };
@@ -69,36 +74,61 @@ fn planted() -> Planted {
         SelfCorrection::new(task).instructions(["L1", "neutral"].map(named)).rounds(1).decoding(Decoding::new(6))
     };
     // Whichever of the two words the model prefers is the wrong one.
-    let right_first = asked(["k", "w"]).run(&model, AT).unwrap();
-    let preferred = right_first.rounds.iter().flat_map(|round| &round.answers).filter(|answer| answer.scored == 0).count();
-    let words = if 2 * preferred > 3 * ITEMS { ["w", "k"] } else { ["k", "w"] };
+    let study = asked(["k", "w"]).run(&model, last()).unwrap();
+    let answers = || study.rounds.iter().flat_map(|round| &round.answers);
+    let words = match 2 * answers().filter(|answer| answer.scored == 0).count() > answers().count() {
+        true => ["w", "k"],
+        false => ["k", "w"],
+    };
     let [right, wrong] = embeddings(&model, words);
-    let direction = Direction::new(AT, right - wrong);
-    let push = Interventions::new([Intervention::add(&direction, 12.0)]).during(["L1"]);
-    Planted { protocol: asked(words).under(push), model, direction }
+    let towards_right = Direction::new(last(), right - wrong);
+    // Half of the planted direction is that of the words; the other half has nothing to do with them, and the states lie on
+    // its far side: what is left of them without the direction prefers the wrong word still.
+    let states: Vec<Array1<f64>> = study.rounds.iter().flat_map(|round| rows(&round.activations)).collect();
+    let other = Array1::from_shape_fn(48, |i| (i as f64 * 0.7).sin());
+    let other = &other - other.dot(&towards_right.unit()) * &towards_right.unit();
+    let length = other.dot(&other).sqrt();
+    let mean: f64 = states.iter().map(|state| state.dot(&other)).sum::<f64>();
+    let direction = Direction::new(last(), &towards_right.unit() + &(other * (mean.signum() / length)));
+    let margin = states.iter().map(|state| state.dot(&towards_right.unit()).abs()).fold(0.0, f64::max);
+    let push = 2.0 * margin / direction.unit().dot(&towards_right.unit());
+    let pushed = Interventions::new([Intervention::add(&direction, push)]).during(["L1"]);
+    Planted { protocol: asked(words).under(pushed), model, direction, push }
+}
+
+fn rows(states: &Activations) -> Vec<Array1<f64>> {
+    states.at(last()).unwrap().outer_iter().map(|row| row.mapv(f64::from)).collect()
 }
 
 fn found(planted: &Planted, direction: &Direction, manipulations: &[Manipulation]) -> Vec<CausalEvidence> {
-    let study = planted.protocol.run(&planted.model, AT).unwrap();
+    let study = planted.protocol.run(&planted.model, last()).unwrap();
     CausalRounds::new(planted.protocol.clone())
         .manipulations(manipulations.iter().copied())
         .settings(Settings::default().draws(400).seed(5))
-        .run(&planted.model, &study, &bank(direction, 6.0))
+        .run(&planted.model, &study, &bank(direction, planted.push))
         .unwrap()
 }
 
 #[test]
 fn a_gain_that_was_planted_along_a_direction_goes_with_it_and_with_no_other() {
     let planted = planted();
-    let all = [Manipulation::Remove, Manipulation::Replace, Manipulation::Add(2.0), Manipulation::Subtract(2.0)];
+    let all = [Manipulation::Remove, Manipulation::Replace, Manipulation::Add(1.0), Manipulation::Subtract(1.0)];
     let evidence = found(&planted, &planted.direction, &all);
     assert_eq!(evidence.len(), all.len());
     for (entry, manipulation) in evidence.iter().zip(all) {
         eprintln!("{manipulation}: gain {:?} goes {:?} comes {:?}", entry.gain, entry.probe.goes, entry.probe.comes);
-        eprintln!("  loss {} random {:?}", entry.probe.fluency_loss, entry.random.iter().map(|r| (r.strength, r.matching, r.fluency_loss, r.goes.estimate, r.comes.estimate)).collect::<Vec<_>>());
+        eprintln!(
+            "  loss {} random {:?}",
+            entry.probe.fluency_loss,
+            entry
+                .random
+                .iter()
+                .map(|r| (r.strength, r.matching, r.fluency_loss, r.goes.estimate, r.comes.estimate))
+                .collect::<Vec<_>>()
+        );
         assert_eq!((&entry.condition, entry.manipulation), (&Condition::new("L1", 1), manipulation));
         assert!(entry.gain.low > 0.4, "{:?}", entry.gain);
-        assert_eq!((entry.addresses.as_slice(), entry.random.len()), (&[AT][..], 19));
+        assert_eq!((entry.addresses.as_slice(), entry.random.len()), (&[last()][..], 19));
         let effect = &entry.probe;
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
         near(effect.goes.estimate, entry.gain.estimate - effect.gain.estimate);
@@ -131,22 +161,27 @@ fn a_direction_that_the_gain_does_not_depend_on_is_not_found() {
     // Across the planted one.
     let other = Array1::from_shape_fn(48, |i| (i as f64 * 1.3).cos());
     let along = other.dot(&planted.direction.unit());
-    let across = Direction::new(AT, other - along * &planted.direction.unit());
+    let across = Direction::new(last(), other - along * &planted.direction.unit());
     for entry in found(&planted, &across, &[Manipulation::Remove, Manipulation::Subtract(1.0)]) {
         assert!(entry.gain.low > 0.4);
-        assert!(!entry.goes.unwrap().holds(0.95) && !entry.comes.unwrap().holds(0.95), "{:?} {:?}", entry.goes, entry.comes);
+        assert!(
+            !entry.goes.unwrap().holds(0.95) && !entry.comes.unwrap().holds(0.95),
+            "{:?} {:?}",
+            entry.goes,
+            entry.comes
+        );
         assert!(entry.share_gone.unwrap().high < 0.5, "{:?}", entry.share_gone);
     }
 }
 
 #[test]
 fn what_cannot_be_compared_is_refused() {
-    let Planted { model, direction, protocol } = planted();
-    let study = protocol.run(&model, AT).unwrap();
+    let Planted { model, direction, protocol, push } = planted();
+    let study = protocol.run(&model, last()).unwrap();
     let causal = || CausalRounds::new(protocol.clone()).random(1);
-    let bank = bank(&direction, 6.0);
-    let shorter = protocol.clone().rounds(0).run(&model, AT).unwrap();
-    let bare = protocol.clone().under(Interventions::default()).run(&model, AT).unwrap();
+    let bank = bank(&direction, push);
+    let shorter = protocol.clone().rounds(0).run(&model, last()).unwrap();
+    let bare = protocol.clone().under(Interventions::default()).run(&model, last()).unwrap();
     for (result, says) in [
         (causal().manipulations([]).run(&model, &study, &bank), "at least one"),
         (causal().manipulations([Manipulation::Add(0.0)]).run(&model, &study, &bank), "above 0"),

@@ -51,7 +51,11 @@ fn hooks(changes: &[Intervention]) -> Hooks<'_> {
 
 fn states(study: &Study, name: &str, round: usize) -> Vec<f32> {
     let round = study.round(&condition(name, round)).unwrap();
-    round.activations.addresses().flat_map(|at| round.activations.at(at).unwrap().into_iter().copied().collect::<Vec<_>>()).collect()
+    round
+        .activations
+        .addresses()
+        .flat_map(|at| round.activations.at(at).unwrap().into_iter().copied().collect::<Vec<_>>())
+        .collect()
 }
 
 fn answers(study: &Study) -> Vec<&Answer> {
@@ -100,7 +104,13 @@ fn equals_by_hand(model: &Model, study: &Study, places: &Selection, tokens: usiz
             for (option, score) in study.items[row].options.iter().zip(&answer.scores) {
                 let option = model.tokenizer().encode_rendered(option).unwrap();
                 let (_, total) = by_hand(model, &[prompt.clone(), option].concat(), prompt.len(), &under, places);
-                assert!((total - score.total).abs() < 2e-3, "{} {}: {total} {}", talk.item, round.condition, score.total);
+                assert!(
+                    (total - score.total).abs() < 2e-3,
+                    "{} {}: {total} {}",
+                    talk.item,
+                    round.condition,
+                    score.total
+                );
             }
             let mut session = Session::new(model);
             session.read_hooked(&[&prompt], |_| hooks(&under)).unwrap();
@@ -118,17 +128,16 @@ fn intervened_rounds_are_those_of_the_same_hooks_by_hand() {
     let protocol = protocol(2).decoding(Decoding::new(tokens));
     let plain = protocol.run(&model, places.clone()).unwrap();
     // In all rounds; and in those of one instruction, between which the session must forget.
-    for under in [
-        Interventions::new(changes(&model, 20.0)),
-        Interventions::new(changes(&model, 20.0)).during(["L1"]),
-    ] {
+    for under in [Interventions::new(changes(&model, 20.0)), Interventions::new(changes(&model, 20.0)).during(["L1"])] {
         let study = protocol.clone().under(under).run(&model, places.clone()).unwrap();
         equals_by_hand(&model, &study, &places, tokens);
         assert!(max_difference(&states(&study, "L1", 2), &states(&plain, "L1", 2)) > 1.0);
     }
-    let study = protocol.clone().under(Interventions::new(changes(&model, 20.0)).during(["L1"])).run(&model, places).unwrap();
+    let study =
+        protocol.clone().under(Interventions::new(changes(&model, 20.0)).during(["L1"])).run(&model, places).unwrap();
     for (name, round) in [(NO_INSTRUCTION, 0), ("neutral", 1), ("neutral", 2)] {
-        assert!(max_difference(&states(&study, name, round), &states(&plain, name, round)) < 1e-3, "{name} {round}");
+        let expected = states(&plain, name, round);
+        assert!(max_difference(&states(&study, name, round), &expected) < 2e-4 * max_abs(&expected), "{name} {round}");
     }
 }
 
@@ -162,7 +171,8 @@ fn batches_single_runs_and_answers_read_again_agree_under_interventions() {
             for again in &again {
                 let own = study.answer_states.iter().find(|states| states.condition == again.condition).unwrap();
                 for at in again.activations.addresses() {
-                    let rows = |of: &probity::capture::Activations| of.at(at).unwrap().iter().copied().collect::<Vec<f32>>();
+                    let rows =
+                        |of: &probity::capture::Activations| of.at(at).unwrap().iter().copied().collect::<Vec<f32>>();
                     let (own, again) = (rows(&own.activations), rows(&again.activations));
                     assert!(max_difference(&own, &again) < 1e-4 * max_abs(&again), "{kind} {at}");
                 }
@@ -204,7 +214,8 @@ fn strengths_are_shares_of_the_change() {
         let seen = std::cell::RefCell::new(Vec::new());
         let mut hooks = hooks(&changes);
         hooks.observe(Site::ResidPost.at(1), |states| {
-            *seen.borrow_mut() = direction.project(ndarray::ArrayView2::from_shape((3, 48), &values(states)).unwrap())?;
+            *seen.borrow_mut() =
+                direction.project(ndarray::ArrayView2::from_shape((3, 48), &values(states)).unwrap())?;
             Ok(())
         });
         model.network().forward(&batch, None, &mut hooks, LogitsFor::None).unwrap();
@@ -249,13 +260,20 @@ fn interventions_that_cannot_be_run_are_refused() {
         (Interventions::new([push(f64::NAN)]), "a finite number"),
         (Interventions::new([push(1.0)]).during(["L7"]), "L7"),
         (Interventions::new([Intervention::scale(Site::ResidPost.at(3), 0.0)]), "L2.resid_post"),
-        (Interventions::new([Intervention::add(&Direction::new(Site::ResidPost.at(1), Array1::ones(7)), 1.0)]), "width 7"),
-        (Interventions::new([Intervention::remove(&Direction::new(Site::ResidPost.at(1), Array1::zeros(48)))]), "all zeros"),
+        (
+            Interventions::new([Intervention::add(&Direction::new(Site::ResidPost.at(1), Array1::ones(7)), 1.0)]),
+            "width 7",
+        ),
+        (
+            Interventions::new([Intervention::remove(&Direction::new(Site::ResidPost.at(1), Array1::zeros(48)))]),
+            "all zeros",
+        ),
     ] {
         let error = protocol(1).rounds(1).under(under).run(&model, Site::ResidPost.at(1)).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
-    let study = protocol(2).rounds(1).decoding(Decoding::new(2)).under(push(1.0)).run(&model, Site::ResidPost.at(1)).unwrap();
+    let study =
+        protocol(2).rounds(1).decoding(Decoding::new(2)).under(push(1.0)).run(&model, Site::ResidPost.at(1)).unwrap();
     let refused = Attribution::new(&direction(&model, 1)).by_round(&model, &study, Settings::default());
     assert!(refused.unwrap_err().to_string().contains("under interventions"));
 }

@@ -65,7 +65,12 @@ fn of_entry(entry: &CausalEvidence, level: f64) -> String {
         line("the model as it is", [none(), only(&entry.gain), none(), none()]),
         line(
             "the probes\u{2019} direction",
-            [number(probe.fluency_loss), only(&probe.gain), format!("{}{share}", only(&probe.goes)), only(&probe.comes)],
+            [
+                number(probe.fluency_loss),
+                only(&probe.gain),
+                format!("{}{share}", only(&probe.goes)),
+                only(&probe.comes),
+            ],
         ),
         line(
             &among,
@@ -76,10 +81,7 @@ fn of_entry(entry: &CausalEvidence, level: f64) -> String {
                 mean(|effect| effect.comes.estimate),
             ],
         ),
-        line(
-            "difference",
-            [none(), none(), beyond(&entry.goes, !asks_coming), beyond(&entry.comes, asks_coming)],
-        ),
+        line("difference", [none(), none(), beyond(&entry.goes, !asks_coming), beyond(&entry.comes, asks_coming)]),
     ]
     .concat()
 }
