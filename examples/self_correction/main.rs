@@ -63,6 +63,7 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
         .sites(options.sites.clone())
         .readings(options.readings.iter().copied())
         .permuted_labels(options.permuted_labels)
+        .causal(options.causal)
         .seed(options.seed);
     if let Some(alpha) = options.alpha {
         experiment = experiment.probe(LogisticProbe::default().seed(options.seed).alpha(alpha));

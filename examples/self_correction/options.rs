@@ -64,6 +64,11 @@ pub struct Options {
     /// Split changes of the projection at this layer's residual stream into attention and feed-forward parts.
     #[arg(long)]
     pub attribute: Option<usize>,
+    /// Also run all rounds while the probes' direction is removed, and while one class distance is taken off along it, and the same
+    /// along so many random directions that cost as much fluency: is the direction needed, does it suffice? 0: none. Costs
+    /// 2 (N + 1) times the rounds' own time, and up to 28 N readings of 32 answers. With fewer than 19 no p-value can be 0.05.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub causal: usize,
     /// Place changes also among those along probes that were fitted on so many permutations of the labels; 0: none. Each is a
     /// fit at every address.
     #[arg(long, default_value_t = 0)]

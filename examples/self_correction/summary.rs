@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use probity::causal::Beyond;
 use probity::level::Check;
 use probity::report::Report;
 use probity::task::metric::BiasScore;
@@ -56,6 +57,19 @@ pub fn print(report: &Report, out: &Path, started: Instant) {
         for check in &verdict.checks {
             println!("  {}", line(check, report));
         }
+    }
+    for causal in &report.causal {
+        let p = |beyond: &Option<Beyond>| beyond.map_or("-".to_owned(), |beyond| format!("{:.3}", beyond.p));
+        println!(
+            "\n{}, direction {}: of the gain {} goes {} (p {}), in the control comes {} (p {})",
+            causal.condition,
+            causal.manipulation,
+            interval(&causal.gain),
+            interval(&causal.probe.goes),
+            p(&causal.goes),
+            interval(&causal.probe.comes),
+            p(&causal.comes)
+        );
     }
     println!("\n{} ({:.0} s)", out.join("report.html").display(), started.elapsed().as_secs_f64());
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::collector::Collector;
 use super::pool::Pool;
 use super::{Activations, TokenRows};
-use crate::hook::{Address, Hooks, Selection, Site};
+use crate::hook::{Address, Intervention, Selection, Site};
 use crate::model::{KvCache, LogitsFor};
 use crate::progress::Progress;
 use crate::text::{Encoded, PadSide, Text, TokenBatch};
@@ -89,13 +89,24 @@ impl Readout {
     /// # Errors
     /// Those of [`Readout::capture`].
     pub fn capture_with_progress(&self, model: &Model, texts: &[Text], progress: &dyn Progress) -> Result<Activations> {
+        self.capture_under(model, texts, &[], progress)
+    }
+
+    /// [`Readout::capture_with_progress`] of states that every pass changes by these interventions.
+    pub(crate) fn capture_under(
+        &self,
+        model: &Model,
+        texts: &[Text],
+        interventions: &[Intervention],
+        progress: &dyn Progress,
+    ) -> Result<Activations> {
         let addresses = self.addresses(model)?;
         let job = Job::new(model, texts, self.pool)?;
         let prefix = self.shared_prefix(model, &addresses, &job).map_or(0, <[u32]>::len);
         let mut collector = Collector::new(addresses, self.pool, job.rows());
 
         progress.begin("reading hidden states", texts.len() as u64);
-        let start = (prefix > 0).then(|| job.read_start(model, prefix)).transpose()?;
+        let start = (prefix > 0).then(|| job.read_start(model, prefix, interventions)).transpose()?;
         let distinct = distinct(&job.encoded, &job.hidden);
         for batch in batches(&job.encoded, &distinct, self.batch_tokens) {
             let ids: Vec<&[u32]> = batch.iter().map(|texts| &job.encoded[texts[0]].ids[prefix..]).collect();
@@ -109,7 +120,7 @@ impl Readout {
             };
             let (columns, targets) = job.places(&input, &batch, prefix);
             let read = columns.len() as u64;
-            let mut hooks = collector.hooks(columns, targets);
+            let mut hooks = Intervention::hooks(interventions).then(collector.hooks(columns, targets));
             model.network().forward(&input, cache.as_mut(), &mut hooks, LogitsFor::None)?;
             progress.advance(read);
         }
@@ -218,11 +229,11 @@ impl Job {
     }
 
     /// The keys and values of the tokens that all texts begin with.
-    fn read_start(&self, model: &Model, tokens: usize) -> Result<KvCache> {
+    fn read_start(&self, model: &Model, tokens: usize, interventions: &[Intervention]) -> Result<KvCache> {
         let mut cache = KvCache::for_network(model.network(), None);
         let first = self.encoded.first().and_then(|first| first.ids.get(..tokens)).unwrap_or_default();
         let batch = cache.append(&[first])?;
-        model.network().forward(&batch, Some(&mut cache), &mut Hooks::new(), LogitsFor::None)?;
+        model.network().forward(&batch, Some(&mut cache), &mut Intervention::hooks(interventions), LogitsFor::None)?;
         Ok(cache)
     }
 

@@ -40,7 +40,7 @@ impl Attribution<'_> {
     /// all layers, which add up to the total.
     ///
     /// # Errors
-    /// As [`Attribution::run`]; [`Error::Setting`] for settings out of range.
+    /// As [`Attribution::run`]; [`Error::Setting`] for settings out of range and for rounds that were run under interventions.
     pub fn by_round<I: Item>(
         &self,
         model: &Model,
@@ -72,6 +72,10 @@ impl Attribution<'_> {
         resampler: &Resampler,
         progress: &dyn Progress,
     ) -> Result<Vec<RoundContribution>> {
+        if !study.interventions.is_empty() {
+            let expected = "rounds of the model as it is, whose parts add up to its states";
+            return Err(Error::setting("attribution", "rounds under interventions", expected));
+        }
         let groups: Vec<String> = study.items.iter().map(|item| item.group().to_owned()).collect();
         let resamples = resampler.of(&groups)?;
         let mut read: BTreeMap<&Condition, Contributions> = BTreeMap::new();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::interventions::Interventions;
 use super::study::Conversation;
 use crate::capture::{Activations, Collector};
 use crate::error::Place;
@@ -45,6 +46,9 @@ const OWNER: &str = "run.json";
 struct Owner {
     version: String,
     run_sha256: String,
+    /// Hash of what the rounds were run under; `None` for the model as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interventions_sha256: Option<String>,
 }
 
 impl Checkpoints {
@@ -52,20 +56,23 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`Error::Mismatch`] where the folder belongs to another run.
-    pub fn open(folder: &Path, what: &impl Serialize) -> Result<Self> {
+    pub fn open(folder: &Path, what: &impl Serialize, under: &Interventions) -> Result<Self> {
         let path = folder.join(OWNER);
         let bad = |error: serde_json::Error| Error::json(&path, error);
         let ours = Owner {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             run_sha256: file::sha256(serde_json::to_string(what).map_err(bad)?),
+            interventions_sha256: (!under.is_empty()).then(|| under.sha256()),
         };
         if path.exists() {
             let known: Owner = serde_json::from_str(&file::read_text(&path)?).map_err(bad)?;
             if known != ours {
                 let what = format!("checkpoints in {}", folder.display());
-                let problem = "they are of another run (model, items, protocol, addresses or version differ): \
-                               choose another folder, or delete this one";
-                return Err(Error::mismatch(what, problem.to_owned()));
+                let differs = match known.interventions_sha256 == ours.interventions_sha256 {
+                    true => "they are of another run (model, items, protocol, addresses or version differ)",
+                    false => "their rounds were run under other interventions (SelfCorrection::under)",
+                };
+                return Err(Error::mismatch(what, format!("{differs}: choose another folder, or delete this one")));
             }
         }
         Ok(Checkpoints { folder: folder.to_owned(), owner: ours })

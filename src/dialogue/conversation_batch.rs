@@ -120,6 +120,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         (of_prompts, of_answers): (&mut Collector, Option<&mut Collector>),
     ) -> Result<Vec<I::Answer>> {
         let rationales = self.think(talks, turn)?;
+        self.session.intervene(&self.protocol.interventions.of(&turn.condition()));
         let options = self.items.iter().map(|item| self.tokens(item.options())).collect::<Result<Vec<_>>>()?;
         let decoding = &self.protocol.decoding;
         let longest = |options: &Vec<Vec<u32>>| options.iter().map(Vec::len).max().unwrap_or(0);
@@ -211,6 +212,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
 
     /// What the model says next in each conversation; the conversations are left as they are.
     fn say(&mut self, talks: &[Transcript], decoding: &Decoding, turn: Turn<'_>, what: &str) -> Result<Vec<String>> {
+        self.session.intervene(&self.protocol.interventions.of(&turn.condition()));
         let (_, prompts) = self.prompts(talks, &vec![decoding.max_tokens(); talks.len()])?;
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         self.session.reserve(decoding.max_tokens());

@@ -115,6 +115,8 @@ pub struct ProtocolRecord {
     pub reasoning: Option<String>,
     /// What an option's score is.
     pub option_score: String,
+    /// Which changes of the model's states which rounds were run under, if any were.
+    pub interventions: Option<String>,
 }
 
 /// A source of feedback that several clones of a protocol share.

@@ -9,7 +9,7 @@ use super::study::{Conversation, Study};
 use super::transcript::{Placed, Prompt};
 use crate::capture::{Activations, Pool, Readout};
 use crate::condition::{Condition, Design};
-use crate::hook::{Address, Selection};
+use crate::hook::{Address, Intervention, Selection};
 use crate::progress::Progress;
 use crate::task::Item;
 use crate::text::{Span, Text};
@@ -129,22 +129,49 @@ pub(super) fn read_plan<I: Item>(
         return Ok(Vec::new());
     }
     // A span of one token is its own mean.
-    let states = Readout::new(selection, Pool::Mean).capture_with_progress(model, &texts, progress)?;
-    let addresses: Vec<Address> = states.addresses().collect();
-    let rows_of = |((condition, reading), rows): (Key, BTreeMap<usize, usize>)| {
+    let readout = Readout::new(selection, Pool::Mean);
+    // Texts that are run under the same interventions, together.
+    let mut runs: Vec<(Vec<Intervention>, Vec<Text>)> = Vec::new();
+    let mut run_of = Vec::with_capacity(places.len());
+    let mut run_of_text = vec![0; texts.len()];
+    for ((condition, reading), rows) in &places {
+        let under = study.interventions.of(read_in(study, condition, *reading));
+        let run = runs.iter().position(|(known, _)| *known == under).unwrap_or_else(|| {
+            runs.push((under, Vec::new()));
+            runs.len() - 1
+        });
+        run_of.push(run);
+        rows.values().for_each(|&text| run_of_text[text] = run);
+    }
+    let mut row_of = Vec::with_capacity(texts.len());
+    for (text, run) in texts.into_iter().zip(run_of_text) {
+        row_of.push(runs[run].1.len());
+        runs[run].1.push(text);
+    }
+    let capture =
+        |(under, texts): &(Vec<Intervention>, Vec<Text>)| readout.capture_under(model, texts, under, progress);
+    let states: Vec<Activations> = runs.iter().map(capture).collect::<Result<_>>()?;
+    let rows_of = |(((condition, reading), rows), run): ((Key, BTreeMap<usize, usize>), usize)| {
         let items: Vec<&I> = rows.keys().filter_map(|&item| study.items.get(item)).collect();
-        let rows: Vec<usize> = rows.into_values().collect();
+        let states = &states[run];
+        let rows: Vec<usize> = rows.into_values().map(|text| row_of[text]).collect();
         let pool = if reading.part().is_some() { Pool::Mean } else { Pool::Last };
         let mut activations = Activations::new(items.iter().map(|item| item.id()))
             .with_groups(items.iter().map(|item| item.group().to_owned()).collect())?
             .with_provenance(study.provenance.clone())
             .with_provenance(Readout::new(Selection::default(), pool).provenance());
-        for &address in &addresses {
+        for address in states.addresses() {
             activations.insert(address, states.at(address)?.select(ndarray::Axis(0), &rows))?;
         }
         Ok(ReadStates { condition, reading, activations })
     };
-    places.into_iter().map(rows_of).collect()
+    places.into_iter().zip(run_of).map(rows_of).collect()
+}
+
+/// The condition whose conversation a reading is of.
+fn read_in<'s, I: Item>(study: &'s Study<I>, condition: &'s Condition, reading: Reading) -> &'s Condition {
+    let control = study.design.control(condition).filter(|_| reading == Reading::AFTER_CONTROL);
+    control.unwrap_or(condition)
 }
 
 fn plan_talk(

@@ -76,6 +76,7 @@ impl<'a, I: Item> Run<'a, I> {
         if let Some(logits) = addresses.iter().find(|address| address.site() == Site::Logits) {
             return Err(Error::setting("selection", logits, "no site of a study: option scores hold what it says"));
         }
+        protocol.interventions.check(model)?;
         let mut schedule = vec![Turn { instruction: None, then: None, round: 0 }];
         for instruction in &protocol.instructions {
             let own = |round| Turn { instruction: Some(instruction), then: None, round };
@@ -112,7 +113,7 @@ impl<'a, I: Item> Run<'a, I> {
             Some(folder) => {
                 let ids: Vec<&str> = order.iter().map(|&item| items[item].id()).collect();
                 let what = (&self.provenance, &self.readout, side_by_side, ids);
-                Some(Checkpoints::open(folder, &what)?)
+                Some(Checkpoints::open(folder, &what, &self.protocol.interventions)?)
             }
         };
         progress.begin("self-correction", (self.schedule.len() * items.len()) as u64);
@@ -233,6 +234,7 @@ impl<'a, I: Item> Run<'a, I> {
             conversations,
             answer_states,
             protocol: self.protocol.record(),
+            interventions: self.protocol.interventions.clone(),
             provenance: self.provenance,
         })
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::feedback::Feedback;
 use super::grid::PromptCell;
 use super::instruction::Instruction;
+use super::interventions::Interventions;
 use super::protocol::{Judge, Overflow, ProtocolRecord, RoundKind, Thinking};
 use crate::condition::{Condition, Design, NO_INSTRUCTION};
 use crate::generate::Decoding;
@@ -44,6 +45,7 @@ pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) cache_budget: usize,
     pub(super) reads_answers: bool,
     pub(super) checkpoints: Option<PathBuf>,
+    pub(super) interventions: Interventions,
 }
 
 impl<I: Item> SelfCorrection<I> {
@@ -66,6 +68,7 @@ impl<I: Item> SelfCorrection<I> {
             cache_budget: 4 << 30,
             reads_answers: false,
             checkpoints: None,
+            interventions: Interventions::default(),
         }
     }
 
@@ -174,9 +177,28 @@ impl<I: Item> SelfCorrection<I> {
         self
     }
 
+    /// Runs the rounds under interventions ([`Intervention`](crate::causal::Intervention)): in all rounds, or in those that
+    /// [`Interventions::during`] names. States, option scores and answers are those under them, and so are states that
+    /// [`Study::read`](super::Study::read) reads afterwards. A judge of its own ([`SelfCorrection::feedback`]) is not touched. Default: none.
+    pub fn under(mut self, interventions: impl Into<Interventions>) -> Self {
+        self.interventions = interventions.into();
+        self
+    }
+
     /// The items that it asks.
     pub fn items(&self) -> &[I] {
         self.task.items()
+    }
+
+    /// What its rounds are run under.
+    pub fn interventions(&self) -> &Interventions {
+        &self.interventions
+    }
+
+    /// The same rounds under `more` besides, for their behaviour only: nothing is kept on the way.
+    pub(crate) fn also_under(&self, more: Interventions) -> Self {
+        let interventions = self.interventions.clone().and(more);
+        SelfCorrection { interventions, reads_answers: false, checkpoints: None, ..self.clone() }
     }
 
     /// Checks the protocol without a model; [`SelfCorrection::run`] does so too.
@@ -222,6 +244,8 @@ impl<I: Item> SelfCorrection<I> {
                 );
             }
         }
+        let asked: Vec<&str> = self.instructions.iter().map(|own| own.name.as_str()).chain([NO_INSTRUCTION]).collect();
+        self.interventions.validate(&asked)?;
         // Refuses a control that is not asked.
         let _design = self.design()?;
         if !self.re_elicit.is_empty() && self.rounds == 0 {
@@ -299,6 +323,7 @@ impl<I: Item> SelfCorrection<I> {
             decoding: self.decoding.describe(),
             reasoning: reasons.then(|| self.reasoning.describe()),
             option_score: format!("softmax of log-probability, {}", self.score_rule.name()),
+            interventions: self.interventions.describe(),
         }
     }
 
@@ -330,6 +355,10 @@ impl<I: Item> SelfCorrection<I> {
             provenance.insert("answers".to_owned(), "read as they were generated".to_owned());
         }
         provenance.extend(record.feedback.map(|judge| ("feedback".to_owned(), judge)));
+        if let Some(under) = record.interventions {
+            provenance.insert("interventions".to_owned(), under);
+            provenance.insert("interventions_sha256".to_owned(), self.interventions.sha256());
+        }
         provenance
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::interventions::Interventions;
 use super::protocol::ProtocolRecord;
 use super::read_states::ReadStates;
 use super::transcript::Transcript;
@@ -68,6 +69,8 @@ pub struct Study<I: Item = ChoiceItem> {
     pub answer_states: Vec<ReadStates>,
     /// How the rounds were run.
     pub protocol: ProtocolRecord,
+    /// What the rounds were run under, and with it every state that is read of them.
+    pub interventions: Interventions,
     /// Model, data and protocol, with their hashes.
     pub provenance: Provenance,
 }
@@ -91,6 +94,7 @@ impl<I: Item> Study<I> {
             conversations: Vec::new(),
             answer_states: Vec::new(),
             protocol: ProtocolRecord::default(),
+            interventions: Interventions::default(),
             provenance: Provenance::new(),
         }
     }

@@ -135,6 +135,7 @@ impl Analysis {
             changes,
             evidence,
             contributions: Vec::new(),
+            causal: Vec::new(),
         })
     }
 }

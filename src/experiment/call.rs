@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::analysis::{measure, Analysis};
 use super::findings::Findings;
 use crate::capture::{Pool, Readout};
-use crate::causal::{Attribution, RoundContribution};
+use crate::causal::{Attribution, CausalEvidence, CausalRounds, RoundContribution};
 use crate::dialogue::{ContrastTexts, Part, ReadStates, Reading, SelfCorrection, Study};
 use crate::hook::{Selection, Site};
 use crate::level::{Levels, PermutedProbes, ReadingLevels};
@@ -44,6 +44,7 @@ pub struct Experiment<I: Item = ChoiceItem> {
     crossed: bool,
     permutations: usize,
     attributed: Option<usize>,
+    causal: usize,
     scorer: Option<Arc<dyn TextScorer + Send>>,
     settings: Settings,
 }
@@ -63,6 +64,7 @@ impl<I: Item> Experiment<I> {
             crossed: true,
             permutations: 0,
             attributed: None,
+            causal: 0,
             scorer: None,
             settings: Settings::default(),
         }
@@ -116,6 +118,14 @@ impl<I: Item> Experiment<I> {
         self
     }
 
+    /// Also runs the rounds while the direction of the valid probes is removed, and while a class distance is taken off along it,
+    /// and the same along so many random directions of equal effect on fluency ([`CausalRounds`]): two times 1 + `random` runs
+    /// more. Default: 0, none.
+    pub fn causal(mut self, random: usize) -> Self {
+        self.causal = random;
+        self
+    }
+
     /// Sets the judge of texts, which must be no probe. Continuations need one, questions with options do not.
     pub fn scorer(mut self, scorer: impl TextScorer + Send + 'static) -> Self {
         self.scorer = Some(Arc::new(scorer));
@@ -151,10 +161,17 @@ impl<I: Item> Experiment<I> {
             Some(scorer) => measurement.scorer(scorer).measure(self.protocol.items(), &[]),
             None => measurement.measure(self.protocol.items(), &[]),
         }?;
+        if self.causal > 0 {
+            self.causal_rounds().check()?;
+        }
         self.estimator().validate()
     }
 
     fn check_readings(&self) -> Result<()> {
+        if self.attributed.is_some() && !self.protocol.interventions().is_empty() {
+            let expected = "rounds of the model as it is, whose parts add up to its states";
+            return Err(Error::setting("attribute", "rounds under interventions", expected));
+        }
         for (place, reading) in self.readings.iter().enumerate() {
             if *reading == Reading::PROMPT || self.readings[..place].contains(reading) {
                 let expected = "each once, besides the prompt's last token, which is always read";
@@ -205,6 +222,8 @@ impl<I: Item> Experiment<I> {
             Some(probe) => Attribution::new(&probe.direction).by_round_with(model, &study, &resampler, progress)?,
             None => Vec::<RoundContribution>::new(),
         };
+        let bank = answer_probes.as_ref().unwrap_or(&probes);
+        let causal = self.causal_evidence(model, &study, bank, &levels, progress)?;
         let behaviour = measure(&study, self.judge(), &resampler)?;
         let analysis = Analysis::new(self.settings);
         let analysis = match permuted {
@@ -213,8 +232,32 @@ impl<I: Item> Experiment<I> {
         };
         let report = analysis.run_with(&study, behaviour, &probes, &levels, &resampler)?;
         let rows = answer_probes.as_ref().map_or(Vec::new(), ProbeBank::rows);
-        let report = report.with_contributions(contributions).with_answer_probes(rows);
+        let report = report.with_contributions(contributions).with_answer_probes(rows).with_causal(causal);
         Ok(Findings { report, study, probes, answer_probes, levels })
+    }
+
+    fn causal_rounds(&self) -> CausalRounds<I> {
+        CausalRounds::new(self.protocol.clone())
+            .random(self.causal)
+            .shared_scorer(self.scorer.clone())
+            .settings(self.settings)
+    }
+
+    /// The rounds under interventions along the probes on which verdicts rest, where some are valid.
+    fn causal_evidence(
+        &self,
+        model: &Model,
+        study: &Study<I>,
+        bank: &ProbeBank,
+        levels: &ReadingLevels,
+        progress: &dyn Progress,
+    ) -> Result<Vec<CausalEvidence>> {
+        let judged = levels.get(Reading::of(Part::Answer)).or(levels.readings().first());
+        let valid = judged.map(Levels::valid).unwrap_or_default();
+        if self.causal == 0 || valid.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.causal_rounds().at(valid.iter().copied()).run_with_progress(model, study, bank, progress)
     }
 
     /// Whether answers are read with the conversations exchanged.

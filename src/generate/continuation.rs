@@ -159,12 +159,13 @@ impl Session<'_> {
             TokenBatch::new(&texts, PadSide::Right)?
         };
         batch.texts = running.order[..batch.rows.len()].to_vec();
-        let mut hooks = hooks(&batch);
-        if rerun && self.altered && !hooks.replaces() {
+        let hooks = hooks(&batch);
+        let replaces = hooks.replaces();
+        if rerun && self.altered && !replaces {
             return Err(lost());
         }
-        let logits = self.run(&batch, &mut running.cache, &mut hooks, LogitsFor::Last)?;
-        self.altered = self.altered || hooks.replaces();
+        let logits = self.run(&batch, &mut running.cache, hooks, LogitsFor::Last)?;
+        self.altered |= replaces;
         let logits = logits.ok_or_else(unread)?.f_select(1, 0)?;
         Ok(logits.f_narrow(0, 0, fed.len() as i64)?)
     }

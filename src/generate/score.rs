@@ -86,8 +86,10 @@ impl Session<'_> {
         }
         let base = self.cache.ledger().slots();
         let batch = self.cache.branch(&trees)?;
-        let network = self.model.network();
-        let logits = network.forward(&batch, Some(&mut self.cache), &mut Hooks::new(), LogitsFor::All);
+        // Taken out for the pass, which the session's interventions are borrowed for.
+        let mut cache = self.take_cache();
+        let logits = self.pass(&batch, Some(&mut cache), Hooks::new(), LogitsFor::All);
+        self.cache = cache;
         self.cache.truncate(base);
         for ((row, number), log) in of.into_iter().zip(log_probabilities(&logits?.ok_or_else(unread)?, &places, &ids)?)
         {
@@ -108,7 +110,7 @@ impl Session<'_> {
             }
             let text: Vec<u32> = ledger.tokens(row).chain(option[..option.len() - 1].iter().copied()).collect();
             let batch = TokenBatch::new(&[&text], PadSide::Right)?;
-            let logits = self.model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::All)?;
+            let logits = self.pass(&batch, None, Hooks::new(), LogitsFor::All)?;
             let before = text.len() - option.len();
             let places: Vec<(usize, usize)> = (before..text.len()).map(|column| (0, column)).collect();
             let ids: Vec<i64> = option.iter().map(|&id| i64::from(id)).collect();

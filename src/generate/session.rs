@@ -1,8 +1,10 @@
 //! A batch of texts that grow together over one key/value cache.
 
+use std::sync::Arc;
+
 use tch::{Kind, Tensor};
 
-use crate::hook::Hooks;
+use crate::hook::{Hooks, Intervention};
 use crate::model::{KvCache, LogitsFor};
 use crate::text::{SlotLedger, TokenBatch};
 use crate::{Error, Model, Result};
@@ -14,7 +16,8 @@ use crate::{Error, Model, Result};
 ///
 /// Hooks that replace change the keys and values that are kept. A read with such hooks must be the session's
 /// first, and the read after it starts anew; scores and answers that follow it continue from the changed states.
-/// [`Session::generate_hooked`] has hooks on the answer's own tokens.
+/// [`Session::generate_hooked`] has hooks on the answer's own tokens. [`Session::intervene`] changes every pass alike: then
+/// keys and values serve the next read as they do without.
 ///
 /// ```no_run
 /// use probity::{generate::{Decoding, Session}, Model};
@@ -34,6 +37,8 @@ pub struct Session<'m> {
     pub(super) next: Option<Tensor>,
     /// Whether the cache holds states that a hook has changed.
     pub(super) altered: bool,
+    /// What every pass is run under, before the hooks of its call.
+    interventions: Arc<[Intervention]>,
     /// Slots to make room for after what is read next.
     reserved: usize,
     limit: Option<usize>,
@@ -44,7 +49,16 @@ impl<'m> Session<'m> {
     /// An empty session.
     pub fn new(model: &'m Model) -> Self {
         let cache = KvCache::for_network(model.network(), None);
-        Session { model, cache, next: None, altered: false, reserved: 0, limit: None, peak: 0 }
+        Session {
+            model,
+            cache,
+            next: None,
+            altered: false,
+            interventions: [].into(),
+            reserved: 0,
+            limit: None,
+            peak: 0,
+        }
     }
 
     /// Sets how many bytes keys and values may take. Default: no limit. What would take more is an error, and the session is
@@ -59,6 +73,16 @@ impl<'m> Session<'m> {
     /// growing. A hint: nothing depends on it but time.
     pub fn reserve(&mut self, tokens: usize) {
         self.reserved = tokens;
+    }
+
+    /// Runs every pass from now on under these interventions, at every token: reading, scoring and generating. Hooks of a call
+    /// come after them and see what they left. Other interventions than before let go of what was read. Default: none.
+    pub fn intervene(&mut self, interventions: &[Intervention]) {
+        if *self.interventions != *interventions {
+            self.interventions = interventions.into();
+            self.altered = false;
+            self.forget();
+        }
     }
 
     pub(super) fn new_cache(&self) -> KvCache {
@@ -91,14 +115,15 @@ impl<'m> Session<'m> {
         }
         let batch = cache.continue_with(texts)?;
         cache.reserve(self.reserved);
-        let mut hooks = hooks(&batch);
+        let hooks = hooks(&batch);
+        let replaces = hooks.replaces();
         let kept = lengths.iter().zip(&batch.rows).any(|(&length, row)| row.len() < length);
-        if hooks.replaces() && kept {
+        if replaces && kept {
             let expected = "hooks that replace need a session that has read nothing yet";
             return Err(Error::setting("hooks", "replacing", expected));
         }
-        let logits = self.run(&batch, &mut cache, &mut hooks, LogitsFor::Last)?;
-        self.altered = hooks.replaces();
+        let logits = self.run(&batch, &mut cache, hooks, LogitsFor::Last)?;
+        self.altered = replaces;
         self.cache = cache;
         self.next = logits.map(|logits| logits.f_select(1, 0)?.f_log_softmax(-1, Kind::Float)).transpose()?;
         Ok(())
@@ -135,13 +160,24 @@ impl<'m> Session<'m> {
         &mut self,
         batch: &TokenBatch,
         cache: &mut KvCache,
-        hooks: &mut Hooks<'_>,
+        hooks: Hooks<'_>,
         logits: LogitsFor,
     ) -> Result<Option<Tensor>> {
-        let network = self.model.network();
-        let found = network.forward(batch, network.uses_cache().then_some(&mut *cache), hooks, logits);
+        let found = self.pass(batch, self.model.network().uses_cache().then_some(&mut *cache), hooks, logits);
         self.peak = self.peak.max(cache.bytes());
         found
+    }
+
+    /// A pass under the session's interventions.
+    pub(super) fn pass(
+        &self,
+        batch: &TokenBatch,
+        cache: Option<&mut KvCache>,
+        hooks: Hooks<'_>,
+        logits: LogitsFor,
+    ) -> Result<Option<Tensor>> {
+        let mut hooks = Intervention::hooks(&self.interventions).then(hooks);
+        self.model.network().forward(batch, cache, &mut hooks, logits)
     }
 
     /// Whether what is cached does not serve for rows that grow to these lengths: because the network uses no

@@ -64,6 +64,13 @@ impl<'a> Hooks<'a> {
         self.add(address, Action::Replace(Box::new(action)))
     }
 
+    /// These hooks, then `others`.
+    pub(crate) fn then(mut self, others: Hooks<'a>) -> Self {
+        self.sites |= others.sites;
+        self.entries.extend(others.entries);
+        self
+    }
+
     fn add(&mut self, address: Address, action: Action<'a>) -> &mut Self {
         self.sites |= address.site().bit();
         self.entries.push(Entry { address, action, fired: false });

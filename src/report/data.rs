@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::causal::RoundContribution;
+use crate::causal::{CausalEvidence, RoundContribution};
 use crate::condition::Design;
 use crate::dialogue::ProtocolRecord;
 use crate::level::{ChangeTest, Evidence, Family, InstructionRanking, LevelRow, Transition, Verdict};
@@ -79,6 +79,8 @@ pub struct Report {
     pub evidence: Vec<Evidence>,
     /// What attention and feed-forward parts add to the changes, where that was asked for.
     pub contributions: Vec<RoundContribution>,
+    /// What becomes of the gain where the probes' direction is changed, where that was asked for.
+    pub causal: Vec<CausalEvidence>,
     /// Choosing among instructions by their level in round 1, where there are three or more.
     pub selection: Option<InstructionRanking>,
 }
@@ -95,6 +97,11 @@ impl Report {
     /// This report with what [`Attribution::by_round`](crate::causal::Attribution::by_round) found.
     pub fn with_contributions(self, contributions: Vec<RoundContribution>) -> Self {
         Report { contributions, ..self }
+    }
+
+    /// This report with what [`CausalRounds`](crate::causal::CausalRounds) found.
+    pub fn with_causal(self, causal: Vec<CausalEvidence>) -> Self {
+        Report { causal, ..self }
     }
 
     /// What the behaviour is measured by, as a word; "behaviour" where nothing was.

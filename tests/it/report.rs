@@ -7,6 +7,7 @@ use common::scripted::scripted;
 use common::{condition, design};
 use ndarray::Array2;
 use probity::capture::Activations;
+use probity::causal::CausalEvidence;
 use probity::dialogue::{
     FeedbackWords, FixedFeedback, Instruction, Overflow, Part, PromptCell, ReadStates, Reading, Round, RoundKind,
     SelfCorrection, Study, Thinking,
@@ -199,7 +200,57 @@ pub fn everything() -> Report {
         "regret": 0.0, "regret_at_random": 0.25, "regret_leave_one_out": 0.1,
     });
     report.selection = Some(serde_json::from_value(ranking).unwrap());
-    report
+    report.protocol.interventions = Some("removes along L2.resid_post".to_owned());
+    report.with_causal(causal())
+}
+
+/// Evidence of rounds under a removal, of which most of the gain goes, and under a push, with nothing to compare.
+fn causal() -> Vec<CausalEvidence> {
+    let interval = |estimate: f64| json!({ "estimate": estimate, "low": estimate - 0.1, "high": estimate + 0.1 });
+    let effect = |strength: f64, matching: Option<&str>, goes: f64| {
+        json!({ "strength": strength, "matching": matching, "fluency_loss": 0.21, "gain": interval(0.5 - goes),
+            "gain_over_round0": interval(0.4), "goes": interval(goes), "comes": interval(0.0) })
+    };
+    let beyond = |difference: f64, as_large: usize| {
+        let p = (1 + as_large) as f64 / 20.0;
+        json!({ "difference": interval(difference), "among": 19, "as_large": as_large, "p": p })
+    };
+    let found = json!({ "instruction": "L1", "round": 2, "control": "neutral", "manipulation": "remove",
+        "addresses": ["L2.resid_post"], "gain": interval(0.5), "gain_over_round0": interval(0.6), "fluency_answers": 32,
+        "fluency": -1.25, "probe": effect(1.0, None, 0.45), "share_gone": interval(0.9),
+        "random": [effect(3.2, Some("fluency"), 0.05), effect(256.0, Some("out_of_reach"), 0.3)],
+        "goes": beyond(0.4, 0), "comes": beyond(0.0, 9) });
+    let mut open = found.clone();
+    open["manipulation"] = json!({ "subtract": 1.0 });
+    open["share_gone"] = json!(null);
+    open["gain_over_round0"] = json!(null);
+    open["probe"]["gain_over_round0"] = json!(null);
+    open["random"] = json!([]);
+    (open["goes"], open["comes"]) = (json!(null), json!(null));
+    [found, open].into_iter().map(|entry| serde_json::from_value(entry).unwrap()).collect()
+}
+
+#[test]
+fn the_page_says_what_becomes_of_the_gain_under_interventions() {
+    let report = full();
+    assert!(!report.to_html().contains("id=\"causal\""), "nothing was asked");
+    let page = everything().to_html();
+    for says in [
+        "Does the gain depend on the direction?",
+        "the probes\u{2019} direction",
+        "removed",
+        "taken off, 1 class distance<",
+        "1 random direction, 1 other out of reach (mean)",
+        "; more than along random directions",
+        "removes along L2.resid_post",
+    ] {
+        assert!(page.contains(says), "{says}");
+    }
+    let section = page.split("id=\"causal\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert_eq!(section.matches("<tr>").count(), 1 + 2 * 4);
+    assert!(section.contains("p = 0.050") && section.contains("p = 0.500"), "{section}");
+    // What is not compared has no part in the mean.
+    assert!(section.contains("0.05") && !section.contains("0.17"), "{section}");
 }
 
 /// Levels of a study's states as if they had been read over the answers.

@@ -2,6 +2,7 @@
 //! well-formed XML too, and the same bytes for the same report.
 
 mod behaviour;
+mod causal;
 mod conditions;
 mod contributions;
 mod curves;
@@ -39,6 +40,7 @@ impl Report {
             verdict::header(self),
             verdict::section(self),
             evidence::section(self, &drawings),
+            causal::section(self),
             probes::section(self, &drawings),
             maps::section(self, &drawings),
             curves::section(self, &drawings),

@@ -91,6 +91,7 @@ fn answers(protocol: &ProtocolRecord) -> Vec<String> {
         said("Decoding", &protocol.decoding),
         protocol.reasoning.as_deref().and_then(|value| said("Decoding of thoughts and judgements", value)),
         said("Score of an option", &protocol.option_score),
+        protocol.interventions.as_deref().and_then(|value| said("The model\u{2019}s states were changed", value)),
         overflow,
     ]
     .into_iter()
