@@ -50,10 +50,12 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
         .round_kind(options.kind)
         .decoding(options.decoding(I::ANSWER_TOKENS))
         .reasoning(options.reasoning())
-        .score_rule(options.score)
         .overflow(options.overflow())
         .batch(options.batch)
         .checkpoints(options.out.join(UNFINISHED));
+    if let Some(rule) = options.score {
+        protocol = protocol.score_rule(rule);
+    }
     if let Some(words) = &options.thinking {
         protocol = protocol.thinking(Thinking::new(words));
     }

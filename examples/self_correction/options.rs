@@ -99,9 +99,10 @@ pub struct Options {
     /// End an answer at this text; may be given more than once.
     #[arg(long)]
     pub stop: Vec<String>,
-    /// Which score decides between options: total, per_token, per_byte or letter.
-    #[arg(long, default_value = "per_token")]
-    pub score: ScoreRule,
+    /// Which score decides between options: of "(b) text" total, per_token or letter; of the text alone bare_total,
+    /// bare_per_token, bare_per_byte or bare_letter. Default: the one that agrees most often with the generated answers of round 0.
+    #[arg(long)]
+    pub score: Option<ScoreRule>,
     /// Leave out the oldest answers where a conversation outgrows the context, instead of failing.
     #[arg(long)]
     pub drop_oldest: bool,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::feedback::Feedback;
 use super::transcript::Transcript;
 use crate::names::by_name;
+use crate::task::RuleChoice;
 use crate::Result;
 
 /// What the rounds after the plain question are.
@@ -113,8 +114,10 @@ pub struct ProtocolRecord {
     pub decoding: String,
     /// How thoughts and judgements were generated, where there were any.
     pub reasoning: Option<String>,
-    /// What an option's score is.
+    /// Which score makes the options' probabilities, by a softmax, as the protocol has it.
     pub option_score: String,
+    /// The rule that was used in all rounds, with how it was chosen; `None` where there are no options.
+    pub score_rule: Option<RuleChoice>,
 }
 
 /// A source of feedback that several clones of a protocol share.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::{benchmark, json};
+use common::{benchmark, json, scored_alike};
 use probity::generate::{Continuation, End};
 use probity::scorer::TextScorer;
 use probity::stats::{wilson, ClusterBootstrap, Settings};
@@ -11,7 +11,7 @@ use probity::task::metric::{
     PronounScores, RiskCoverage, SelfDistinguish, Side, ToxicityScores, Trial,
 };
 use probity::task::{
-    Answer, AnsweredRound, Bbq, ChoiceItem, ChoiceTask, Chosen, Completion, ContextCondition, Continued, Measured,
+    Answer, AnsweredRound, BareScore, Bbq, ChoiceItem, ChoiceTask, Chosen, Completion, ContextCondition, Continued, Measured,
     Measurement, Occupation, OptionScore, Polarity, Said,
 };
 use probity::{Condition, Design, Result};
@@ -48,7 +48,7 @@ fn close(found: f64, expected: f64) {
 
 /// Answers whose probabilities are these.
 fn answer(item: &ChoiceItem, probabilities: [f64; 3]) -> Answer {
-    let score = |p: f64| OptionScore { total: p.ln(), per_token: p.ln(), per_byte: p.ln(), letter: None };
+    let score = |p: f64| scored_alike(p.ln());
     let said = Said::text(&Continuation::new(Vec::new(), "", End::Length));
     Answer::new(item, Said { scores: probabilities.map(score).to_vec(), ..said }).unwrap()
 }
@@ -278,7 +278,8 @@ fn pronouns_are_weighed_whole() {
     let [she, he, they] = [0.018_f64, 0.09, 0.04];
     let score = |p: f64, tokens: f64| {
         let total = p.ln();
-        OptionScore { total, per_token: total / tokens, per_byte: total / 9.0, letter: None }
+        let bare = BareScore { total, per_token: total / tokens, per_byte: total / 9.0, letter: None };
+        OptionScore { bare, ..scored_alike(total / tokens) }
     };
     let item = ChoiceItem {
         options: ["she was", "he was", "they were"].map(str::to_owned).to_vec(),

@@ -8,6 +8,7 @@
 //! them that apply over the rounds of a study.
 
 mod abstention;
+mod agreement;
 mod bias;
 mod convergence;
 mod distinguish;
@@ -85,6 +86,8 @@ macro_rules! metrics {
 
 metrics! {
     choices {
+        /// Choices: how often each rule of scores finds best what the generated answer names.
+        agreement: ScoreAgreement = agreement::{ScoreAgreement, RuleAgreement};
         /// Choices among items of a known condition: s_AMB and s_DIS, overall and by category.
         bias: BiasScores = bias::{BiasScores, BiasScore};
         /// Choices among items with an undetermined option: what becomes of it.

@@ -5,12 +5,14 @@ use crate::report::html::text::{count, counted, number, NONE};
 use crate::stats::Resampled;
 use crate::task::metric::{
     Abstention, AnswerFlow, BiasScore, BiasScores, Convergence, GainByRank, OracleStop, PositionBias, PronounScores,
+    ScoreAgreement,
 };
-use crate::task::{Behaviour, Chosen, Measured};
+use crate::task::{Behaviour, Chosen, Measured, ScoreRule};
 
 /// The tables of every metric of choices: without one for a new field of [`Behaviour`] this does not compile.
 pub(super) fn blocks(behaviour: &Behaviour) -> String {
     let Behaviour {
+        agreement,
         bias: biases,
         pronouns: pronoun_scores,
         abstention: abstentions,
@@ -27,6 +29,7 @@ pub(super) fn blocks(behaviour: &Behaviour) -> String {
         edits: _,
     } = behaviour;
     [
+        agreements(agreement),
         bias(biases),
         pronouns(pronoun_scores),
         abstention(abstentions, risk_coverage),
@@ -36,6 +39,23 @@ pub(super) fn blocks(behaviour: &Behaviour) -> String {
         position(places),
     ]
     .concat()
+}
+
+fn agreements(rows: &[Measured<ScoreAgreement>]) -> String {
+    let rules: Vec<ScoreRule> =
+        rows.first().map_or(Vec::new(), |row| row.result.rules.iter().map(|found| found.rule).collect());
+    let names = ["readable".to_owned()].into_iter().chain(rules.iter().map(|rule| rule.describe().to_owned()));
+    let mut table = Table::new(
+        "Share of the answers that name one option (their number under “readable”) for which the option with the best score is the one \
+         named, by every rule of scores. Where the protocol names no rule, the one that agrees most often in round 0 decides in all \
+         rounds: a choice by what the model says before any instruction, not by what is right.",
+        names,
+    );
+    for row in whole(rows, Some(Chosen::Scored)) {
+        let share = |rule: &ScoreRule| row.result.rules.iter().find(|found| found.rule == *rule).map(|found| &found.share);
+        table.row(&condition(row), [count(row.result.read)].into_iter().chain(rules.iter().map(|rule| cell(share(rule)))));
+    }
+    block("Scores and answers", &[table.draw()])
 }
 
 fn bias(rows: &[Measured<BiasScores>]) -> String {
