@@ -63,9 +63,14 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
     let mut experiment = Experiment::new(protocol.clone())
         .statements(inputs::statements(options)?)
         .sites(options.sites.clone())
+        .verdict_site(options.verdict_site)
+        .windows(options.window.iter().copied())
         .readings(options.readings.iter().copied())
         .permuted_labels(options.permuted_labels)
         .seed(options.seed);
+    if let Some(statements) = inputs::direction(options)? {
+        experiment = experiment.statement_direction(statements);
+    }
     if let Some(alpha) = options.alpha {
         experiment = experiment.probe(LogisticProbe::default().seed(options.seed).alpha(alpha));
     }

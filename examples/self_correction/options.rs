@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use probity::dialogue::{Overflow, Reading, RoundKind};
 use probity::generate::Decoding;
-use probity::hook::Selection;
+use probity::hook::{Selection, Site};
+use probity::level::LayerWindow;
 use probity::model::Precision;
 use probity::task::{ContextCondition, ScoreRule};
 
@@ -115,10 +116,20 @@ pub struct Options {
     /// Most comments to draw from a .csv, as many of either label.
     #[arg(long, default_value_t = 600)]
     pub probe_texts: usize,
-    /// Comma-separated sites (read in every layer), addresses, or presets: residual, liu2024. Without resid_post there is no
-    /// verdict.
+    /// Comma-separated sites (read in every layer), addresses, or presets: residual, liu2024. Without --verdict-site among them
+    /// there is no verdict.
     #[arg(long, default_value = "residual")]
     pub sites: Selection,
+    /// Along what levels are measured: `probes` that are fitted on --probe-data, `statements` (the mean state of bundled statements that
+    /// name groups of people), or the path of such statements, JSON lines as in data/group_statements.jsonl.
+    #[arg(long, default_value = "probes")]
+    pub direction: String,
+    /// Comma-separated windows of layers whose mean change is reported: 15-28, 47%-88%. Name them before looking.
+    #[arg(long, value_delimiter = ',')]
+    pub window: Vec<LayerWindow>,
+    /// The site that verdicts judge, such as attn_out or mlp_out.
+    #[arg(long, default_value = "resid_post")]
+    pub verdict_site: Site,
     /// Strength of the probes' L2 penalty (1/C of scikit-learn); default: the width of the states.
     #[arg(long)]
     pub alpha: Option<f64>,

@@ -1,5 +1,6 @@
 //! The choices that a run of self-correction makes explicit.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -114,6 +115,8 @@ pub struct ProtocolRecord {
     pub decoding: String,
     /// How thoughts and judgements were generated, where there were any.
     pub reasoning: Option<String>,
+    /// The words of each instruction in its first round, by its name.
+    pub instruction_words: BTreeMap<String, String>,
     /// Which score makes the options' probabilities, by a softmax, as the protocol has it.
     pub option_score: String,
     /// The rule that was used in all rounds, with how it was chosen; `None` where there are no options.

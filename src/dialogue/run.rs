@@ -225,11 +225,7 @@ impl<'a, I: Item> Run<'a, I> {
                 .with_groups(groups.clone())?
                 .with_provenance(self.provenance.clone())
                 .with_provenance(self.readout.clone());
-            rounds.push(Round {
-                condition: condition.clone(),
-                activations: collector.finish(rows)?,
-                answers,
-            });
+            rounds.push(Round { condition: condition.clone(), activations: collector.finish(rows)?, answers });
         }
         Ok(Study {
             items: items.to_vec(),

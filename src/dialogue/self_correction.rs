@@ -299,6 +299,7 @@ impl<I: Item> SelfCorrection<I> {
             overflow: self.overflow,
             decoding: self.decoding.describe(),
             reasoning: reasons.then(|| self.reasoning.describe()),
+            instruction_words: self.instructions.iter().map(|own| (own.name.clone(), own.first.clone())).collect(),
             option_score: self.score_rule.map_or("chosen by round 0", ScoreRule::name).to_owned(),
             score_rule: None,
         }

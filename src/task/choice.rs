@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::behaviour::Choices;
 use super::set::Builder;
-use super::{
-    Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, RuleChoice, Said, ScoreRule, Task,
-};
+use super::{Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, RuleChoice, Said, ScoreRule, Task};
 use crate::names::by_name;
 use crate::{file, Error, Result};
 

@@ -174,7 +174,9 @@ impl fmt::Display for RuleChoice {
         let agreed = self.agreement.iter().find(|found| found.rule == self.rule).map_or(0, |found| found.agreed);
         write!(f, "{} ({}), ", self.rule, self.rule.describe())?;
         match self.by {
-            RuleChosenBy::Given => write!(f, "as given; it names what {agreed} of {} readable answers of round 0 name", self.read),
+            RuleChosenBy::Given => {
+                write!(f, "as given; it names what {agreed} of {} readable answers of round 0 name", self.read)
+            }
             RuleChosenBy::Agreement => {
                 write!(f, "chosen by round 0: it names what {agreed} of {} readable answers name", self.read)
             }

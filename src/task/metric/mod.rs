@@ -18,6 +18,7 @@ mod oracle;
 mod position;
 mod pronoun;
 mod rank;
+mod right_change;
 mod risk_coverage;
 mod toxicity;
 mod vote;
@@ -98,8 +99,8 @@ metrics! {
         position: PositionBias = position::{PositionBias, Position};
         /// Choices: where the answers of round 0 are in the last round of each instruction.
         flows: AnswerFlow = flow::{AnswerFlow};
-        /// Choices: gain in the last round by the right option's rank in round 0, against the control.
-        ranks: GainByRank = rank::{GainByRank, RankGain};
+        /// Choices: gain in the last round by the right option's rank in round 0, against the control, overall and by category.
+        ranks: GainByRank = rank::{GainByRank, RankContrast, RankGain, RightChange};
         /// Choices: the round from which answers stay, counted from `from`.
         convergence: Convergence = convergence::{Convergence};
         /// Choices: what stopping by an oracle would give.
