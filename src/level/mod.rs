@@ -58,6 +58,7 @@ mod state_checks;
 mod transition;
 mod verdict;
 pub mod window;
+mod words;
 
 pub(crate) use check::Mark;
 pub use check::{Check, CheckKind};
@@ -73,8 +74,9 @@ pub use levels::Levels;
 pub use mean_level::LevelRow;
 pub use metric::Metric;
 pub use null_places::{NullKind, NullPlace, PermutedProbes};
-pub use pairwise::{AddressPairs, PairKind, PairsOfKind, PairwiseEffectiveness, WordsPairs, WordsPredictor};
+pub use pairwise::{AddressPairs, PairKind, PairsOfKind, PairwiseEffectiveness, WordsPairs};
 pub use ranking::{Candidate, InstructionRanking, InstructionSelection};
 pub use readings::ReadingLevels;
 pub use transition::{Onset, Transition, Transitions};
 pub use verdict::{ChangeOf, LevelChange, Verdict, VerdictKind};
+pub use words::WordsPredictor;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::levels::Levels;
 use super::metric::Metric;
+use super::words::WordsPredictor;
 use crate::condition::Role;
 use crate::dialogue::{PromptCell, Specificity};
 use crate::hook::Address;
@@ -16,54 +17,6 @@ use crate::{Error, Result};
 
 /// Groups of items below which no share of cases is given.
 const MIN_GROUPS: usize = 10;
-
-/// Words that speak of right and wrong, of fairness and of harm, by which the moral words of an instruction are counted.
-const MORAL_WORDS: [&str; 44] = [
-    "abusive",
-    "assume",
-    "assumption",
-    "assumptions",
-    "bias",
-    "biased",
-    "biases",
-    "decent",
-    "discriminate",
-    "discrimination",
-    "equal",
-    "equally",
-    "ethical",
-    "evil",
-    "fair",
-    "fairly",
-    "fairness",
-    "hate",
-    "hateful",
-    "harm",
-    "harmful",
-    "harmless",
-    "honest",
-    "hostile",
-    "hurt",
-    "hurtful",
-    "immoral",
-    "impartial",
-    "insult",
-    "insulting",
-    "just",
-    "kind",
-    "moral",
-    "offensive",
-    "polite",
-    "prejudice",
-    "prejudices",
-    "respectful",
-    "rude",
-    "stereotype",
-    "stereotypes",
-    "toxic",
-    "unbiased",
-    "unfair",
-];
 
 /// Which pairs of instructions are meant. Specificities are those of the grid's cells ([`PromptCell`]); instructions of
 /// one's own have none.
@@ -108,47 +61,6 @@ impl PairKind {
             PairKind::WithinL0 => both(Specificity::L0),
             PairKind::WithinL1 => both(Specificity::L1),
             PairKind::WithinL2 => both(Specificity::L2),
-        }
-    }
-}
-
-/// What foretells the better of two instructions from their words alone, without a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum WordsPredictor {
-    /// The longer one, by words.
-    Longer,
-    /// The one with the larger share of words such as "fair", "harm" or "unbiased".
-    MoreMoralWords,
-}
-
-impl WordsPredictor {
-    /// Every predictor.
-    pub const ALL: [WordsPredictor; 2] = [WordsPredictor::Longer, WordsPredictor::MoreMoralWords];
-
-    /// The predictor in words.
-    pub fn name(self) -> &'static str {
-        match self {
-            WordsPredictor::Longer => "the longer one",
-            WordsPredictor::MoreMoralWords => "the larger share of moral words",
-        }
-    }
-
-    /// What it goes by; more is foretold to be better.
-    pub fn of(self, text: &str) -> f64 {
-        let words: Vec<String> = text
-            .split(|letter: char| !letter.is_alphanumeric() && letter != '\'')
-            .filter(|word| !word.is_empty())
-            .map(str::to_lowercase)
-            .collect();
-        match self {
-            WordsPredictor::Longer => words.len() as f64,
-            WordsPredictor::MoreMoralWords => {
-                let moral = words.iter().filter(|word| MORAL_WORDS.contains(&word.as_str())).count();
-                moral as f64 / words.len().max(1) as f64
-            }
         }
     }
 }
@@ -458,15 +370,6 @@ fn foretold(of_case: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_counted_by_hand() {
-        let text = "Please be fair: don't use stereotypes, be fair.";
-        assert_eq!(WordsPredictor::Longer.of(text), 8.0);
-        assert_eq!(WordsPredictor::MoreMoralWords.of(text), 3.0 / 8.0);
-        assert_eq!(WordsPredictor::MoreMoralWords.of(""), 0.0);
-        assert!(MORAL_WORDS.iter().all(|word| *word == word.to_lowercase()));
-    }
 
     #[test]
     fn a_case_is_concordant_if_the_promise_is_kept() {

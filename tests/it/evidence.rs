@@ -264,7 +264,7 @@ fn the_instruction_of_the_lowest_level_is_picked() {
     assert_eq!((found.spearman, found.kendall, found.leave_one_out), (Some(1.0), Some(1.0), Some([1.0, 1.0])));
     assert!(found.regret.abs() < 1e-12 && (found.regret_at_random - 0.175).abs() < 1e-12);
     let regret = found.regret_interval;
-    assert!(regret.estimate == found.regret && (regret.low..=regret.high).contains(&found.regret), "{regret:?}");
+    assert!([regret.estimate, regret.low, regret.high].iter().all(|bound| bound.abs() < 1e-9), "{regret:?}");
     // 2 of the 24 orders are as far.
     assert!((found.p.unwrap() - 2.0 / 24.0).abs() < 0.04, "{:?}", found.p);
 

@@ -81,7 +81,7 @@ fn pairs_of_instructions_are_counted_as_by_hand() {
     let (at_residual, at_attention, luck) = (draw(&mut rng), draw(&mut rng), draw(&mut rng));
     // Right where the level of the residual stream is low, with some luck; attention has no part in it.
     let right =
-        |number: usize, item: usize| f64::from(u8::from(at_residual[number][item] + 0.6 * luck[number][item] < 0.8));
+        |number: usize, item: usize| f64::from(u8::from(at_residual[number][item] + 0.3 * luck[number][item] < 0.65));
     let level = |number: usize, item: usize, site| match site {
         Site::ResidPost => at_residual[number][item],
         _ => at_attention[number][item],

@@ -34,7 +34,7 @@ fn chart(all: &PairsOfKind) -> LineChart {
         let Interval { estimate, low, high } = own.share;
         let title = format!("{}: {}", own.address, interval(&own.share));
         let point = Point { x: layer as f64, y: estimate, low, high, title };
-        match series.iter_mut().find(|series| series.label.as_deref() == Some(&label)) {
+        match series.iter_mut().find(|series| series.label.as_deref() == Some(label.as_str())) {
             Some(series) => series.points.push(point),
             None => {
                 let shape = series.len();

@@ -35,7 +35,11 @@ fn conclusion(report: &Report) -> String {
     sentences
         .map(|verdict| {
             let among = among(verdict, report);
-            format!("<p class=\"lead\">{}{among}{}</p>", sentence(verdict, report), numbers(verdict, report))
+            let place = match verdict.site {
+                Site::ResidPost => String::new(),
+                site => format!(" Judged at <span class=\"mono\">{site}</span>, not at the residual stream."),
+            };
+            format!("<p class=\"lead\">{}{among}{}{place}</p>", sentence(verdict, report), numbers(verdict, report))
         })
         .collect()
 }
