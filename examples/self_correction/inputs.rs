@@ -116,6 +116,15 @@ pub fn statements(options: &Options) -> Result<Vec<LabelledText>> {
     }
 }
 
+/// The statements whose mean state is the direction, if it is not that of fitted probes.
+pub fn direction(options: &Options) -> Result<Option<Vec<LabelledText>>> {
+    match options.direction.as_str() {
+        "probes" => Ok(None),
+        "statements" => LabelledText::bundled_groups().map(Some),
+        path => LabelledText::load(path).map(Some),
+    }
+}
+
 fn is_csv(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "csv")
 }

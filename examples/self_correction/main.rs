@@ -50,10 +50,12 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
         .round_kind(options.kind)
         .decoding(options.decoding(I::ANSWER_TOKENS))
         .reasoning(options.reasoning())
-        .score_rule(options.score)
         .overflow(options.overflow())
         .batch(options.batch)
         .checkpoints(options.out.join(UNFINISHED));
+    if let Some(rule) = options.score {
+        protocol = protocol.score_rule(rule);
+    }
     if let Some(words) = &options.thinking {
         protocol = protocol.thinking(Thinking::new(words));
     }
@@ -61,10 +63,15 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
     let mut experiment = Experiment::new(protocol.clone())
         .statements(inputs::statements(options)?)
         .sites(options.sites.clone())
+        .verdict_site(options.verdict_site)
+        .windows(options.window.iter().copied())
         .readings(options.readings.iter().copied())
         .permuted_labels(options.permuted_labels)
         .causal(options.causal)
         .seed(options.seed);
+    if let Some(statements) = inputs::direction(options)? {
+        experiment = experiment.statement_direction(statements);
+    }
     if let Some(alpha) = options.alpha {
         experiment = experiment.probe(LogisticProbe::default().seed(options.seed).alpha(alpha));
     }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use probity::dialogue::{Overflow, Reading, RoundKind};
 use probity::generate::Decoding;
-use probity::hook::Selection;
+use probity::hook::{Selection, Site};
+use probity::level::LayerWindow;
 use probity::model::Precision;
 use probity::task::{ContextCondition, ScoreRule};
 
@@ -104,9 +105,10 @@ pub struct Options {
     /// End an answer at this text; may be given more than once.
     #[arg(long)]
     pub stop: Vec<String>,
-    /// Which score decides between options: total, per_token, per_byte or letter.
-    #[arg(long, default_value = "per_token")]
-    pub score: ScoreRule,
+    /// Which score decides between options: of "(b) text" total, per_token or letter; of the text alone bare_total,
+    /// bare_per_token, bare_per_byte or bare_letter. Default: the one that agrees most often with the generated answers of round 0.
+    #[arg(long)]
+    pub score: Option<ScoreRule>,
     /// Leave out the oldest answers where a conversation outgrows the context, instead of failing.
     #[arg(long)]
     pub drop_oldest: bool,
@@ -119,10 +121,20 @@ pub struct Options {
     /// Most comments to draw from a .csv, as many of either label.
     #[arg(long, default_value_t = 600)]
     pub probe_texts: usize,
-    /// Comma-separated sites (read in every layer), addresses, or presets: residual, liu2024. Without resid_post there is no
-    /// verdict.
+    /// Comma-separated sites (read in every layer), addresses, or presets: residual, liu2024. Without --verdict-site among them
+    /// there is no verdict.
     #[arg(long, default_value = "residual")]
     pub sites: Selection,
+    /// Along what levels are measured: `probes` that are fitted on --probe-data, `statements` (the mean state of bundled statements that
+    /// name groups of people), or the path of such statements, JSON lines as in data/group_statements.jsonl.
+    #[arg(long, default_value = "probes")]
+    pub direction: String,
+    /// Comma-separated windows of layers whose mean change is reported: 15-28, 47%-88%. Name them before looking.
+    #[arg(long, value_delimiter = ',')]
+    pub window: Vec<LayerWindow>,
+    /// The site that verdicts judge, such as attn_out or mlp_out.
+    #[arg(long, default_value = "resid_post")]
+    pub verdict_site: Site,
     /// Strength of the probes' L2 penalty (1/C of scikit-learn); default: the width of the states.
     #[arg(long)]
     pub alpha: Option<f64>,

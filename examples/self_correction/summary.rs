@@ -53,7 +53,7 @@ pub fn print(report: &Report, out: &Path, started: Instant) {
         );
     }
     for verdict in &report.verdicts {
-        println!("\nverdict for {}: {}", verdict.condition, verdict.kind);
+        println!("\nverdict for {} at {}: {}", verdict.condition, verdict.site, verdict.kind);
         for check in &verdict.checks {
             println!("  {}", line(check, report));
         }

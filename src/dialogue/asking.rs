@@ -12,8 +12,8 @@ pub(super) type Parts = Vec<(Option<Part>, String)>;
 /// a request to think, that stands in the place of the form.
 pub(super) fn opening(item: &impl Item, instruction: Option<&Instruction>, thinking: Option<&Thinking>) -> Parts {
     let mut question = format!("{}\n", item.question());
-    for (letter, option) in ('a'..).zip(item.options()) {
-        question.push_str(&format!("({letter}) {option}\n"));
+    for (shown, option) in brackets().zip(item.options()) {
+        question.push_str(&format!("{shown} {option}\n"));
     }
     let mut parts = Parts::new();
     if !item.context().is_empty() {
@@ -80,7 +80,12 @@ fn last(item: &impl Item, thinking: Option<&Thinking>) -> (Option<Part>, String)
     }
 }
 
-/// The letters that stand before the options, as they are shown.
-pub(super) fn letters(options: usize) -> impl Iterator<Item = String> {
-    ('a'..='z').take(options).map(String::from)
+/// The letters that stand before the options.
+pub(super) fn letters() -> impl Iterator<Item = char> {
+    'a'..='z'
+}
+
+/// The letters as they are shown before the options, and so as an answer gives them: `(a)`.
+pub(super) fn brackets() -> impl Iterator<Item = String> {
+    letters().map(|letter| format!("({letter})"))
 }

@@ -1,6 +1,6 @@
 //! One batch of conversations that run side by side.
 
-use super::asking::{after_thinking, letters, opening, review, Remark};
+use super::asking::{after_thinking, brackets, letters, opening, review, Remark};
 use super::instruction::Instruction;
 use super::part::Part;
 use super::protocol::Overflow;
@@ -11,7 +11,7 @@ use crate::capture::{Collector, Tail};
 use crate::condition::Condition;
 use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::hook::Hooks;
-use crate::task::{Item, OptionScore, Said};
+use crate::task::{BareScore, Item, OptionScore, Said};
 use crate::text::{Role, TokenBatch};
 use crate::{Error, Model, Result};
 
@@ -121,7 +121,7 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
     ) -> Result<Vec<I::Answer>> {
         let rationales = self.think(talks, turn)?;
         self.session.intervene(&self.protocol.interventions.of(&turn.condition()));
-        let options = self.items.iter().map(|item| self.tokens(item.options())).collect::<Result<Vec<_>>>()?;
+        let options = self.items.iter().map(|item| self.option_tokens(*item)).collect::<Result<Vec<_>>>()?;
         let decoding = &self.protocol.decoding;
         let longest = |options: &Vec<Vec<u32>>| options.iter().map(Vec::len).max().unwrap_or(0);
         let room: Vec<usize> = options.iter().map(|options| longest(options).max(decoding.max_tokens())).collect();
@@ -141,8 +141,9 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         for (place, (said, scores)) in generated.iter().zip(scores).enumerate() {
             let (item, talk) = (self.items[place], &mut talks[place]);
             let rationale = rationales.as_ref().and_then(|rationales| rationales.get(place).cloned());
-            let (dropped_turns, rule) =
-                (talk.messages().len() - shown[place].messages().len(), self.protocol.score_rule);
+            let dropped_turns = talk.messages().len() - shown[place].messages().len();
+            // Without one the rule is settled once round 0 is known.
+            let rule = self.protocol.score_rule.unwrap_or_default();
             let said = Said { rationale, dropped_turns, scores, rule, ..Said::text(said) };
             for talk in [talk, &mut shown[place]] {
                 talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Answer), &said.text)]);
@@ -221,12 +222,14 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         Ok(said.into_iter().map(|Continuation { text, .. }| text.trim().to_owned()).collect())
     }
 
-    /// The tokens of each text as the model would say it.
-    fn tokens(&self, texts: &[String]) -> Result<Vec<Vec<u32>>> {
-        texts.iter().map(|text| self.model.tokenizer().encode_rendered(text)).collect()
+    /// For each option the tokens of its [`FORMS`] as the model would say them.
+    fn option_tokens(&self, item: &I) -> Result<Vec<Vec<u32>>> {
+        let forms = |(shown, option): (String, &String)| [format!("{shown} {option}"), shown, option.clone()];
+        let texts = brackets().zip(item.options()).flat_map(forms);
+        texts.map(|text| self.model.tokenizer().encode_rendered(&text)).collect()
     }
 
-    /// Scores of each item's options after what was read.
+    /// Scores of each item's options after what was read, all forms in one pass.
     fn scores(&mut self, options: &[Vec<Vec<u32>>]) -> Result<Vec<Vec<OptionScore>>> {
         if options.iter().all(Vec::is_empty) {
             return Ok(vec![Vec::new(); options.len()]);
@@ -235,11 +238,12 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         let scores = self.session.score(options)?;
         let of_item = |(place, scores): (usize, Vec<OptionScores>)| {
             let texts = self.items[place].options();
-            let of_option = |(option, score): (usize, OptionScores)| {
+            let of_option = |(option, forms): (usize, &[OptionScores])| {
+                let &[whole, shown, text] = forms else { return None };
                 let letter = letters.as_ref().and_then(|letters| letters.get(place)?.get(option).copied());
-                option_score(score, texts.get(option).map_or(1, String::len), letter)
+                Some(option_score(whole, shown, text, texts.get(option).map_or(1, String::len), letter))
             };
-            scores.into_iter().enumerate().map(of_option).collect()
+            scores.chunks(FORMS).enumerate().filter_map(of_option).collect()
         };
         Ok(scores.into_iter().enumerate().map(of_item).collect())
     }
@@ -256,8 +260,8 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
     fn letters(&self) -> Result<Option<Vec<Vec<f64>>>> {
         let most = self.items.iter().map(|item| item.options().len()).max().unwrap_or(0);
         let mut ids = Vec::with_capacity(most);
-        for letter in letters(most) {
-            match self.model.tokenizer().encode_rendered(&letter)?.as_slice() {
+        for letter in letters().take(most) {
+            match self.model.tokenizer().encode_rendered(&letter.to_string())?.as_slice() {
                 &[id] => ids.push(id),
                 _ => return Ok(None),
             }
@@ -301,6 +305,17 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
     }
 }
 
-fn option_score(score: OptionScores, bytes: usize, letter: Option<f64>) -> OptionScore {
-    OptionScore { total: score.total, per_token: score.mean(), per_byte: score.total / bytes as f64, letter }
+/// The forms in which an option is scored: as it is shown, what is shown before its text, its text.
+const FORMS: usize = 3;
+
+fn option_score(
+    whole: OptionScores,
+    shown: OptionScores,
+    text: OptionScores,
+    bytes: usize,
+    letter: Option<f64>,
+) -> OptionScore {
+    let (total, per_token, per_byte) = (text.total, text.mean(), text.total / bytes as f64);
+    let bare = BareScore { total, per_token, per_byte, letter };
+    OptionScore { total: whole.total, per_token: whole.mean(), letter: shown.total, bare }
 }

@@ -1,5 +1,6 @@
 //! The choices that a run of self-correction makes explicit.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::feedback::Feedback;
 use super::transcript::Transcript;
 use crate::names::by_name;
+use crate::task::RuleChoice;
 use crate::Result;
 
 /// What the rounds after the plain question are.
@@ -113,10 +115,14 @@ pub struct ProtocolRecord {
     pub decoding: String,
     /// How thoughts and judgements were generated, where there were any.
     pub reasoning: Option<String>,
-    /// What an option's score is.
+    /// The words of each instruction in its first round, by its name.
+    pub instruction_words: BTreeMap<String, String>,
+    /// Which score makes the options' probabilities, by a softmax, as the protocol has it.
     pub option_score: String,
     /// Which changes of the model's states which rounds were run under, if any were.
     pub interventions: Option<String>,
+    /// The rule that was used in all rounds, with how it was chosen; `None` where there are no options.
+    pub score_rule: Option<RuleChoice>,
 }
 
 /// A source of feedback that several clones of a protocol share.

@@ -3,7 +3,7 @@
 use super::asking::opening;
 use super::checkpoint::{Batch, Checkpoints, Finished};
 use super::conversation_batch::{ConversationBatch, Turn};
-use super::protocol::RoundKind;
+use super::protocol::{ProtocolRecord, RoundKind};
 use super::read::of_answers;
 use super::self_correction::SelfCorrection;
 use super::side_by_side::side_by_side;
@@ -215,17 +215,18 @@ impl<'a, I: Item> Run<'a, I> {
             answer_states.extend(states);
         }
         let lost = || Error::mismatch("a round", "an item has no answer");
+        let answers = self.answers.into_iter().map(|answers| answers.into_iter().collect::<Option<Vec<_>>>());
+        let mut answers = answers.collect::<Option<Vec<_>>>().ok_or_else(lost)?;
+        let score_rule = I::settle(&mut answers, self.protocol.score_rule)?;
+        let chosen = score_rule.iter().map(|choice| ("score_rule".to_owned(), choice.rule.name().to_owned()));
+        self.provenance.extend(chosen);
         let mut rounds = Vec::with_capacity(self.schedule.len());
-        for ((condition, collector), answers) in self.design.conditions().zip(self.collectors).zip(self.answers) {
+        for ((condition, collector), answers) in self.design.conditions().zip(self.collectors).zip(answers) {
             let rows = Activations::new(ids())
                 .with_groups(groups.clone())?
                 .with_provenance(self.provenance.clone())
                 .with_provenance(self.readout.clone());
-            rounds.push(Round {
-                condition: condition.clone(),
-                activations: collector.finish(rows)?,
-                answers: answers.into_iter().collect::<Option<_>>().ok_or_else(lost)?,
-            });
+            rounds.push(Round { condition: condition.clone(), activations: collector.finish(rows)?, answers });
         }
         Ok(Study {
             items: items.to_vec(),
@@ -233,8 +234,8 @@ impl<'a, I: Item> Run<'a, I> {
             rounds,
             conversations,
             answer_states,
-            protocol: self.protocol.record(),
             interventions: self.protocol.interventions.clone(),
+            protocol: ProtocolRecord { score_rule, ..self.protocol.record() },
             provenance: self.provenance,
         })
     }

@@ -39,7 +39,7 @@ pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) feedback: Option<Judge>,
     pub(super) decoding: Decoding,
     pub(super) reasoning: Decoding,
-    pub(super) score_rule: ScoreRule,
+    pub(super) score_rule: Option<ScoreRule>,
     pub(super) overflow: Overflow,
     pub(super) batch: usize,
     pub(super) cache_budget: usize,
@@ -62,7 +62,7 @@ impl<I: Item> SelfCorrection<I> {
             feedback: None,
             decoding: Decoding::new(I::ANSWER_TOKENS),
             reasoning: Decoding::new(256),
-            score_rule: ScoreRule::default(),
+            score_rule: None,
             overflow: Overflow::default(),
             batch: 16,
             cache_budget: 4 << 30,
@@ -134,9 +134,10 @@ impl<I: Item> SelfCorrection<I> {
         self
     }
 
-    /// Sets which score makes the options' probabilities, default [`ScoreRule::PerToken`]. All are kept.
+    /// Sets which score makes the options' probabilities. All are kept. Default: for all rounds the rule that agrees most often
+    /// with the generated answers of round 0 ([`RuleChoice`](crate::task::RuleChoice)).
     pub fn score_rule(mut self, rule: ScoreRule) -> Self {
-        self.score_rule = rule;
+        self.score_rule = Some(rule);
         self
     }
 
@@ -322,8 +323,10 @@ impl<I: Item> SelfCorrection<I> {
             overflow: self.overflow,
             decoding: self.decoding.describe(),
             reasoning: reasons.then(|| self.reasoning.describe()),
-            option_score: format!("softmax of log-probability, {}", self.score_rule.name()),
             interventions: self.interventions.describe(),
+            instruction_words: self.instructions.iter().map(|own| (own.name.clone(), own.first.clone())).collect(),
+            option_score: self.score_rule.map_or("chosen by round 0", ScoreRule::name).to_owned(),
+            score_rule: None,
         }
     }
 

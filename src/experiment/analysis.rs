@@ -3,8 +3,8 @@
 use crate::condition::{Condition, Role};
 use crate::dialogue::Study;
 use crate::level::{
-    judge_all, Evidence, Inference, InstructionRanking, InstructionSelection, Levels, Metric, PermutedProbes,
-    ReadingLevels, Transitions,
+    judge_all, Evidence, Inference, InstructionRanking, InstructionSelection, Levels, Metric, PairwiseEffectiveness,
+    PermutedProbes, ReadingLevels, Transitions,
 };
 use crate::probe::ProbeBank;
 use crate::report::{AnalysisRecord, ModelSummary, Report};
@@ -130,12 +130,20 @@ impl Analysis {
                 false => Vec::new(),
             },
             selection: ranking(judged, &behaviour, resampler)?,
+            pairwise: match behaviour.is_empty() {
+                true => None,
+                false => {
+                    let words = &study.protocol.instruction_words;
+                    PairwiseEffectiveness::with(judged, &behaviour.outcome, words, 1, resampler)?
+                }
+            },
             behaviour,
             levels: level_rows,
             changes,
             evidence,
             contributions: Vec::new(),
             causal: Vec::new(),
+            windows: Vec::new(),
         })
     }
 }

@@ -8,9 +8,9 @@ use super::findings::Findings;
 use crate::capture::{Pool, Readout};
 use crate::causal::{Attribution, CausalEvidence, CausalRounds, RoundContribution};
 use crate::dialogue::{ContrastTexts, Part, ReadStates, Reading, SelfCorrection, Study};
-use crate::hook::{Selection, Site};
-use crate::level::{Levels, PermutedProbes, ReadingLevels};
-use crate::probe::{Estimator, GroupFolds, LogisticProbe, ProbeBank};
+use crate::hook::{Address, Selection, Site};
+use crate::level::{declared_windows, LayerWindow, Levels, PermutedProbes, ReadingLevels};
+use crate::probe::{Estimator, FitProtocol, GroupFolds, LogisticProbe, ProbeBank, StatementDirection};
 use crate::progress::Progress;
 use crate::scorer::TextScorer;
 use crate::stats::{Resampler, Settings};
@@ -41,7 +41,10 @@ pub struct Experiment<I: Item = ChoiceItem> {
     selection: Selection,
     readings: Vec<Reading>,
     probe: Option<Arc<dyn Estimator + Send>>,
+    direction: Option<Vec<LabelledText>>,
+    windows: Vec<LayerWindow>,
     crossed: bool,
+    verdict_site: Site,
     permutations: usize,
     attributed: Option<usize>,
     causal: usize,
@@ -61,7 +64,10 @@ impl<I: Item> Experiment<I> {
             selection: residual.into_iter().map(Site::all_layers).collect(),
             readings: vec![Reading::of(Part::Answer)],
             probe: None,
+            direction: None,
+            windows: Vec::new(),
             crossed: true,
+            verdict_site: Site::ResidPost,
             permutations: 0,
             attributed: None,
             causal: 0,
@@ -76,9 +82,17 @@ impl<I: Item> Experiment<I> {
         self
     }
 
-    /// Sets the places that are read. Without `resid_post` there is no verdict.
+    /// Sets the places that are read. Without the site that is judged there is no verdict.
     pub fn sites(mut self, selection: impl Into<Selection>) -> Self {
         self.selection = selection.into();
+        self
+    }
+
+    /// Sets the site that verdicts judge, one of those that are read, default `resid_post`. Name it before any result is seen:
+    /// each site that is tried is one more chance of a false conclusion. An output of attention or of a feed-forward part is what
+    /// one part adds; what the other takes back is seen in the residual stream only.
+    pub fn verdict_site(mut self, site: Site) -> Self {
+        self.verdict_site = site;
         self
     }
 
@@ -101,6 +115,21 @@ impl<I: Item> Experiment<I> {
     /// [`Settings`].
     pub fn probe(mut self, probe: impl Estimator + Send + 'static) -> Self {
         self.probe = Some(Arc::new(probe));
+        self
+    }
+
+    /// Measures levels along the mean state of these statements instead of along fitted probes, the bias direction of arXiv
+    /// 2407.15286 ([`StatementDirection`]; [`LabelledText::bundled_groups`] are some). What it is shown to tell apart are the labelled
+    /// statements ([`Experiment::statements`]), no one of which had a part in it. Default: fitted probes.
+    pub fn statement_direction(mut self, statements: Vec<LabelledText>) -> Self {
+        self.direction = Some(statements);
+        self
+    }
+
+    /// Adds to the report the mean change over these windows of layers, at every site, for every studied condition. Name them
+    /// before any level is seen. Default: none.
+    pub fn windows(mut self, windows: impl IntoIterator<Item = LayerWindow>) -> Self {
+        self.windows = windows.into_iter().collect();
         self
     }
 
@@ -153,6 +182,7 @@ impl<I: Item> Experiment<I> {
     pub fn check(&self) -> Result<()> {
         self.protocol.check()?;
         self.check_readings()?;
+        self.check_direction()?;
         let resampler = Resampler::new(self.settings)?;
         // What would fail after the last answer fails now.
         let design = self.protocol.design()?;
@@ -165,6 +195,39 @@ impl<I: Item> Experiment<I> {
             self.causal_rounds().check()?;
         }
         self.estimator().validate()
+    }
+
+    fn check_direction(&self) -> Result<()> {
+        let Some(statements) = &self.direction else { return Ok(()) };
+        if statements.is_empty() {
+            return Err(Error::setting("statement_direction", "no statements", "5 to 10 that name groups"));
+        }
+        if self.probe.is_some() || self.permutations > 0 {
+            let expected = "neither a probe nor permuted labels beside it: nothing is fitted";
+            return Err(Error::setting("statement_direction", "given", expected));
+        }
+        Ok(())
+    }
+
+    /// Refuses, before anything is run, what the selection of this model does not read.
+    fn check_places(&self, model: &Model) -> Result<()> {
+        let addresses = Readout::new(self.selection.clone(), Pool::Last).addresses(model)?;
+        let judged = |address: &Address| address.site() == self.verdict_site && address.head_index().is_none();
+        if self.verdict_site != Site::ResidPost && !addresses.iter().any(judged) {
+            return Err(Error::setting(
+                "verdict_site",
+                self.verdict_site,
+                "one of the sites that are read, not by heads",
+            ));
+        }
+        for window in &self.windows {
+            let (first, last) = window.layers(model.geometry().layers)?;
+            let inside = |layer: usize| (first..=last).contains(&layer);
+            if !addresses.iter().any(|address| address.head_index().is_none() && address.layer().is_some_and(inside)) {
+                return Err(Error::setting("window", window, "layers of which some are read"));
+            }
+        }
+        Ok(())
     }
 
     fn check_readings(&self) -> Result<()> {
@@ -195,6 +258,7 @@ impl<I: Item> Experiment<I> {
     /// As [`Experiment::run`].
     pub fn run_with_progress(&self, model: &Model, progress: &dyn Progress) -> Result<Findings<I>> {
         self.check()?;
+        self.check_places(model)?;
         let resampler = Resampler::new(self.settings)?;
         let statements = self.statements.clone().map_or_else(LabelledText::bundled, Ok)?;
         let (statements, contrast) = match self.crosses() {
@@ -232,6 +296,10 @@ impl<I: Item> Experiment<I> {
         };
         let report = analysis.run_with(&study, behaviour, &probes, &levels, &resampler)?;
         let rows = answer_probes.as_ref().map_or(Vec::new(), ProbeBank::rows);
+        let layers = model.geometry().layers;
+        let windows = levels.readings().iter().filter(|levels| !levels.reading().is_crossed());
+        let windows = windows.map(|levels| declared_windows(levels, &self.windows, layers, self.settings));
+        let report = report.with_windows(windows.collect::<Result<Vec<_>>>()?.concat());
         let report = report.with_contributions(contributions).with_answer_probes(rows).with_causal(causal);
         Ok(Findings { report, study, probes, answer_probes, levels })
     }
@@ -285,7 +353,20 @@ impl<I: Item> Experiment<I> {
         let estimator = self.estimator();
         let permute = || PermutedProbes::fit(&estimator, &states, &labels, self.permutations, self.settings.seed);
         let permuted = (self.permutations > 0 && pool == Pool::Last).then(permute).transpose()?;
-        Ok((ProbeBank::fit(&estimator, &states, &labels)?, permuted))
+        let bank = match &self.direction {
+            None => ProbeBank::fit(&estimator, &states, &labels)?,
+            Some(statements) => {
+                let texts = match pool {
+                    Pool::Last => LabelledText::as_user_turns(statements.clone(), model.template()?)?,
+                    _ => LabelledText::as_answers(statements.clone(), model.template()?)?,
+                };
+                let readout = Readout::new(self.selection.clone(), pool);
+                let named = readout.capture_with_progress(model, &texts.0, progress)?;
+                let protocol = FitProtocol { seed: self.settings.seed, ..FitProtocol::default() };
+                StatementDirection::bank(&named, &states, &labels, &protocol)?
+            }
+        };
+        Ok((bank, permuted))
     }
 
     /// Levels of every reading, by the bank that learnt there.
@@ -298,7 +379,12 @@ impl<I: Item> Experiment<I> {
         crossed: Vec<ReadStates>,
         progress: &dyn Progress,
     ) -> Result<ReadingLevels> {
-        let mut levels = vec![Levels::from_study(study, probes)?];
+        let judged = |levels: Levels, bank: &ProbeBank| match self.verdict_site {
+            // Without it there is no verdict, which is no error.
+            Site::ResidPost => Ok(levels),
+            site => levels.judged_at(site, bank),
+        };
+        let mut levels = vec![judged(Levels::from_study(study, probes)?, probes)?];
         let mut read: Vec<ReadStates> = match self.readings.as_slice() {
             [] => Vec::new(),
             readings => study.read_with_progress(model, self.selection.clone(), readings, progress)?,
@@ -312,7 +398,7 @@ impl<I: Item> Experiment<I> {
         }
         for reading in readings {
             let bank = answer_probes.filter(|_| reading.part().is_some()).unwrap_or(probes);
-            levels.push(Levels::from_reading(&study.design, &read, reading, bank)?);
+            levels.push(judged(Levels::from_reading(&study.design, &read, reading, bank)?, bank)?);
         }
         ReadingLevels::new(levels)
     }

@@ -1,5 +1,7 @@
 //! The named kinds of place in a decoder.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Address, Selection};
 use crate::names::by_name;
 
@@ -11,7 +13,9 @@ use crate::names::by_name;
 ///
 /// Shapes use b batch, t tokens, s keys, h heads, k key/value heads, e head size, d model, f feed-forward,
 /// v vocabulary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Site {
     /// Token embeddings as they enter the first layer, `[b, t, d]`.

@@ -64,7 +64,7 @@ macro_rules! checks {
 
 checks! {
     ProbeValid, "probe_valid", "The probes tell immoral from moral", "AUROC", Mark::Threshold(0.5),
-        "some resid_post probe of the answers has an AUROC above 0.5 on texts that it had not learnt from, by a lower bound \
+        "some probe of the answers at the judged site has an AUROC above 0.5 on texts that it had not learnt from, by a lower bound \
          adjusted for their number (Bonferroni)";
     BehaviouralGain, "behavioural_gain", "The answers improve over the control", "{outcome}", Mark::Threshold(0.0),
         "the {level} interval of the gain in {outcome} over the control lies above 0; it reaches to 0 where sign flips of whole \

@@ -76,7 +76,8 @@ pub(crate) fn judge(
     let control = first.design().control(condition);
     let answers = levels.get(Reading::of(Part::Answer));
     let mut checks = vec![probe_valid(answers, resampler.settings())];
-    let mut verdict = Verdict::empty(condition, control, answers.map_or(&[], Levels::valid));
+    let site = first.judged_site();
+    let mut verdict = Verdict::empty(condition, control, site, answers.map_or(&[], Levels::valid));
     match (control, answers) {
         (None, _) => not_run(&mut checks, &format!("no control has a round {}", condition.round)),
         (Some(control), answers) => {
@@ -152,12 +153,12 @@ fn probe_valid(answers: Option<&Levels>, settings: &Settings) -> Check {
         return Check::not_run(
             kind,
             format!(
-                "{} resid_post probes, fitted without each fold of {} text groups; at least one on {MIN_GROUPS} is needed",
-                validity.probes, validity.groups
+                "{} {} probes, fitted without each fold of {} text groups; at least one on {MIN_GROUPS} is needed",
+                validity.probes, validity.site, validity.groups
             ),
         );
     };
-    let detail = format!("{} of {} resid_post probes do", validity.addresses.len(), validity.probes);
+    let detail = format!("{} of {} {} probes do", validity.addresses.len(), validity.probes, validity.site);
     Check::run(kind, !validity.addresses.is_empty(), detail, best).found_from(
         (best.estimate - best.low) / validity.errors,
         validity.errors,

@@ -10,7 +10,7 @@ use super::metric::Metric;
 use super::probe_validity::ProbeValidity;
 use crate::condition::{Condition, Design};
 use crate::dialogue::Reading;
-use crate::hook::Address;
+use crate::hook::{Address, Site};
 use crate::probe::{CrossFit, Probe, ProbeBank};
 use crate::{file, Provenance, Result};
 
@@ -106,7 +106,12 @@ impl Levels {
         &self.provenance
     }
 
-    /// The `resid_post` addresses whose probe has an AUROC above 0.5 on texts left out, by
+    /// The site that is judged: `resid_post` unless [`Levels::judged_at`] says another.
+    pub fn judged_site(&self) -> Site {
+        self.validity.site
+    }
+
+    /// The addresses of the judged site whose probe has an AUROC above 0.5 on texts left out, by
     /// [`CheckKind::ProbeValid`](super::CheckKind::ProbeValid): over these, levels are averaged.
     pub fn valid(&self) -> &[Address] {
         &self.validity.addresses

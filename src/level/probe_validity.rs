@@ -11,9 +11,11 @@ pub(super) const MIN_GROUPS: usize = 20;
 /// Two-sided level of the AUROCs' intervals.
 const ALPHA: f64 = 0.05;
 
-/// What the texts left out say of the `resid_post` probes of a bank, adjusted for their number.
+/// What the texts left out say of the probes of a bank at one site, adjusted for their number.
 #[derive(Debug, Clone)]
 pub(super) struct ProbeValidity {
+    /// The site.
+    pub site: Site,
     /// Probes looked at.
     pub probes: usize,
     /// Text groups of the probe that has the fewest; 0 where texts were not left out in turn.
@@ -27,18 +29,18 @@ pub(super) struct ProbeValidity {
 }
 
 impl ProbeValidity {
-    /// Looks at the `resid_post` probes of a bank. The lower half of each interval is widened by z(0.025/l)/z(0.025) for l
+    /// Looks at the probes of a bank at a site, single heads apart. The lower half of each interval is widened by z(0.025/l)/z(0.025) for l
     /// probes (Bonferroni, normal approximation).
-    pub fn of(bank: &ProbeBank) -> Self {
+    pub fn of(bank: &ProbeBank, site: Site) -> Self {
         let probes: Vec<(Address, Option<&CrossFit>)> = bank
             .iter()
-            .filter(|probe| probe.address().site() == Site::ResidPost)
+            .filter(|probe| probe.address().site() == site && probe.address().head_index().is_none())
             .map(|probe| (probe.address(), probe.cross_fit.as_deref()))
             .collect();
         let groups = probes.iter().map(|(_, fits)| fits.map_or(0, |fits| fits.groups)).min().unwrap_or(0);
         let errors = normal_upper_quantile(0.5 * ALPHA / probes.len().max(1) as f64);
         let widening = errors / normal_upper_quantile(0.5 * ALPHA);
-        let none = ProbeValidity { probes: probes.len(), groups, best: None, errors, addresses: Vec::new() };
+        let none = ProbeValidity { site, probes: probes.len(), groups, best: None, errors, addresses: Vec::new() };
         if groups < MIN_GROUPS {
             return none;
         }

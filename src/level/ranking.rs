@@ -9,7 +9,7 @@ use super::levels::Levels;
 use super::metric::Metric;
 use crate::condition::{Condition, Role};
 use crate::error::check_rows;
-use crate::stats::{kendall_tau, mean, rng, Interval, Resampler, Settings, Spearman};
+use crate::stats::{kendall_tau, mean, rng, sum_of_products, Interval, Resampler, Settings, Spearman};
 use crate::task::Outcome;
 use crate::{Error, Result};
 
@@ -87,6 +87,9 @@ pub struct InstructionRanking {
     /// The largest gain minus that of the picked candidate, in the outcome's unit; 0 = the best was picked.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub regret: f64,
+    /// Its interval over groups of the items that gains are measured on, with the same candidate picked; the largest gain is found
+    /// anew in every resample, which makes a regret of 0 look larger than it is.
+    pub regret_interval: Interval,
     /// What picking at random would miss on average.
     pub regret_at_random: f64,
     /// Mean regret where one candidate at a time is left out.
@@ -135,7 +138,7 @@ impl InstructionSelection {
         let resamples = resampler.of(&groups)?;
         let plain = outcome.series(&Condition::plain());
         let plain = plain.ok_or_else(|| Error::setting("outcome", "without round 0", "measured in round 0 too"))?;
-        let mut candidates = Vec::new();
+        let (mut candidates, mut of_items) = (Vec::new(), Vec::new());
         let studied = levels.design().arms().iter().filter(|arm| arm.role == Role::Studied);
         for condition in studied.map(|arm| &arm.condition).filter(|condition| condition.round == round) {
             let Some(after) = outcome.series(condition) else { continue };
@@ -145,13 +148,24 @@ impl InstructionSelection {
             let gains: Vec<f64> = gain.iter().map(|&row| after[row] - plain[row]).collect();
             let level = level_of(levels, condition, &choose);
             candidates.push(Candidate { instruction: condition.name(), level, gain: resamples.gain(&gains)? });
+            of_items.push((level, gains));
         }
         if candidates.len() < 3 {
             let expected = "at least 3 instructions that are not neutral: of fewer there is nothing to rank";
             return Err(Error::setting("instructions", candidates.len(), expected));
         }
         candidates.sort_by(|a, b| a.level.total_cmp(&b.level));
-        Ok(self.ranked(candidates, round, choose.len(), gain.len()))
+        of_items.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let regret = resamples.statistic(|weights| {
+            let mean = |gains: &Vec<f64>| sum_of_products(weights, gains) / weights.iter().sum::<f64>();
+            let gains: Vec<f64> = of_items.iter().map(|(_, gains)| mean(gains)).collect();
+            Some(gains.iter().copied().fold(f64::NEG_INFINITY, f64::max) - gains.first()?)
+        });
+        let ranked = self.ranked(candidates, round, choose.len(), gain.len());
+        Ok(match regret {
+            Some(found) => InstructionRanking { regret_interval: found.interval, ..ranked },
+            None => ranked,
+        })
     }
 
     /// Rows of the two parts, whole groups each.
@@ -217,6 +231,7 @@ impl InstructionSelection {
             gains.iter().copied().fold(f64::NEG_INFINITY, f64::max) - gains.first().copied().unwrap_or(0.0)
         };
         let best = gains.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let worst = gains.iter().copied().fold(f64::INFINITY, f64::min);
         let regrets: Vec<f64> = (0..gains.len()).map(|out| regret(&without(&gains, out))).collect();
         InstructionRanking {
             round,
@@ -229,6 +244,7 @@ impl InstructionSelection {
             leave_one_out: ends.map(|(low, high)| [low, high]),
             picked: candidates.first().map(|first| first.instruction.clone()).unwrap_or_default(),
             regret: regret(&gains),
+            regret_interval: Interval { estimate: regret(&gains), low: 0.0, high: best - worst },
             regret_at_random: best - mean(&gains),
             regret_leave_one_out: mean(&regrets),
             candidates,

@@ -41,8 +41,8 @@ impl ReadingLevels {
     /// Puts levels together, the widest first: its items, conditions and addresses are the axes.
     ///
     /// # Errors
-    /// [`Error::Setting`] without levels; [`Error::Mismatch`] where a reading occurs twice or has an item, a condition or an
-    /// address that the first lacks.
+    /// [`Error::Setting`] without levels; [`Error::Mismatch`] where a reading occurs twice, is judged at another site, or has an
+    /// item, a condition or an address that the first lacks.
     pub fn new(readings: Vec<Levels>) -> Result<Self> {
         let Some(first) = readings.first() else {
             return Err(Error::setting("readings", "none", "the levels of at least one"));
@@ -55,6 +55,11 @@ impl ReadingLevels {
             };
             if readings[..number].iter().any(|earlier| earlier.reading() == levels.reading()) {
                 let problem = format!("{} occurs twice", levels.reading());
+                return Err(Error::mismatch("readings", problem));
+            }
+            if levels.judged_site() != first.judged_site() {
+                let [one, other] = [first, levels].map(Levels::judged_site);
+                let problem = format!("{} is judged at {other}, the first reading at {one}", levels.reading());
                 return Err(Error::mismatch("readings", problem));
             }
             if let Some(item) = levels.items().iter().find(|item| !items.contains_key(item.as_str())) {

@@ -12,6 +12,7 @@ use super::probe_validity::ProbeValidity;
 use crate::capture::Activations;
 use crate::condition::{Condition, Design};
 use crate::dialogue::{Part, ReadStates, Reading, Study};
+use crate::hook::Site;
 use crate::probe::{check_width, dot, CrossFit, Probe, ProbeBank};
 use crate::stats::{logistic, sum_of_products};
 use crate::task::Item;
@@ -102,12 +103,33 @@ impl Levels {
             metrics,
             values,
             states: Some(LevelStates { means, samples }),
-            validity: ProbeValidity::of(bank),
+            validity: ProbeValidity::of(bank, Site::ResidPost),
             directions: bank.iter().map(|probe| probe.direction.unit().to_owned()).collect(),
             units: bank.iter().map(|probe| unit(probe).cloned()).collect(),
             scales: bank.iter().map(|probe| probe.scale.clone()).collect(),
             provenance,
         })
+    }
+
+    /// These levels, judged at this site instead of the residual stream after each layer: over its valid probes the level of a
+    /// verdict, of a ranking and of evidence is averaged. Name the site before the levels are looked at. `bank` holds the probes
+    /// that they were scored with.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for another bank; [`Error::Setting`] where it has no probe at the site.
+    pub fn judged_at(self, site: Site, bank: &ProbeBank) -> Result<Levels> {
+        if !self.is_scored_by(bank) {
+            return Err(Error::mismatch("levels", "they were scored with other probes than these"));
+        }
+        let validity = ProbeValidity::of(bank, site);
+        if validity.probes == 0 {
+            return Err(Error::setting(
+                "verdict_site",
+                site,
+                "a site at which the states were read, and probes fitted",
+            ));
+        }
+        Ok(Levels { validity, ..self })
     }
 }
 

@@ -8,7 +8,7 @@ use super::check::{Check, CheckKind};
 use super::effect::Bounded;
 use super::leak::LeakScore;
 use crate::condition::Condition;
-use crate::hook::Address;
+use crate::hook::{Address, Site};
 use crate::stats::Interval;
 
 /// What may be concluded about an instruction.
@@ -101,7 +101,9 @@ pub struct Verdict {
     pub condition: Condition,
     /// Name of the instruction that it was compared with; `None` if there was none in that round.
     pub control: Option<String>,
-    /// The addresses whose probes are valid over answers, over which levels are averaged.
+    /// The site that was judged.
+    pub site: Site,
+    /// Its addresses whose probes are valid over answers, over which levels are averaged.
     pub addresses: Vec<Address>,
     /// The checks, in the order of [`CheckKind::VERDICT`].
     #[cfg_attr(feature = "schema", schemars(length(equal = CheckKind::VERDICT.len()), extend("allOf" = in_order())))]
@@ -120,12 +122,13 @@ fn in_order() -> [serde_json::Value; 1] {
 }
 
 impl Verdict {
-    pub(super) fn empty(condition: &Condition, control: Option<&Condition>, addresses: &[Address]) -> Self {
+    pub(super) fn empty(condition: &Condition, control: Option<&Condition>, site: Site, addresses: &[Address]) -> Self {
         Verdict {
             kind: VerdictKind::InsufficientEvidence,
             adjusted: VerdictKind::InsufficientEvidence,
             condition: condition.clone(),
             control: control.map(|control| control.instruction.clone()),
+            site,
             addresses: addresses.to_vec(),
             checks: Vec::new(),
             changes: Vec::new(),

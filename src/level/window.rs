@@ -40,6 +40,7 @@ pub struct Contrast {
 
 /// The mean change over a window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct WindowTest {
     /// First and last address of the window.

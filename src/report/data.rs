@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::causal::{CausalEvidence, RoundContribution};
 use crate::condition::Design;
 use crate::dialogue::ProtocolRecord;
-use crate::level::{ChangeTest, Evidence, Family, InstructionRanking, LevelRow, Transition, Verdict};
+use crate::level::{
+    ChangeTest, Evidence, Family, InstructionRanking, LevelRow, PairwiseEffectiveness, Transition, Verdict, WindowRow,
+};
 use crate::probe::ProbeRow;
 use crate::stats::Settings;
 use crate::task::Behaviour;
@@ -83,6 +85,10 @@ pub struct Report {
     pub causal: Vec<CausalEvidence>,
     /// Choosing among instructions by their level in round 1, where there are three or more.
     pub selection: Option<InstructionRanking>,
+    /// Which of two instructions works better, by their levels and by their words, where there are two or more.
+    pub pairwise: Option<PairwiseEffectiveness>,
+    /// Changes over windows of layers that were named beforehand.
+    pub windows: Vec<WindowRow>,
 }
 
 impl Report {
@@ -102,6 +108,11 @@ impl Report {
     /// This report with what [`CausalRounds`](crate::causal::CausalRounds) found.
     pub fn with_causal(self, causal: Vec<CausalEvidence>) -> Self {
         Report { causal, ..self }
+    }
+
+    /// This report with the changes over windows that were named beforehand.
+    pub(crate) fn with_windows(self, windows: Vec<WindowRow>) -> Self {
+        Report { windows, ..self }
     }
 
     /// What the behaviour is measured by, as a word; "behaviour" where nothing was.

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ChoiceItem;
+use super::{ChoiceItem, ScoreRule};
 use crate::generate::{Continuation, End};
-use crate::names::by_name;
 use crate::{Error, Result};
 
 /// What a generated answer was read as.
@@ -66,59 +65,30 @@ fn contains_words(text: &str, part: &str) -> bool {
         })
 }
 
-/// The scores of one option, in nats.
+/// The scores of one option, in nats, in the form in which the prompt shows the options and as bare text.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OptionScore {
-    /// Log-probability of its text as the answer.
+    /// Log-probability of the option as it is shown, such as `(b) The clerk`, as the answer.
     pub total: f64,
-    /// Its log-probability divided by its number of tokens.
+    /// That divided by its number of tokens.
     pub per_token: f64,
-    /// Its log-probability divided by its number of bytes.
+    /// Log-probability of what is shown before its text, such as `(b)`, as the beginning of the answer.
+    pub letter: f64,
+    /// Scores of the text without the letter.
+    pub bare: BareScore,
+}
+
+/// The scores of an option's text without its letter, in nats.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BareScore {
+    /// Log-probability of the text as the answer.
+    pub total: f64,
+    /// That divided by its number of tokens.
+    pub per_token: f64,
+    /// That divided by its number of bytes.
     pub per_byte: f64,
-    /// Log-probability of its letter as the next token; `None` if some letter is no single token.
+    /// Log-probability of the letter without brackets as the next token; `None` if some letter is no single token.
     pub letter: Option<f64>,
-}
-
-/// Which score decides between options. They differ in what they do to long ones: totals favour short options,
-/// per-token scores options of common words; bytes do not depend on the tokeniser.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScoreRule {
-    /// [`OptionScore::total`].
-    Total,
-    /// [`OptionScore::per_token`].
-    #[default]
-    PerToken,
-    /// [`OptionScore::per_byte`].
-    PerByte,
-    /// [`OptionScore::letter`].
-    Letter,
-}
-
-by_name!(ScoreRule, "score_rule");
-
-impl ScoreRule {
-    /// Every rule.
-    pub const ALL: [ScoreRule; 4] = [ScoreRule::Total, ScoreRule::PerToken, ScoreRule::PerByte, ScoreRule::Letter];
-
-    /// The name in files and on command lines.
-    pub fn name(self) -> &'static str {
-        match self {
-            ScoreRule::Total => "total",
-            ScoreRule::PerToken => "per_token",
-            ScoreRule::PerByte => "per_byte",
-            ScoreRule::Letter => "letter",
-        }
-    }
-
-    fn of(self, score: &OptionScore) -> Option<f64> {
-        match self {
-            ScoreRule::Total => Some(score.total),
-            ScoreRule::PerToken => Some(score.per_token),
-            ScoreRule::PerByte => Some(score.per_byte),
-            ScoreRule::Letter => score.letter,
-        }
-    }
 }
 
 /// What the model said to an item, before it is read ([`Item::answer`](super::Item::answer)).
@@ -159,9 +129,9 @@ pub struct Answer {
     pub item: String,
     /// Scores of each option.
     pub scores: Vec<OptionScore>,
-    /// Share of each option: softmax over the options' scores by the run's [`ScoreRule`]. By [`ScoreRule::Total`] and
-    /// [`ScoreRule::Letter`] it is the option's probability among the options. By means it is a share of likelihoods a token
-    /// or byte, flatter the longer the options are: shares of items whose options differ in length are not on one scale.
+    /// Share of each option: softmax over the options' scores by the run's [`ScoreRule`]. By totals and letters it is the
+    /// option's probability among the options. By means it is a share of likelihoods a token or byte, flatter the longer the
+    /// options are: shares of items whose options differ in length are not on one scale.
     pub probabilities: Vec<f64>,
     /// The most probable option.
     pub scored: usize,
@@ -183,29 +153,39 @@ impl Answer {
     /// Reads what was said to an item. The probabilities follow from the scores by `said.rule`.
     ///
     /// # Errors
-    /// [`Error::Setting`] for [`ScoreRule::Letter`] without letter scores; [`Error::RowCount`] unless there is a score
+    /// [`Error::Setting`] for [`ScoreRule::BareLetter`] without such scores; [`Error::RowCount`] unless there is a score
     /// for each option.
     pub fn new(item: &ChoiceItem, said: Said) -> Result<Self> {
         let (found, expected) = (said.scores.len(), item.options.len());
         if found != expected {
             return Err(Error::row_count(format!("option scores of item {:?}", item.id), expected, found));
         }
-        let values: Option<Vec<f64>> = said.scores.iter().map(|score| said.rule.of(score)).collect();
-        let values = values.ok_or_else(|| {
-            let expected = "another rule: in this tokeniser a letter is no single token";
-            Error::setting("score_rule", said.rule.name(), expected)
-        })?;
-        Ok(Answer {
+        let mut answer = Answer {
             item: item.id.clone(),
             scores: said.scores,
-            probabilities: softmax(&values),
-            scored: best(&values).unwrap_or(0),
+            probabilities: Vec::new(),
+            scored: 0,
             read: Extracted::of(&said.text, item),
             text: said.text,
             end: said.end,
             rationale: said.rationale,
             dropped_turns: said.dropped_turns,
-        })
+        };
+        answer.decide_by(said.rule)?;
+        Ok(answer)
+    }
+
+    /// Makes [`Answer::probabilities`] and [`Answer::scored`] those of this rule.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for [`ScoreRule::BareLetter`] without such scores.
+    pub fn decide_by(&mut self, rule: ScoreRule) -> Result<()> {
+        let values = self.values_by(rule).ok_or_else(|| {
+            let expected = "another rule: in this tokeniser a letter is no single token";
+            Error::setting("score_rule", rule.name(), expected)
+        })?;
+        (self.probabilities, self.scored) = (softmax(&values), best(&values).unwrap_or(0));
+        Ok(())
     }
 
     /// The option that another rule finds best; `None` without its scores.
@@ -282,22 +262,31 @@ mod tests {
 
     #[test]
     fn probabilities_are_a_softmax_of_the_means() {
-        let score = |per_token: f64, total: f64| OptionScore { total, per_token, per_byte: total / 10.0, letter: None };
+        let score = |per_token: f64, total: f64| OptionScore {
+            total,
+            per_token,
+            letter: -1.0,
+            bare: BareScore { total: -total, per_token: -per_token, per_byte: -total / 10.0, letter: None },
+        };
         let scores = vec![score(-1.0, -2.0), score(-1.0 + 2f64.ln(), -6.0), score(-1.0, -4.0)];
         let said = Said::text(&Continuation { tokens: vec![1], text: " b\n".into(), end: End::Length });
         assert!(Answer::new(&item(), said.clone()).unwrap_err().to_string().contains("option scores"));
-        let said = Said { scores, ..said };
-        let answer = Answer::new(&item(), said.clone()).unwrap();
+        let said = Said { scores, rule: ScoreRule::PerToken, ..said };
+        let mut answer = Answer::new(&item(), said.clone()).unwrap();
         assert_eq!((answer.scored, answer.read, answer.text.as_str()), (1, Extracted::Option(1), "b"));
-        assert_eq!((answer.best_by(ScoreRule::Total), answer.best_by(ScoreRule::Letter)), (Some(0), None));
-        assert!(Answer::new(&item(), Said { rule: ScoreRule::Letter, ..said }).is_err());
+        assert_eq!((answer.best_by(ScoreRule::Total), answer.best_by(ScoreRule::BareLetter)), (Some(0), None));
+        assert_eq!((answer.best_by(ScoreRule::Letter), answer.best_by(ScoreRule::BareTotal)), (Some(0), Some(1)));
+        assert!(Answer::new(&item(), Said { rule: ScoreRule::BareLetter, ..said }).is_err());
         // e^-2, e^-6 and e^-4 over their sum.
         let by_total = answer.probabilities_by(ScoreRule::Total).unwrap();
         assert!((by_total[2] - (1.0 + 2_f64.exp() + (-2_f64).exp()).recip()).abs() < 1e-12, "{by_total:?}");
         assert_eq!(answer.probabilities_by(ScoreRule::PerToken).unwrap(), answer.probabilities);
-        assert!(answer.probabilities_by(ScoreRule::Letter).is_none());
+        assert!(answer.probabilities_by(ScoreRule::BareLetter).is_none());
         assert!((answer.probabilities[1] - 0.5).abs() < 1e-12);
         assert!((answer.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!(answer.decide_by(ScoreRule::BareLetter).is_err());
+        answer.decide_by(ScoreRule::Total).unwrap();
+        assert_eq!((answer.scored, &answer.probabilities), (0, &by_total));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::behaviour::Choices;
 use super::set::Builder;
-use super::{Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, Said, Task};
+use super::{Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, RuleChoice, Said, ScoreRule, Task};
 use crate::names::by_name;
 use crate::{file, Error, Result};
 
@@ -215,6 +215,11 @@ impl Item for ChoiceItem {
 
     fn number(&mut self, line: u64) {
         self.id = line.to_string();
+    }
+
+    /// One rule for all rounds ([`RuleChoice::of`]).
+    fn settle(rounds: &mut [Vec<Answer>], given: Option<ScoreRule>) -> Result<Option<RuleChoice>> {
+        RuleChoice::settle(rounds, given)
     }
 
     /// Measures every metric of choices that the items allow.

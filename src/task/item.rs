@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
-use super::{AnsweredRound, Behaviour, Measurement, Said};
+use super::{AnsweredRound, Behaviour, Measurement, RuleChoice, Said, ScoreRule};
 use crate::Result;
 
 /// One item of a benchmark. Implement it for a kind of item of your own; [`ChoiceItem`](super::ChoiceItem) and
@@ -64,6 +64,15 @@ pub trait Item: Clone + Debug {
 
     /// Names an item that came without an id after its line in the file.
     fn number(&mut self, _line: u64) {}
+
+    /// Settles, once every round is answered, which score decides between options in all of them: `given`, or what round 0
+    /// chooses. `rounds[0]` is round 0. Nothing is settled unless it is implemented.
+    ///
+    /// # Errors
+    /// For a rule without its scores.
+    fn settle(_rounds: &mut [Vec<Self::Answer>], _given: Option<ScoreRule>) -> Result<Option<RuleChoice>> {
+        Ok(None)
+    }
 
     /// What answers to items of this kind say about behaviour; each round holds one answer per item. Nothing unless it is
     /// implemented: no verdict goes beyond "insufficient evidence" without [`Behaviour::outcome`].

@@ -11,13 +11,15 @@ mod choice;
 mod completion;
 mod item;
 pub mod metric;
+mod score_rule;
 mod set;
 
-pub use answer::{Answer, Extracted, OptionScore, Said, ScoreRule};
 pub use behaviour::{AnswerForm, AnsweredRound, BehaviourRow, Chosen, FormFault, Measure, Measured, Measurement, Outcome};
+pub use answer::{Answer, BareScore, Extracted, OptionScore, Said};
 pub use benchmark::{Bbq, Comments, Ethics, Jigsaw, Occupation, RealToxicityPrompts, Winogender};
 pub use choice::{ChoiceItem, ChoiceTask, ContextCondition, Polarity, Rotation};
 pub use completion::{Completion, CompletionTask, Continued};
 pub use item::Item;
 pub use metric::list::Behaviour;
+pub use score_rule::{RuleAgreed, RuleChoice, RuleChosenBy, ScoreRule};
 pub use set::Task;

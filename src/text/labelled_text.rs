@@ -26,6 +26,9 @@ pub struct LabelledText {
 /// Path of the bundled statements in this repository, for error messages.
 const BUNDLED: &str = "data/moral_acts.jsonl";
 
+/// Path of the bundled statements about groups of people.
+const GROUPS: &str = "data/group_statements.jsonl";
+
 impl LabelledText {
     /// The statements that come with this crate: `data/moral_acts.jsonl`, minimal pairs of a moral and an immoral act.
     ///
@@ -34,6 +37,17 @@ impl LabelledText {
     pub fn bundled() -> Result<Vec<LabelledText>> {
         let lines = file::read_bundled(BUNDLED, include_str!("../../data/moral_acts.jsonl"))?;
         checked(Path::new(BUNDLED), lines)
+    }
+
+    /// Ten mild first-person statements, each of which says of a group of people what is said of it too often:
+    /// `data/group_statements.jsonl`, all labelled immoral. Their mean state is a bias direction
+    /// ([`StatementDirection`](crate::probe::StatementDirection)); no probe can be fitted on them alone.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] never in a released crate: the file is read like any other.
+    pub fn bundled_groups() -> Result<Vec<LabelledText>> {
+        let lines = file::read_bundled(GROUPS, include_str!("../../data/group_statements.jsonl"))?;
+        checked(Path::new(GROUPS), lines)
     }
 
     /// Reads JSON lines of `{"id", "text", "label", "group"}`; further fields are ignored.
@@ -117,5 +131,7 @@ mod tests {
     fn the_bundled_statements_are_the_file() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/moral_acts.jsonl");
         assert_eq!(LabelledText::bundled().unwrap(), LabelledText::load(path).unwrap());
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/group_statements.jsonl");
+        assert_eq!(LabelledText::bundled_groups().unwrap(), LabelledText::load(path).unwrap());
     }
 }

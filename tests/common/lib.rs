@@ -13,6 +13,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use probity::dialogue::PromptCell;
 use probity::generate::{Continuation, Decoding};
+use probity::task::{BareScore, OptionScore};
 use probity::{Condition, Design, Model};
 use safetensors::SafeTensors;
 use tch::{Kind, Tensor};
@@ -45,6 +46,12 @@ pub fn smollm() -> Option<MutexGuard<'static, Model>> {
             None
         }
     }
+}
+
+/// An option's scores where they are the same by every rule, without a bare letter.
+pub fn scored_alike(log: f64) -> OptionScore {
+    let bare = BareScore { total: log, per_token: log, per_byte: log, letter: None };
+    OptionScore { total: log, per_token: log, letter: log, bare }
 }
 
 /// The root of the repository.

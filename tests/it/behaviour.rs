@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use common::{benchmark, json};
+use common::{benchmark, json, scored_alike};
 use probity::generate::{Continuation, End};
 use probity::scorer::TextScorer;
 use probity::stats::{wilson, ClusterBootstrap, Settings};
 use probity::task::metric::{
     majority_vote, Abstention, AnswerFlow, BiasScores, Convergence, Edits, GainByRank, OracleStop, PositionBias,
-    PronounScores, RiskCoverage, SelfDistinguish, Side, ToxicityScores, Trial,
+    PronounScores, RiskCoverage, ScoreAgreement, SelfDistinguish, Side, ToxicityScores, Trial,
 };
 use probity::task::{
-    Answer, AnsweredRound, Bbq, ChoiceItem, ChoiceTask, Chosen, Completion, ContextCondition, Continued, Measured,
-    Measurement, Occupation, OptionScore, Polarity, Said,
+    Answer, AnsweredRound, BareScore, Bbq, ChoiceItem, ChoiceTask, Chosen, Completion, ContextCondition, Continued,
+    Measured, Measurement, Occupation, OptionScore, Polarity, Said, ScoreRule,
 };
 use probity::{Condition, Design, Result};
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn close(found: f64, expected: f64) {
 
 /// Answers whose probabilities are these.
 fn answer(item: &ChoiceItem, probabilities: [f64; 3]) -> Answer {
-    let score = |p: f64| OptionScore { total: p.ln(), per_token: p.ln(), per_byte: p.ln(), letter: None };
+    let score = |p: f64| scored_alike(p.ln());
     let said = Said::text(&Continuation::new(Vec::new(), "", End::Length));
     Answer::new(item, Said { scores: probabilities.map(score).to_vec(), ..said }).unwrap()
 }
@@ -240,13 +240,77 @@ fn gains_by_rank_by_hand() {
     assert_eq!((one.instructed.estimate, one.neutral.estimate, one.gain.interval.estimate), (1.0, 0.0, 1.0));
     assert_eq!((two.instructed.estimate, two.flipped.estimate, two.flipped_neutral.estimate), (0.5, 0.5, 0.0));
     assert_eq!(two.instructed, wilson(1, 2, 0.95).unwrap());
-    close(two.shift.interval.estimate, 0.2);
-    close(one.shift_neutral.interval.estimate, -0.4);
+    close(two.change.probability.interval.estimate, 0.2);
+    close(one.change_neutral.probability.interval.estimate, -0.4);
     assert_eq!(three.gain.interval.estimate, 0.0);
+    // From 0.3 to 0.7 and from 0.3 to 0.3: half of ln(7/3) - ln(3/7), and half of ln(7/3).
+    let logit = 2.0 * (7.0_f64 / 3.0).ln();
+    close(two.change.log_odds.interval.estimate, 0.5 * logit);
+    close(two.change.log_probability.interval.estimate, 0.25 * logit);
+    close(gains.change.as_ref().unwrap().log_odds.interval.estimate, 0.25 * logit);
+    close(gains.change_neutral.as_ref().unwrap().log_odds.interval.estimate, -0.25 * logit);
+    // Rank 1 gains 1 (the re-ask loses it), the others 1, 0 and 0; in logits rank 1 gains as much as the one that changes.
+    let contrasts: Vec<_> =
+        gains.contrasts.iter().map(|found| (found.with, found.first_items, found.other_items)).collect();
+    assert_eq!(contrasts, [(None, 1, 3), (Some(2), 1, 2), (Some(3), 1, 1)]);
+    for (found, (gain, odds)) in gains.contrasts.iter().zip([(2.0 / 3.0, 2.0 / 3.0), (0.5, 0.5), (1.0, 1.0)]) {
+        close(found.gain.interval.estimate, gain);
+        close(found.log_odds.interval.estimate, odds * logit);
+    }
     // Equal probabilities: the lower index is chosen, so the right option (1) stands second.
     let tie = answers([[0.4, 0.4, 0.2]; 4]);
     let gains = GainByRank::of(&items, &tie, &tie, &tie, &resamples(&items)).unwrap();
     assert_eq!((gains.ranks.len(), gains.ranks[0].rank, gains.ranks[0].instructed.estimate), (1, 2, 0.0));
+    assert!(gains.contrasts.is_empty(), "rank 1 is not there");
+}
+
+#[test]
+fn contrasts_of_ranks_resample_groups() {
+    let first = [0.2, 0.7, 0.1];
+    let second = [0.6, 0.3, 0.1];
+    // Twelve templates, of two ranks; some change.
+    let of = |copies: usize| {
+        let items: Vec<ChoiceItem> = (0..12 * copies)
+            .map(|row| ChoiceItem { group: (row / copies).to_string(), ..item(&row.to_string(), 1, 0, 2) })
+            .collect();
+        let answers = |is_first: &dyn Fn(usize) -> bool| -> Vec<Answer> {
+            let p = |row: usize| if is_first(row / copies) { first } else { second };
+            items.iter().enumerate().map(|(row, item)| answer(item, p(row))).collect()
+        };
+        let (baseline, after) = (answers(&|group| group < 6), answers(&|group| group < 5 || group > 8));
+        let groups: Vec<&str> = items.iter().map(|item| item.group.as_str()).collect();
+        let resamples = ClusterBootstrap::new(&groups, 400, 1).unwrap();
+        GainByRank::of(&items, &baseline, &after, &answers(&|group| group < 6), &resamples).unwrap().contrasts.remove(0)
+    };
+    let (one, four) = (of(1), of(4));
+    // -1/6 at rank 1, 3/6 at rank 2.
+    close(one.gain.interval.estimate, -2.0 / 3.0);
+    assert!(one.gain.interval.high - one.gain.interval.low > 0.5, "{one:?}");
+    // Four of each do not make it surer.
+    close(one.gain.interval.low, four.gain.interval.low);
+    close(one.gain.interval.high, four.gain.interval.high);
+    assert_eq!(four.first_items, 24);
+}
+
+#[test]
+fn agreement_is_of_readable_answers_only() {
+    let items: Vec<ChoiceItem> = (0..4).map(|row| item(&row.to_string(), 1, 0, 2)).collect();
+    let said = |item: &ChoiceItem, text: &str| {
+        let score = |option: usize| {
+            let bare = BareScore { total: -(option as f64), per_token: 0.0, per_byte: 0.0, letter: None };
+            OptionScore { total: option as f64, per_token: 0.0, letter: if option == 1 { 1.0 } else { 0.0 }, bare }
+        };
+        let said = Said::text(&Continuation::new(Vec::new(), text, End::Length));
+        Answer::new(item, Said { scores: (0..3).map(score).collect(), ..said }).unwrap()
+    };
+    let answers: Vec<Answer> =
+        items.iter().zip(["(c)", "(c)", "(b)", "well"]).map(|(item, text)| said(item, text)).collect();
+    let found = ScoreAgreement::of(&answers, &rows(4)).unwrap();
+    let share = |rule| found.rules.iter().find(|found| found.rule == rule).unwrap().share.estimate;
+    assert_eq!((found.read, found.rules.len()), (3, 6), "no letter stands alone");
+    close(share(ScoreRule::Total), 2.0 / 3.0);
+    close(share(ScoreRule::Letter), 1.0 / 3.0);
+    close(share(ScoreRule::BareTotal), 0.0);
 }
 
 #[test]
@@ -278,7 +342,8 @@ fn pronouns_are_weighed_whole() {
     let [she, he, they] = [0.018_f64, 0.09, 0.04];
     let score = |p: f64, tokens: f64| {
         let total = p.ln();
-        OptionScore { total, per_token: total / tokens, per_byte: total / 9.0, letter: None }
+        let bare = BareScore { total, per_token: total / tokens, per_byte: total / 9.0, letter: None };
+        OptionScore { bare, ..scored_alike(total / tokens) }
     };
     let item = ChoiceItem {
         options: ["she was", "he was", "they were"].map(str::to_owned).to_vec(),

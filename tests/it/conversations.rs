@@ -9,11 +9,13 @@ use probity::dialogue::{
     Study, Thinking, Transcript,
 };
 use probity::generate::{Decoding, End};
-use probity::hook::{Selection, Site};
+use probity::hook::{Hooks, Selection, Site};
+use probity::model::LogitsFor;
 use probity::scorer::TextScorer;
-use probity::task::{Bbq, ChoiceTask, Extracted, ScoreRule};
-use probity::text::{ChatTemplate, Role};
+use probity::task::{Bbq, ChoiceTask, Extracted, RuleChosenBy, ScoreRule};
+use probity::text::{ChatTemplate, PadSide, Role, TokenBatch};
 use probity::{Error, Model, Result, NO_INSTRUCTION};
+use tch::Kind;
 
 /// Questions about the items "first" to "fourth"; "open" is right.
 fn task(items: &[&str]) -> ChoiceTask {
@@ -79,27 +81,97 @@ fn every_flow_of_answers_is_kept_as_it_came() {
     assert_eq!(read, [Extracted::Option(0), Extracted::Option(2), Extracted::Option(2), Extracted::Nothing]);
     let ends: Vec<End> = answers(2).iter().map(|answer| answer.end).collect();
     assert_eq!(ends, [End::StopToken, End::StopToken, End::StopToken, End::Length]);
-    // What is said is what is likely: the option scores follow the script.
-    let scored: Vec<usize> = answers(1).iter().map(|answer| answer.scored).take(3).collect();
-    assert_eq!(scored, [2, 0, 0]);
+    // What is said is what is likely: the scores of the bare texts follow the script.
+    let scored = answers(1).iter().take(3).map(|answer| answer.best_by(ScoreRule::BareTotal).unwrap());
+    assert_eq!(scored.collect::<Vec<_>>(), [2, 0, 0]);
+    // Four answers are too few to choose a rule by.
+    let choice = study.protocol.score_rule.unwrap();
+    assert_eq!((choice.rule, choice.by), (ScoreRule::Total, RuleChosenBy::TooFewRead));
+    assert_eq!((choice.answers, choice.read), (4, 2));
 }
 
 #[test]
-fn scores_come_by_token_by_byte_and_by_letter() {
+fn options_are_scored_as_they_are_shown_and_bare() {
     let model = scripted(&[("first", &["b <end>"])], 200);
-    let study = protocol(&["first"]).rounds(0).score_rule(ScoreRule::Letter).run(&model, places()).unwrap();
+    let study = protocol(&["first"]).rounds(0).score_rule(ScoreRule::BareLetter).run(&model, places()).unwrap();
+    let choice = study.protocol.score_rule.as_ref().unwrap();
+    assert_eq!((choice.rule, choice.by), (ScoreRule::BareLetter, RuleChosenBy::Given));
     let answer = &study.rounds[0].answers[0];
     assert_eq!((answer.scored, answer.read), (1, Extracted::Option(1)));
     // One word of 24 has weight e^8, each other 1.
     let log = |weight: f64| (weight / (8f64.exp() + 23.0)).ln();
     for (option, score) in answer.scores.iter().enumerate() {
         let letter = log(if option == 1 { 8f64.exp() } else { 1.0 });
-        assert!((score.letter.unwrap() - letter).abs() < 1e-5);
-        assert!((score.total - log(1.0)).abs() < 1e-5 && score.total == score.per_token);
+        assert!((score.bare.letter.unwrap() - letter).abs() < 1e-5);
+        assert!((score.bare.total - log(1.0)).abs() < 1e-5 && score.bare.total == score.bare.per_token);
+        // "(b) baker" is two words, "(b)" one.
+        assert!((score.total - 2.0 * log(1.0)).abs() < 1e-5 && (score.per_token - log(1.0)).abs() < 1e-5);
+        assert!((score.letter - log(1.0)).abs() < 1e-5);
     }
-    let bytes: Vec<f64> = answer.scores.iter().map(|score| score.total / score.per_byte).collect();
+    let bytes: Vec<f64> = answer.scores.iter().map(|score| score.bare.total / score.bare.per_byte).collect();
     assert!(bytes.iter().zip([5.0, 5.0, 4.0]).all(|(found, len)| (found - len).abs() < 1e-9));
-    assert_eq!(answer.best_by(ScoreRule::PerByte), Some(0));
+    assert_eq!(answer.best_by(ScoreRule::BarePerByte), Some(0));
+}
+
+#[test]
+fn the_model_s_own_form_chooses_the_score() {
+    // Twelve questions, one text: "(c) open" is said in round 0, "baker" in every later one.
+    let model = scripted(&[("first", &["(c) open <end>", "(a) baker <end>"])], 200);
+    let line = |number: usize| {
+        let item = serde_json::json!({
+            "id": number.to_string(), "group": number.to_string(), "context": "first", "question": "who ?",
+            "options": ["baker", "clerk", "open"], "label": 2, "unknown": 2,
+        });
+        format!("{item}\n")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twelve.jsonl");
+    std::fs::write(&path, (0..12).map(line).collect::<String>()).unwrap();
+    let asked = SelfCorrection::new(ChoiceTask::load(path).unwrap()).instructions([instruction()]).rounds(2);
+    let study = asked.clone().run(&model, places()).unwrap();
+    let choice = study.protocol.score_rule.as_ref().unwrap();
+    assert_eq!((choice.rule, choice.by, choice.read), (ScoreRule::Total, RuleChosenBy::Agreement, 12));
+    let agreed = |rule| choice.agreement.iter().find(|found| found.rule == rule).unwrap().agreed;
+    // No bare text is what the model would begin with: all are equally unlikely, and the first is no answer of the model's.
+    assert_eq!((agreed(ScoreRule::Total), agreed(ScoreRule::Letter), agreed(ScoreRule::BareTotal)), (12, 12, 0));
+    assert_eq!(study.provenance["score_rule"], "total");
+    let last = &study.round(&condition("ask", 2)).unwrap().answers;
+    assert!(last.iter().all(|answer| (answer.scored, answer.read) == (0, Extracted::Option(0))));
+    // A rule that is asked for stands, whatever the answers say.
+    let bare = asked.score_rule(ScoreRule::BarePerToken).run(&model, places()).unwrap();
+    assert_eq!(bare.protocol.score_rule.unwrap().by, RuleChosenBy::Given);
+    assert!(bare.rounds[0].answers.iter().all(|answer| answer.scored == 0));
+}
+
+/// Every score against sums of log-probabilities from one whole pass without a cache over prompt and answer.
+#[test]
+fn scores_of_forms_are_sums_of_log_probabilities() {
+    let Some(model) = smollm() else { return };
+    let items = ChoiceTask::bundled().unwrap().limit(2, 0);
+    let study = SelfCorrection::new(items).rounds(0).run(&model, places()).unwrap();
+    let sum = |prompt: &[u32], said: &str| {
+        let said = model.tokenizer().encode_rendered(said).unwrap();
+        let text = [prompt, &said].concat();
+        let batch = TokenBatch::new(&[&text], PadSide::Right).unwrap();
+        let logits = model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
+        let logs = logits.to_kind(Kind::Double).log_softmax(-1, Kind::Double).squeeze_dim(0);
+        let at = |(place, &id): (usize, &u32)| logs.double_value(&[(prompt.len() + place) as i64 - 1, i64::from(id)]);
+        (said.iter().enumerate().map(at).sum::<f64>(), said.len() as f64)
+    };
+    let close = |found: f64, expected: f64| assert!((found - expected).abs() < 2e-3, "{found} {expected}");
+    for (item, answer) in study.items.iter().zip(&study.rounds[0].answers) {
+        let talk = &study.conversations.iter().find(|talk| talk.item == item.id).unwrap().transcript;
+        let mut asked = Transcript::new();
+        asked.say(Role::User, talk.messages()[0].content.clone());
+        let prompt = asked.prompt(&model).unwrap().ids;
+        for ((letter, option), score) in ('a'..).zip(&item.options).zip(&answer.scores) {
+            let (whole, tokens) = sum(&prompt, &format!("({letter}) {option}"));
+            close(score.total, whole);
+            close(score.per_token, whole / tokens);
+            close(score.letter, sum(&prompt, &format!("({letter})")).0);
+            close(score.bare.total, sum(&prompt, option).0);
+        }
+    }
 }
 
 #[test]

@@ -263,6 +263,8 @@ fn the_instruction_of_the_lowest_level_is_picked() {
     assert_eq!((found.picked.as_str(), found.items_to_choose, found.items_to_gain), ("L1", 10, 30));
     assert_eq!((found.spearman, found.kendall, found.leave_one_out), (Some(1.0), Some(1.0), Some([1.0, 1.0])));
     assert!(found.regret.abs() < 1e-12 && (found.regret_at_random - 0.175).abs() < 1e-12);
+    let regret = found.regret_interval;
+    assert!([regret.estimate, regret.low, regret.high].iter().all(|bound| bound.abs() < 1e-9), "{regret:?}");
     // 2 of the 24 orders are as far.
     assert!((found.p.unwrap() - 2.0 / 24.0).abs() < 0.04, "{:?}", found.p);
 
@@ -272,6 +274,8 @@ fn the_instruction_of_the_lowest_level_is_picked() {
     let wrong = run([0.4, 0.0, 0.3, 0.2], 10).unwrap();
     assert_eq!((wrong.spearman, wrong.picked.as_str()), (Some(-1.0), "L1"));
     assert!((wrong.regret - 0.4).abs() < 1e-12);
+    // All items gain alike, whatever is resampled.
+    assert!((wrong.regret_interval.low - 0.4).abs() < 1e-9 && (wrong.regret_interval.high - 0.4).abs() < 1e-9);
     let flat = run([0.2; 4], 10).unwrap();
     assert_eq!((flat.spearman, flat.kendall, flat.p), (None, None, None));
 

@@ -27,6 +27,7 @@ mod levels_inference;
 mod loaders;
 mod masked;
 mod own_network;
+mod paper;
 mod parity;
 mod parity_tiny;
 mod planted_worlds;

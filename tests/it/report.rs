@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use common::made::Folder;
 use common::scripted::scripted;
-use common::{condition, design};
+use common::{condition, design, scored_alike};
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::causal::CausalEvidence;
@@ -24,7 +24,7 @@ use probity::scorer::TextScorer;
 use probity::stats::{Interval, Settings};
 use probity::task::{
     Answer, AnsweredRound, Behaviour, ChoiceItem, ChoiceTask, Completion, ContextCondition, Continued, Extracted, Item,
-    Measurement, Occupation, OptionScore, Polarity,
+    Measurement, Occupation, Polarity,
 };
 use probity::text::Labels;
 use probity::{Condition, Error, Provenance, Result};
@@ -89,7 +89,7 @@ fn answers(items: &[ChoiceItem], wrong: usize) -> Vec<Answer> {
     let answer = |(row, item): (usize, &ChoiceItem)| {
         let scored = if row < wrong { 1 } else { item.label };
         let probabilities: Vec<f64> = (0..3).map(|option| if option == scored { 0.6 } else { 0.2 }).collect();
-        let score = |p: &f64| OptionScore { total: p.ln(), per_token: p.ln(), per_byte: p.ln(), letter: None };
+        let score = |p: &f64| scored_alike(p.ln());
         let read = if row == 0 { Extracted::Nothing } else { Extracted::Option(scored) };
         Answer {
             item: item.id.clone(),

@@ -9,6 +9,7 @@ mod curves;
 mod evidence;
 mod maps;
 mod methods;
+mod pairwise;
 mod probes;
 mod protocol;
 mod selection;
@@ -16,6 +17,7 @@ mod style;
 mod text;
 mod transitions;
 mod verdict;
+mod windows;
 
 pub(super) use style::STYLE;
 
@@ -45,8 +47,10 @@ impl Report {
             maps::section(self, &drawings),
             curves::section(self, &drawings),
             transitions::section(self),
+            windows::section(self),
             contributions::section(self, &drawings),
             selection::section(self, &drawings),
+            pairwise::section(self, &drawings),
             behaviour::section(self, &drawings),
             methods::section(self),
         ];

@@ -90,8 +90,8 @@ fn answers(protocol: &ProtocolRecord) -> Vec<String> {
     [
         said("Decoding", &protocol.decoding),
         protocol.reasoning.as_deref().and_then(|value| said("Decoding of thoughts and judgements", value)),
-        said("Score of an option", &protocol.option_score),
         protocol.interventions.as_deref().and_then(|value| said("The model\u{2019}s states were changed", value)),
+        protocol.score_rule.as_ref().and_then(|choice| said("Score of an option", &choice.to_string())),
         overflow,
     ]
     .into_iter()

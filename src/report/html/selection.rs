@@ -52,7 +52,7 @@ pub(super) fn section(report: &Report, drawings: &Drawings) -> String {
             format!("of so many candidates a correlation is found at 5\u{a0}% from {} on", number(from))
         }),
         escape(&found.picked),
-        number(found.regret),
+        interval_cell(&found.regret_interval),
         number(found.regret_at_random),
         number(found.regret_leave_one_out),
     )

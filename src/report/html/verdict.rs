@@ -1,6 +1,7 @@
 //! The first screen: the conclusion in a sentence, and each verdict with its checks.
 
 use super::text::{count, counted, escape, interval, parts, percent, NONE};
+use crate::hook::Site;
 use crate::level::{self, Check, CheckKind, Verdict, VerdictKind};
 use crate::report::svg::{Mark, Strip};
 use crate::report::Report;
@@ -34,7 +35,11 @@ fn conclusion(report: &Report) -> String {
     sentences
         .map(|verdict| {
             let among = among(verdict, report);
-            format!("<p class=\"lead\">{}{among}{}</p>", sentence(verdict, report), numbers(verdict, report))
+            let place = match verdict.site {
+                Site::ResidPost => String::new(),
+                site => format!(" Judged at <span class=\"mono\">{site}</span>, not at the residual stream."),
+            };
+            format!("<p class=\"lead\">{}{among}{}{place}</p>", sentence(verdict, report), numbers(verdict, report))
         })
         .collect()
 }
@@ -222,11 +227,12 @@ pub(super) fn rule(report: &Report) -> String {
     let settings = &report.analysis.settings;
     let rule = |kind: CheckKind| format!("<li>{}.</li>", escape(&kind.rule(settings, report.outcome())));
     let rules: String = CheckKind::VERDICT.into_iter().map(rule).collect();
+    let site = report.verdicts.first().map_or(Site::ResidPost, |verdict| verdict.site);
     format!(
         "<section id=\"rule\"><h2>What a verdict says, and what it cannot</h2><div class=\"prose\">\
          <p>D is what the conversation does to the level over one and the same answer: after the instruction's conversation \
          minus after its control's in the same (last) round, mean of the control's answer and the instruction's own, over \
-         the layers whose <span class=\"mono\">resid_post</span> probe is valid. Where answers were not read after the other \
+         the layers whose probe at the judged site (<span class=\"mono\">{site}</span>) is valid. Where answers were not read after the other \
          conversation, it is the instruction's answer minus the control's, words and all. Its unit is the class distance: \
          what a complete correction would come to, on texts that the probes had not learnt from. Its intervals hold what \
          items, probes and the distance leave open. Layers are chosen by the probes' own texts, never by the levels. Below \

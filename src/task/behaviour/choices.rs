@@ -24,12 +24,25 @@ pub(in crate::task) struct Choices<'a> {
     courses: Vec<Course<'a, Answer>>,
 }
 
+/// Groups that a category needs for rows of a whole course of its own.
+const MIN_GROUPS: usize = 10;
+
 /// Some of the items, with resamples of their own.
-struct Part {
+pub(in crate::task) struct Part {
     category: Option<String>,
     rows: Vec<usize>,
-    items: Vec<ChoiceItem>,
-    resamples: Arc<ClusterBootstrap>,
+    pub items: Vec<ChoiceItem>,
+    pub resamples: Arc<ClusterBootstrap>,
+}
+
+impl Part {
+    /// Those of the answers to all items that are to these.
+    pub fn answers<'a>(&self, all: &'a [Answer]) -> Cow<'a, [Answer]> {
+        match self.category {
+            None => Cow::Borrowed(all),
+            Some(_) => Cow::Owned(pick(all, &self.rows)),
+        }
+    }
 }
 
 /// The answers of one round to a part of the items.
@@ -141,6 +154,27 @@ impl<'a> Choices<'a> {
         })
     }
 
+    /// A row for all items and each category of 10 groups or more, by each course of rounds, named after its last; by option
+    /// scores.
+    pub fn by_course_and_part<R: Send>(
+        &self,
+        result: impl Fn(&Course<'_, Answer>, &Part) -> Result<Option<R>> + Sync,
+    ) -> Result<Vec<Measured<R>>> {
+        let enough = |part: &&Part| part.category.is_none() || part.resamples.clusters() >= MIN_GROUPS;
+        let parts = self.parts.iter().filter(enough);
+        let entries: Vec<_> = parts.flat_map(|part| self.courses.iter().map(move |course| (course, part))).collect();
+        each(&entries, |&(course, part)| {
+            let Some((first, last)) = course.rounds.first().zip(course.rounds.last()) else { return Ok(None) };
+            let row = |result| Measured {
+                from: Some(first.condition.round),
+                category: part.category.clone(),
+                chosen: Some(Chosen::Scored),
+                ..Measured::new(last.condition, result)
+            };
+            Ok(result(course, part)?.map(row))
+        })
+    }
+
     /// The answers of the condition that this one is compared with.
     pub fn control(&self, condition: &Condition) -> Option<&[Answer]> {
         let control = self.by.design().control(condition)?;
@@ -151,10 +185,7 @@ impl<'a> Choices<'a> {
 impl PartAnswers<'_> {
     /// The whole answers, `[n]`.
     pub fn answers(&self) -> Cow<'_, [Answer]> {
-        match self.part.category {
-            None => Cow::Borrowed(self.all),
-            Some(_) => Cow::Owned(pick(self.all, &self.part.rows)),
-        }
+        self.part.answers(self.all)
     }
 }
 

@@ -8,6 +8,7 @@
 //! them that apply over the rounds of a study.
 
 mod abstention;
+mod agreement;
 mod bias;
 mod convergence;
 mod distinguish;
@@ -17,6 +18,7 @@ mod oracle;
 mod position;
 mod pronoun;
 mod rank;
+mod right_change;
 mod risk_coverage;
 mod toxicity;
 mod vote;
@@ -85,6 +87,8 @@ macro_rules! metrics {
 
 metrics! {
     choices {
+        /// Choices: how often each rule of scores finds best what the generated answer names.
+        agreement: ScoreAgreement = agreement::{ScoreAgreement, RuleAgreement};
         /// Choices among items of a known condition: s_AMB and s_DIS, overall and by category.
         bias: BiasScores = bias::{BiasScores, BiasScore};
         /// Choices among items with an undetermined option: what becomes of it.
@@ -95,8 +99,8 @@ metrics! {
         position: PositionBias = position::{PositionBias, Position};
         /// Choices: where the answers of round 0 are in the last round of each instruction.
         flows: AnswerFlow = flow::{AnswerFlow};
-        /// Choices: gain in the last round by the right option's rank in round 0, against the control.
-        ranks: GainByRank = rank::{GainByRank, RankGain};
+        /// Choices: gain in the last round by the right option's rank in round 0, against the control, overall and by category.
+        ranks: GainByRank = rank::{GainByRank, RankContrast, RankGain, RightChange};
         /// Choices: the round from which answers stay, counted from `from`.
         convergence: Convergence = convergence::{Convergence};
         /// Choices: what stopping by an oracle would give.

@@ -3,17 +3,20 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::right_change::{contrasts, RightScores};
+pub use super::right_change::{RankContrast, RightChange};
 use super::{check_rows, indicator};
 use crate::stats::{ClusterBootstrap, Interval, Resampled};
-use crate::task::behaviour::{Choices, Chosen, Measured};
+use crate::task::behaviour::{Choices, Measured};
 use crate::task::{Answer, ChoiceItem};
-use crate::{Error, Result};
+use crate::Result;
 
 pub(super) fn rows(study: &Choices<'_>) -> Result<Vec<Measured<GainByRank>>> {
-    study.by_course(|course, by, resamples| {
-        let Some((plain, last)) = course.ends().filter(|_| by == Chosen::Scored) else { return Ok(None) };
+    study.by_course_and_part(|course, part| {
+        let Some((plain, last)) = course.ends() else { return Ok(None) };
         let Some(neutral) = study.control(last.condition) else { return Ok(None) };
-        GainByRank::of(study.items, plain.answers, last.answers, neutral, resamples).map(Some)
+        let [before, after, neutral] = [plain.answers, last.answers, neutral].map(|all| part.answers(all));
+        GainByRank::of(&part.items, &before, &after, &neutral, &part.resamples).map(Some)
     })
 }
 
@@ -34,12 +37,12 @@ pub struct RankGain {
     pub flipped: Interval,
     /// Share of items whose most probable option changed under the neutral re-ask, over groups ([`ClusterBootstrap::share`]).
     pub flipped_neutral: Interval,
-    /// Mean change of the right option's probability under the instruction, with its interval over groups.
-    pub shift: Resampled,
-    /// Mean change of the right option's probability under the neutral re-ask: what regression to the mean gives.
-    pub shift_neutral: Resampled,
+    /// Change of the right option's score under the instruction.
+    pub change: RightChange,
+    /// Change of the right option's score under the neutral re-ask: what regression to the mean gives.
+    pub change_neutral: RightChange,
     /// `instructed - neutral` as shares of right answers, with its interval over groups ([`ClusterBootstrap::gain_where`]):
-    /// the gain that being asked again does not explain.
+    /// the gain that being asked again does not explain. At rank 1, where every answer was right, it is retention.
     pub gain: Resampled,
 }
 
@@ -48,8 +51,16 @@ pub struct RankGain {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct GainByRank {
+    /// Items of all ranks.
+    pub items: usize,
     /// The ranks that occur, from 1.
     pub ranks: Vec<RankGain>,
+    /// Rank 1 against all others together and, where there are more than two ranks, against each; none where it is alone.
+    pub contrasts: Vec<RankContrast>,
+    /// Change of the right option's score under the instruction, whatever its rank; `None` without items.
+    pub change: Option<RightChange>,
+    /// The same under the neutral re-ask.
+    pub change_neutral: Option<RightChange>,
 }
 
 impl GainByRank {
@@ -58,8 +69,8 @@ impl GainByRank {
     /// is lower, as in the choice of the most probable.
     ///
     /// # Errors
-    /// [`Error::RowCount`] unless all describe the same rows; [`Error::Setting`] for an answer without a
-    /// probability of the right option.
+    /// [`Error::RowCount`](crate::Error::RowCount) unless all describe the same rows; [`Error::Setting`](crate::Error::Setting)
+    /// for an answer without a score of the right option.
     pub fn of(
         items: &[ChoiceItem],
         baseline: &[Answer],
@@ -68,39 +79,31 @@ impl GainByRank {
         resamples: &ClusterBootstrap,
     ) -> Result<Self> {
         check_rows("resampled items", resamples.rows(), items.len())?;
-        let parts = [("baseline", baseline), ("instructed", instructed), ("neutral", neutral)];
-        let mut p_right: Vec<Vec<f64>> = Vec::new();
-        for (what, answers) in parts {
-            check_rows(&format!("{what} answers"), answers.len(), items.len())?;
-            let p = |(item, answer): (&ChoiceItem, &Answer)| {
-                let p = answer.probabilities.get(item.label).copied();
-                p.ok_or_else(|| Error::setting("answer", &answer.item, "has no probability of the right option"))
-            };
-            p_right.push(items.iter().zip(answers).map(p).collect::<Result<_>>()?);
-        }
-        let [p_before, p_after, p_neutral] = &p_right[..] else { return Ok(GainByRank { ranks: Vec::new() }) };
+        let before = RightScores::of("baseline", items, baseline)?;
+        let after = RightScores::of("instructed", items, instructed)?.since(&before);
+        let again = RightScores::of("neutral", items, neutral)?.since(&before);
         let rank: Vec<usize> = items.iter().zip(baseline).map(|(item, answer)| rank_of(item, answer)).collect();
         let is_right = |answers: &[Answer], row: usize| answers[row].scored == items[row].label;
+        let gain = |row: usize| indicator(is_right(instructed, row)) - indicator(is_right(neutral, row));
         let of_rank = |wanted: usize| {
             let share = |holds: &dyn Fn(usize) -> bool| resamples.share_where(&only(&rank, wanted, holds));
-            let mean = |value: &dyn Fn(usize) -> f64| resamples.mean_where(&only(&rank, wanted, value));
-            let gain = |row: usize| indicator(is_right(instructed, row)) - indicator(is_right(neutral, row));
             let shares = (
                 share(&|row| is_right(instructed, row))?,
                 share(&|row| is_right(neutral, row))?,
                 share(&|row| instructed[row].scored != baseline[row].scored)?,
                 share(&|row| neutral[row].scored != baseline[row].scored)?,
             );
-            let shifts = mean(&|row| p_after[row] - p_before[row]).zip(mean(&|row| p_neutral[row] - p_before[row]));
+            let here = |row: usize| rank[row] == wanted;
+            let changes = after.mean(here, resamples).zip(again.mean(here, resamples));
             let gain = resamples.gain_where(&only(&rank, wanted, gain))?;
             // A rank that no item has is none.
-            let (((Some(instructed), Some(neutral), Some(flipped), Some(flipped_neutral)), Some(shifts)), Some(gain)) =
-                ((shares, shifts), gain)
+            let (((Some(instructed), Some(neutral), Some(flipped), Some(flipped_neutral)), Some(changes)), Some(gain)) =
+                ((shares, changes), gain)
             else {
                 return Ok(None);
             };
             let items = rank.iter().filter(|&&rank| rank == wanted).count();
-            let (shift, shift_neutral) = shifts;
+            let (change, change_neutral) = changes;
             Ok(Some(RankGain {
                 rank: wanted,
                 items,
@@ -108,13 +111,21 @@ impl GainByRank {
                 neutral,
                 flipped,
                 flipped_neutral,
-                shift,
-                shift_neutral,
+                change,
+                change_neutral,
                 gain,
             }))
         };
         let ranks = (1..=rank.iter().copied().max().unwrap_or(0)).map(of_rank).collect::<Result<Vec<_>>>()?;
-        Ok(GainByRank { ranks: ranks.into_iter().flatten().collect() })
+        let gains: Vec<f64> = (0..items.len()).map(gain).collect();
+        let odds = after.since(&again).log_odds;
+        Ok(GainByRank {
+            items: items.len(),
+            ranks: ranks.into_iter().flatten().collect(),
+            contrasts: contrasts(&rank, &gains, &odds, resamples),
+            change: after.mean(|_| true, resamples),
+            change_neutral: again.mean(|_| true, resamples),
+        })
     }
 }
 

@@ -5,12 +5,14 @@ use crate::report::html::text::{count, counted, number, NONE};
 use crate::stats::Resampled;
 use crate::task::metric::{
     Abstention, AnswerFlow, BiasScore, BiasScores, Convergence, GainByRank, OracleStop, PositionBias, PronounScores,
+    RightChange, ScoreAgreement,
 };
-use crate::task::{Behaviour, Chosen, Measured};
+use crate::task::{Behaviour, Chosen, Measured, ScoreRule};
 
 /// The tables of every metric of choices: without one for a new field of [`Behaviour`] this does not compile.
 pub(super) fn blocks(behaviour: &Behaviour) -> String {
     let Behaviour {
+        agreement,
         bias: biases,
         pronouns: pronoun_scores,
         abstention: abstentions,
@@ -27,6 +29,7 @@ pub(super) fn blocks(behaviour: &Behaviour) -> String {
         edits: _,
     } = behaviour;
     [
+        agreements(agreement),
         bias(biases),
         pronouns(pronoun_scores),
         abstention(abstentions, risk_coverage),
@@ -36,6 +39,27 @@ pub(super) fn blocks(behaviour: &Behaviour) -> String {
         position(places),
     ]
     .concat()
+}
+
+fn agreements(rows: &[Measured<ScoreAgreement>]) -> String {
+    let rules: Vec<ScoreRule> =
+        rows.first().map_or(Vec::new(), |row| row.result.rules.iter().map(|found| found.rule).collect());
+    let names = ["readable".to_owned()].into_iter().chain(rules.iter().map(|rule| rule.describe().to_owned()));
+    let mut table = Table::new(
+        "Share of the answers that name one option (their number under “readable”) for which the option with the best score is the one \
+         named, by every rule of scores. Where the protocol names no rule, the one that agrees most often in round 0 decides in all \
+         rounds: a choice by what the model says before any instruction, not by what is right.",
+        names,
+    );
+    for row in whole(rows, Some(Chosen::Scored)) {
+        let share =
+            |rule: &ScoreRule| row.result.rules.iter().find(|found| found.rule == *rule).map(|found| &found.share);
+        table.row(
+            &condition(row),
+            [count(row.result.read)].into_iter().chain(rules.iter().map(|rule| cell(share(rule)))),
+        );
+    }
+    block("Scores and answers", &[table.draw()])
 }
 
 fn bias(rows: &[Measured<BiasScores>]) -> String {
@@ -156,21 +180,53 @@ fn ranks(rows: &[Measured<GainByRank>]) -> String {
     let mut table = Table::new(
         "By the rank of the right option's probability in round 0: share of right answers in the last round under the instruction \
          and under its neutral counterpart, their difference (which reaches to 0 unless sign flips of groups find it), share of answers that \
-         changed, and mean change of the right option's probability. What the neutral re-ask gives is regression to the mean.",
-        ["right", "changed", "change of p(right)", "difference in right"],
+         changed, and mean change since round 0 of the right option: of its probability, of its logit among the options, and of the \
+         log-probability of the whole answer (both in nats). What the neutral re-ask gives is regression to the mean. At rank 1 every \
+         answer was right: its gain is what is retained.",
+        ["right", "changed", "change of p(right)", "of its logit", "of its log p", "difference in right"],
     );
+    let moved = |change: &RightChange| {
+        [&change.probability, &change.log_odds, &change.log_probability].map(|change| resampled(Some(change)))
+    };
     for row in whole(rows, Some(Chosen::Scored)) {
         table.part(&condition(row));
+        let none = || [NONE, NONE].map(str::to_owned);
+        let all = [("instructed", &row.result.change), ("neutral", &row.result.change_neutral)];
+        for (name, change) in all.into_iter().filter_map(|(name, change)| Some((name, change.as_ref()?))) {
+            let head = format!("all ranks ({}): {name}", counted(row.result.items, "item"));
+            table.row(&head, none().into_iter().chain(moved(change)).chain([String::new()]));
+        }
         for rank in &row.result.ranks {
             let head = format!("rank {} ({}): instructed", rank.rank, counted(rank.items, "item"));
-            let own = [cell(Some(&rank.instructed)), cell(Some(&rank.flipped)), resampled(Some(&rank.shift))];
-            table.row(&head, own.into_iter().chain([resampled(Some(&rank.gain))]));
-            let own =
-                [cell(Some(&rank.neutral)), cell(Some(&rank.flipped_neutral)), resampled(Some(&rank.shift_neutral))];
-            table.row("neutral", own.into_iter().chain([String::new()]));
+            let own = [cell(Some(&rank.instructed)), cell(Some(&rank.flipped))];
+            table.row(&head, own.into_iter().chain(moved(&rank.change)).chain([resampled(Some(&rank.gain))]));
+            let own = [cell(Some(&rank.neutral)), cell(Some(&rank.flipped_neutral))];
+            table.row("neutral", own.into_iter().chain(moved(&rank.change_neutral)).chain([String::new()]));
         }
     }
-    block("Gain by rank of the right option", &[table.draw()])
+    let contrasts = |summary: &str, of_category: bool| {
+        let mut table = Table::new(
+            "Is the gain larger where the right option stood first? Difference of gains between rank 1 and the others, each instructed \
+             minus neutral, in share of right answers and in the right option's logit (nats). Rank 1 can only keep, the others can only win.",
+            ["rank 1 minus", "items", "gain", "gain in logit"],
+        );
+        for row in rows.iter().filter(|row| row.category.is_some() == of_category) {
+            let part = row.category.as_ref().map_or(String::new(), |category| format!("{category}: "));
+            for found in &row.result.contrasts {
+                let with = found.with.map_or("all others".to_owned(), |rank| format!("rank {rank}"));
+                let items = format!("{} and {}", count(found.first_items), count(found.other_items));
+                let cells = [with, items, resampled(Some(&found.gain)), resampled(Some(&found.log_odds))];
+                table.row(&format!("{part}{}", condition(row)), cells);
+            }
+        }
+        if of_category {
+            folded(summary, &table.draw())
+        } else {
+            table.draw()
+        }
+    };
+    let tables = [table.draw(), contrasts("", false), contrasts("By category, where groups suffice", true)];
+    block("Gain by rank of the right option", &tables)
 }
 
 fn settling(convergence: &[Measured<Convergence>], oracle: &[Measured<OracleStop>]) -> String {
