@@ -56,6 +56,7 @@ mod state_checks;
 mod transition;
 mod verdict;
 pub mod window;
+mod wordings;
 
 pub(crate) use check::Mark;
 pub use check::{Check, CheckKind};
@@ -73,3 +74,4 @@ pub use ranking::{Candidate, InstructionRanking, InstructionSelection};
 pub use readings::ReadingLevels;
 pub use transition::{Onset, Transition, Transitions};
 pub use verdict::{ChangeOf, LevelChange, Verdict, VerdictKind};
+pub use wordings::{WordingEffect, WordingRow};

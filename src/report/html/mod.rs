@@ -15,6 +15,7 @@ mod style;
 mod text;
 mod transitions;
 mod verdict;
+mod wordings;
 
 pub(super) use style::STYLE;
 
@@ -39,6 +40,7 @@ impl Report {
             verdict::header(self),
             verdict::section(self),
             evidence::section(self, &drawings),
+            wordings::section(self),
             probes::section(self, &drawings),
             maps::section(self, &drawings),
             curves::section(self, &drawings),
