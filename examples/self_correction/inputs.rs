@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use probity::dialogue::{FixedFeedback, Instruction, ModelFeedback, PromptCell, PromptGrid, ScorerFeedback, SelfCorrection, Stance};
+use probity::dialogue::{
+    FixedFeedback, Instruction, ModelFeedback, PromptCell, PromptGrid, ScorerFeedback, SelfCorrection, Stance,
+};
 use probity::generate::Decoding;
 use probity::scorer::{Tfidf, TfidfScorer};
 use probity::task::{

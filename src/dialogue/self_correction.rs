@@ -320,7 +320,8 @@ impl<I: Item> SelfCorrection<I> {
             _ => design.with_controls(PromptCell::neutral),
         };
         let tells = |name: &str| self.instructions.iter().any(|own| own.name == name && own.tells_answer());
-        let design = design.with_opposites(PromptCell::are_opposite).with_mentions(PromptCell::mentions).with_telling(tells);
+        let design =
+            design.with_opposites(PromptCell::are_opposite).with_mentions(PromptCell::mentions).with_telling(tells);
         if self.wordings() < 2 {
             return Ok(design);
         }

@@ -123,7 +123,8 @@ impl<I: Item> Study<I> {
         let mut wordings: HashMap<(&str, &str), &str> = HashMap::new();
         for talk in &self.conversations {
             let wording = talk.wording.as_deref();
-            wordings.extend(wording.map(|wording| ((talk.condition.instruction.as_str(), talk.item.as_str()), wording)));
+            wordings
+                .extend(wording.map(|wording| ((talk.condition.instruction.as_str(), talk.item.as_str()), wording)));
         }
         let wording = |condition: &Condition, item: &I| {
             wordings.get(&(condition.instruction.as_str(), item.id())).copied().filter(|_| !condition.is_plain())

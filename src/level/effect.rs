@@ -10,9 +10,7 @@ use super::wordings;
 use crate::condition::Condition;
 use crate::hook::Address;
 use crate::probe::CrossFit;
-use crate::stats::{
-    fieller_bound, ClusteredMeans, Interval, Measured, RandomFactor, Resampler, Tail, FACTOR, PROBES,
-};
+use crate::stats::{fieller_bound, ClusteredMeans, Interval, Measured, RandomFactor, Resampler, Tail, FACTOR, PROBES};
 use crate::{Error, Result};
 
 /// One condition of some levels, and what its level counts in the change.

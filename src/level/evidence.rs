@@ -261,7 +261,8 @@ impl Compared<'_> {
             let why = "the control's answer was not read after both conversations";
             return Ok(Some(Check::not_run(kind, why).about(mention.name())));
         };
-        let effect = Change::between(of_control, condition, mention, &self.verdict.addresses).measure(self.resampler)?;
+        let effect =
+            Change::between(of_control, condition, mention, &self.verdict.addresses).measure(self.resampler)?;
         let Some(lowest) = effect.stretches.iter().min_by(|a, b| a.above.total_cmp(&b.above)) else {
             return Ok(Some(Check::not_run(kind, "no probe is valid").about(mention.name())));
         };

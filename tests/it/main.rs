@@ -44,3 +44,4 @@ mod session;
 mod templates;
 mod tokenizers;
 mod validity;
+mod wordings;

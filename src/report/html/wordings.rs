@@ -34,9 +34,10 @@ fn table(verdict: &Verdict, effect: &WordingEffect, report: &Report) -> String {
             )
         })
         .collect();
-    let gain = effect.gain.as_ref().map_or(String::new(), |gain| {
-        format!(" Of the gain in {}: {}.", escape(report.outcome()), variances(gain))
-    });
+    let gain = effect
+        .gain
+        .as_ref()
+        .map_or(String::new(), |gain| format!(" Of the gain in {}: {}.", escape(report.outcome()), variances(gain)));
     format!(
         "<div class=\"scroll\"><table class=\"plain\"><caption>{}, round {}: D by wording, in class distances, with intervals over \
          its own items alone, and the gain over the control. Variance of D: {}.{gain}</caption><thead><tr>\
