@@ -1,6 +1,8 @@
 //! Which instruction in which round, and what it is compared with.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +89,8 @@ impl fmt::Display for Condition {
 pub enum Role {
     /// The plain question of round 0.
     Plain,
-    /// An instruction without a moral word, with which others are compared: it shows what being asked again does.
+    /// An instruction with which others are compared: without a moral word it shows what being asked again does, with moral
+    /// words that are only mentioned what their presence does.
     Control,
     /// An instruction that is studied.
     Studied,
@@ -109,6 +112,10 @@ pub struct Arm {
     /// Name of the instruction of opposite meaning that was given in the same round; `None` where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opposite: Option<String>,
+    /// Name of the control that was given in the same round and mentions the instruction's words without asking for anything
+    /// ([`Stance::Mention`](crate::dialogue::Stance::Mention)); `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mention: Option<String>,
     /// Whether the instruction states the right answer: to follow it is obedience, no correction.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tells_answer: bool,
@@ -131,6 +138,9 @@ pub struct Arm {
 #[must_use]
 pub struct Design {
     arms: Vec<Arm>,
+    /// By item, the number of the wording that it was asked in. The answers' file names it, not that of the conditions.
+    #[serde(skip)]
+    wordings: Arc<BTreeMap<String, usize>>,
 }
 
 impl Design {
@@ -149,7 +159,8 @@ impl Design {
                 return bad("round 0, the plain question, occurs twice; give it once".to_owned());
             }
             let role = if condition.is_plain() { Role::Plain } else { Role::Studied };
-            design.arms.push(Arm { condition, role, control: None, opposite: None, tells_answer: false });
+            let arm = Arm { condition, role, control: None, opposite: None, mention: None, tells_answer: false };
+            design.arms.push(arm);
         }
         Ok(design)
     }
@@ -182,15 +193,45 @@ impl Design {
     pub fn with_opposites(mut self, is_opposite: impl Fn(&str, &str) -> bool) -> Self {
         let there = self.clone();
         for arm in self.arms.iter_mut().filter(|arm| arm.role == Role::Studied) {
-            let own = &arm.condition;
-            let opposes = |condition: &&Condition| {
-                condition.round == own.round
-                    && condition.then == own.then
-                    && is_opposite(&own.instruction, &condition.instruction)
-            };
-            arm.opposite = there.conditions().find(opposes).map(|condition| condition.instruction.clone());
+            arm.opposite = there.partner(&arm.condition, |name| is_opposite(&arm.condition.instruction, name));
         }
         self
+    }
+
+    /// Sets the control of each studied instruction that mentions its words: the first other instruction that has the same
+    /// round and for which `mentions(instruction, other)` holds. It must be a control ([`Design::with_controls`]).
+    pub fn with_mentions(mut self, mentions: impl Fn(&str, &str) -> bool) -> Self {
+        let there = self.clone();
+        for arm in self.arms.iter_mut().filter(|arm| arm.role == Role::Studied) {
+            arm.mention = there.partner(&arm.condition, |name| mentions(&arm.condition.instruction, name));
+        }
+        self
+    }
+
+    /// Sets the number of the wording in which each of these items was asked, from 0, in every condition but the plain one
+    /// ([`SelfCorrection::wordings_seed`](crate::dialogue::SelfCorrection::wordings_seed)): means over the items are then ones
+    /// over wordings too.
+    pub fn with_wordings(mut self, of_items: impl IntoIterator<Item = (String, usize)>) -> Self {
+        self.wordings = Arc::new(of_items.into_iter().collect());
+        self
+    }
+
+    /// The wording in which an item was asked; `None` where all were asked in one.
+    pub fn wording(&self, item: &str) -> Option<usize> {
+        self.wordings.get(item).copied()
+    }
+
+    /// The wordings of these items, `[n]`; `None` where one has none.
+    pub(crate) fn wordings_of(&self, items: &[String]) -> Option<Vec<usize>> {
+        items.iter().map(|item| self.wording(item)).collect()
+    }
+
+    /// The first other instruction in the same round, ending likewise, whose name passes.
+    fn partner(&self, own: &Condition, passes: impl Fn(&str) -> bool) -> Option<String> {
+        let fits = |condition: &&Condition| {
+            condition.round == own.round && condition.then == own.then && passes(&condition.instruction)
+        };
+        self.conditions().find(fits).map(|condition| condition.instruction.clone())
     }
 
     /// Marks the instructions that state the right answer.
@@ -211,7 +252,7 @@ impl Design {
     /// # Errors
     /// [`Error::Mismatch`] for a condition that the design lacks, or one that is named twice.
     pub fn only(&self, conditions: impl IntoIterator<Item = Condition>) -> Result<Self> {
-        let mut part = Design::new(conditions)?;
+        let mut part = Design { wordings: self.wordings.clone(), ..Design::new(conditions)? };
         let there = part.clone();
         for arm in &mut part.arms {
             let known = self
@@ -221,7 +262,7 @@ impl Design {
                 name.clone().filter(|name| there.position(&other(&arm.condition, name)).is_some())
             };
             (arm.role, arm.control, arm.opposite) = (known.role, kept(&known.control), kept(&known.opposite));
-            arm.tells_answer = known.tells_answer;
+            (arm.mention, arm.tells_answer) = (kept(&known.mention), known.tells_answer);
         }
         Ok(part)
     }
@@ -266,6 +307,12 @@ impl Design {
     pub fn opposite(&self, condition: &Condition) -> Option<&Condition> {
         let arm = self.arm(condition)?;
         self.find(&other(condition, arm.opposite.as_deref()?))
+    }
+
+    /// The control in the same round that mentions the instruction's words without asking for anything.
+    pub fn mention(&self, condition: &Condition) -> Option<&Condition> {
+        let arm = self.arm(condition)?;
+        self.find(&other(condition, arm.mention.as_deref()?))
     }
 
     /// The last round of every studied instruction, in order: what a verdict is passed on. Rounds in the words of another

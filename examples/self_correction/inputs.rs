@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use probity::dialogue::{FixedFeedback, Instruction, ModelFeedback, PromptGrid, ScorerFeedback, SelfCorrection};
+use probity::dialogue::{
+    FixedFeedback, Instruction, ModelFeedback, PromptCell, PromptGrid, ScorerFeedback, SelfCorrection, Stance,
+};
 use probity::generate::Decoding;
 use probity::scorer::{Tfidf, TfidfScorer};
 use probity::task::{
@@ -73,12 +75,28 @@ fn narrowed<I: Item>(options: &Options, mut task: Items<I>) -> Result<Items<I>> 
     })
 }
 
+/// The instructions that are asked, with those that quote them if that is wished.
+pub fn asked_for(options: &Options) -> Result<Vec<Instruction>> {
+    let mut names = options.instruction.clone();
+    if options.mention {
+        for name in &options.instruction {
+            let cell = grid(options)?.parse(name)?;
+            let quoted = PromptCell { stance: Stance::Mention, ..cell.clone() }.to_string();
+            if cell.stance == Stance::Positive && !names.contains(&quoted) {
+                names.push(quoted);
+            }
+        }
+    }
+    instructions(options, &names)
+}
+
+fn grid(options: &Options) -> Result<PromptGrid> {
+    options.prompts.as_ref().map_or_else(PromptGrid::bundled, PromptGrid::load)
+}
+
 /// The instructions by the names of their cells; a cell is of the task's own prompts unless it says otherwise.
 pub fn instructions(options: &Options, names: &[String]) -> Result<Vec<Instruction>> {
-    let grid = match &options.prompts {
-        Some(path) => PromptGrid::load(path)?,
-        None => PromptGrid::bundled()?,
-    };
+    let grid = grid(options)?;
     let own = options.task.in_grid();
     names
         .iter()
@@ -87,7 +105,7 @@ pub fn instructions(options: &Options, names: &[String]) -> Result<Vec<Instructi
             if !name.split('/').any(|part| part == cell.benchmark) {
                 cell.benchmark = own.to_owned();
             }
-            grid.get(&cell)
+            grid.get_in(&cell, options.wordings)
         })
         .collect()
 }

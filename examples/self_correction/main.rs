@@ -44,8 +44,9 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
     let started = Instant::now();
     let scorer = inputs::scorer(options)?;
     let mut protocol = SelfCorrection::new(task)
-        .instructions(inputs::instructions(options, &options.instruction)?)
+        .instructions(inputs::asked_for(options)?)
         .re_elicit(inputs::instructions(options, &options.re_elicit)?)
+        .wordings_seed(options.seed)
         .rounds(options.rounds)
         .round_kind(options.kind)
         .decoding(options.decoding(I::ANSWER_TOKENS))

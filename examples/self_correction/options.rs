@@ -46,9 +46,17 @@ pub struct Options {
     #[arg(long)]
     pub orders: bool,
     /// Comma-separated cells of the prompt grid: L0, L1, L2, ground_truth, neutral, negated, L2/neutral, L1/cot,
-    /// L1/intrinsic, L1/external, L1/p3, ... Without neutral there is no verdict.
+    /// L1/intrinsic, L1/external, L1/p3, mention, ... Without neutral there is no verdict.
     #[arg(long, default_value = "L1,neutral", value_delimiter = ',')]
     pub instruction: Vec<String>,
+    /// Ask every instruction in so many wordings, each item in one of them: a verdict is then on the instruction over its
+    /// wordings. The grid has ten.
+    #[arg(long, default_value_t = 1)]
+    pub wordings: usize,
+    /// Also quote every positive instruction without asking for it (L1: `mention`), a control for what its words do by being
+    /// there. One more conversation per instruction.
+    #[arg(long)]
+    pub mention: bool,
     /// Another grid of prompts, in the form of data/prompts.json.
     #[arg(long)]
     pub prompts: Option<PathBuf>,

@@ -11,6 +11,7 @@ use crate::capture::{Collector, Tail};
 use crate::condition::Condition;
 use crate::generate::{Continuation, Decoding, OptionScores, Session};
 use crate::hook::Hooks;
+use crate::stats::pick;
 use crate::task::{BareScore, Item, OptionScore, Said};
 use crate::text::{Role, TokenBatch};
 use crate::{Error, Model, Result};
@@ -24,6 +25,8 @@ pub(super) struct ConversationBatch<'m, I: Item> {
     /// Numbers of the items.
     rows: &'m [usize],
     items: Vec<&'m I>,
+    /// Number of each item's wording.
+    wordings: Vec<usize>,
 }
 
 /// What the conversations of a batch are about to answer: an instruction's round, or round 0 without one.
@@ -47,11 +50,16 @@ impl Turn<'_> {
 }
 
 impl<'m, I: Item> ConversationBatch<'m, I> {
-    /// A batch for the items whose numbers are `rows`.
-    pub fn new(model: &'m Model, protocol: &'m SelfCorrection<I>, rows: &'m [usize]) -> Self {
+    /// A batch for the items whose numbers are `rows`, out of all whose wordings are `wordings`.
+    pub fn new(model: &'m Model, protocol: &'m SelfCorrection<I>, rows: &'m [usize], wordings: &[usize]) -> Self {
         let items = rows.iter().filter_map(|&row| protocol.task.items().get(row)).collect();
         let session = Session::new(model).cache_limit(protocol.cache_budget);
-        ConversationBatch { model, protocol, session, rows, items }
+        ConversationBatch { model, protocol, session, rows, items, wordings: pick(wordings, rows) }
+    }
+
+    /// The instruction in the wording that the item at this place is asked in.
+    fn worded<'i>(&self, place: usize, instruction: &'i Instruction) -> &'i Instruction {
+        instruction.worded(self.wordings.get(place).copied().unwrap_or(0))
     }
 
     /// Most bytes that keys and values took so far.
@@ -62,21 +70,23 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
     /// Fresh conversations that ask the questions, in round 0 or, with an instruction, in round 1.
     pub fn open(&self, instruction: Option<&Instruction>) -> Result<Vec<Transcript>> {
         let round = usize::from(instruction.is_some());
-        let thinking = self.protocol.thinks(instruction);
-        let ask = |item: &&I| {
+        let ask = |(place, item): (usize, &&I)| {
+            let instruction = instruction.map(|instruction| self.worded(place, instruction));
+            let thinking = self.protocol.thinks(instruction);
             let instruction = instruction.map(|instruction| instruction.for_item(*item)).transpose()?;
             let mut talk = Transcript::new();
             talk.say_parts(Role::User, round, opening(*item, instruction.as_ref(), thinking));
             Ok(talk)
         };
-        self.items.iter().map(ask).collect()
+        self.items.iter().enumerate().map(ask).collect()
     }
 
     /// Asks for a review of the last answers, after what is to be said of them.
     pub fn review(&mut self, talks: &mut [Transcript], instruction: &Instruction, round: usize) -> Result<()> {
         let remarks = self.remarks(talks, instruction, round)?;
-        let thinking = self.protocol.thinks(Some(instruction));
-        for ((talk, item), remark) in talks.iter_mut().zip(&self.items).zip(&remarks) {
+        for (place, ((talk, item), remark)) in talks.iter_mut().zip(&self.items).zip(&remarks).enumerate() {
+            let instruction = self.worded(place, instruction);
+            let thinking = self.protocol.thinks(Some(instruction));
             talk.say_parts(Role::User, round, review(*item, &instruction.for_item(*item)?, remark, thinking));
         }
         Ok(())
@@ -84,16 +94,18 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
 
     /// Has the last answers judged, by the model in a turn of its own or by another.
     fn remarks(&mut self, talks: &mut [Transcript], instruction: &Instruction, round: usize) -> Result<Vec<Remark>> {
-        if let Some((request, lead)) = instruction.asks_itself() {
-            for talk in talks.iter_mut() {
-                talk.say_parts(Role::User, round, [(Some(Part::FeedbackRequest), request)]);
+        if instruction.asks_itself().is_some() {
+            let asked = |place: usize| self.worded(place, instruction).asks_itself().unwrap_or_default();
+            let words: Vec<(&str, &str)> = (0..talks.len()).map(asked).collect();
+            for (talk, (request, _)) in talks.iter_mut().zip(&words) {
+                talk.say_parts(Role::User, round, [(Some(Part::FeedbackRequest), *request)]);
             }
             let turn = Turn { instruction: Some(instruction), then: None, round };
             let said = self.say(talks, &self.protocol.reasoning, turn, "feedback")?;
             for (talk, said) in talks.iter_mut().zip(&said) {
                 talk.say_parts(Role::Assistant, round, [(Some(Part::Feedback), said)]);
             }
-            return Ok(said.iter().map(|_| Remark::ByItself { lead: lead.to_owned() }).collect());
+            return Ok(words.into_iter().map(|(_, lead)| Remark::ByItself { lead: lead.to_owned() }).collect());
         }
         let words = instruction.feedback.as_ref().map(|words| words.give.as_str());
         let among_others = self.protocol.instructions.iter().any(Instruction::wants_judge);
@@ -104,11 +116,14 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
             let what = format!("feedback by {}", judge.describe());
             return Err(Error::row_count(what, talks.len(), said.len()));
         }
-        let within = |said: String| match words {
-            Some(words) if !said.trim().is_empty() => words.replace("{feedback}", &said),
-            _ => said,
+        let within = |(place, said): (usize, String)| {
+            let words = self.worded(place, instruction).feedback.as_ref().map(|words| words.give.as_str());
+            match words {
+                Some(words) if !said.trim().is_empty() => Remark::ByAnother(words.replace("{feedback}", &said)),
+                _ => Remark::ByAnother(said),
+            }
         };
-        Ok(said.into_iter().map(|said| Remark::ByAnother(within(said))).collect())
+        Ok(said.into_iter().enumerate().map(within).collect())
     }
 
     /// Lets the model think, if it is to; then reads the states where the answers begin, scores the options,
@@ -202,9 +217,13 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
 
     /// Generates the rationales and asks for the answers after them.
     fn think(&mut self, talks: &mut [Transcript], turn: Turn<'_>) -> Result<Option<Vec<String>>> {
-        let Some(thinking) = self.protocol.thinks(turn.instruction) else { return Ok(None) };
+        if self.protocol.thinks(turn.instruction).is_none() {
+            return Ok(None);
+        }
         let rationales = self.say(talks, &self.protocol.reasoning, turn, "rationale")?;
-        for ((talk, item), rationale) in talks.iter_mut().zip(&self.items).zip(&rationales) {
+        for (place, ((talk, item), rationale)) in talks.iter_mut().zip(&self.items).zip(&rationales).enumerate() {
+            let worded = turn.instruction.map(|instruction| self.worded(place, instruction));
+            let Some(thinking) = self.protocol.thinks(worded) else { continue };
             talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Rationale), rationale)]);
             talk.say_parts(Role::User, turn.round, after_thinking(*item, thinking));
         }
@@ -294,11 +313,16 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
     /// The finished conversations.
     pub fn close(&self, talks: Vec<Transcript>, turn: Turn<'_>) -> Vec<Conversation> {
         let condition = turn.condition();
-        let talks = self.items.iter().zip(talks);
+        let named = |place: usize| {
+            let asked = turn.instruction.filter(|instruction| !instruction.wordings.is_empty())?;
+            Some(self.worded(place, asked).name.clone())
+        };
+        let talks = self.items.iter().zip(talks).enumerate();
         talks
-            .map(|(item, transcript)| Conversation {
+            .map(|(place, (item, transcript))| Conversation {
                 item: item.id().to_owned(),
                 condition: condition.clone(),
+                wording: named(place),
                 transcript,
             })
             .collect()

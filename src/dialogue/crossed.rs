@@ -29,7 +29,8 @@ impl<I: Item> Study<I> {
     /// Reads the answers of every judged condition ([`Design::judged`](crate::Design::judged)) and of its control with the
     /// conversations exchanged: the control's answer in the place of the condition's own ([`Reading::CONTROL_ANSWER`]), and
     /// the condition's own in the place of the control's ([`Reading::AFTER_CONTROL`]). With the two as they were said these
-    /// tell apart what the words do and what the conversation does. Where there are `contrast` texts, they are read in the
+    /// tell apart what the words do and what the conversation does. Where the instruction is also only quoted
+    /// ([`Design::mention`](crate::Design::mention)), the control's answer is read after that conversation too. Where there are `contrast` texts, they are read in the
     /// control's conversation in the place of its answer ([`Reading::CONTRAST`], [`Reading::CONTRAST_BASE`]).
     ///
     /// Items without an answer on either side are left out. States are means over the answer's tokens.
@@ -55,9 +56,15 @@ impl<I: Item> Study<I> {
         let mut controls: Vec<&Condition> = Vec::new();
         for condition in self.design.judged() {
             let Some(control) = self.design.control(condition) else { continue };
+            let mention = self.design.mention(condition);
             for (row, item) in self.items.iter().enumerate() {
                 let talks = talk(item.id(), condition).zip(talk(item.id(), control));
                 let Some((own, theirs)) = talks else { continue };
+                let quoting = mention.and_then(|mention| Some((mention, talk(item.id(), mention)?)));
+                if let Some((text, (mention, quoting))) = answer_of(&theirs.transcript, condition.round).zip(quoting) {
+                    let key = (mention, Reading::CONTROL_ANSWER);
+                    add(&mut plan, key, row, (quoting, condition.round), text, model)?;
+                }
                 let pairs = [(Reading::CONTROL_ANSWER, own, theirs), (Reading::AFTER_CONTROL, theirs, own)];
                 for (reading, conversation, answer) in pairs {
                     let Some(text) = answer_of(&answer.transcript, condition.round) else { continue };

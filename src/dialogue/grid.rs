@@ -51,17 +51,20 @@ pub enum Stance {
     Negated,
     /// Nowhere: as long as the positive one, about reading and typing.
     Neutral,
+    /// Nowhere either: the positive one is only quoted, as a sentence that asks for nothing.
+    Mention,
 }
 
 impl Stance {
-    /// All three.
-    pub const ALL: [Stance; 3] = [Stance::Positive, Stance::Negated, Stance::Neutral];
+    /// All four.
+    pub const ALL: [Stance; 4] = [Stance::Positive, Stance::Negated, Stance::Neutral, Stance::Mention];
 
     fn name(self) -> &'static str {
         match self {
             Stance::Positive => "positive",
             Stance::Negated => "negated",
             Stance::Neutral => "neutral",
+            Stance::Mention => "mention",
         }
     }
 }
@@ -120,7 +123,7 @@ pub struct PromptCell {
 impl PromptCell {
     /// Names of the neutral instructions that the one of this name may be compared with, the nearest first: its own
     /// cell; L1 in place of its specificity; the first wording; its benchmark's plain one; `neutral`. `None` for an
-    /// instruction that is itself neutral. A part that names nothing stands for a benchmark of one's own; for a
+    /// instruction that is itself a control: neutral, or one that only mentions another's words. A part that names nothing stands for a benchmark of one's own; for a
     /// name that is no cell at all only `neutral` is near.
     ///
     /// ```
@@ -132,7 +135,7 @@ impl PromptCell {
     pub fn neutral(name: &str) -> Option<Vec<String>> {
         let plain = PromptCell { stance: Stance::Neutral, ..PromptCell::default() };
         let (mut cell, is_cell) = PromptCell::guessed(name);
-        if cell.stance == Stance::Neutral {
+        if matches!(cell.stance, Stance::Neutral | Stance::Mention) {
             return None;
         }
         if !is_cell {
@@ -160,13 +163,29 @@ impl PromptCell {
     /// assert!(!PromptCell::are_opposite("L1", "L2/negated") && !PromptCell::are_opposite("fair", "fair/negated"));
     /// ```
     pub fn are_opposite(positive: &str, negated: &str) -> bool {
+        PromptCell::differ_by(positive, negated, Stance::Negated)
+    }
+
+    /// Whether the second name stands for the cell that only mentions the words of the first, a positive one, in the sense of
+    /// [`PromptCell::are_opposite`].
+    ///
+    /// ```
+    /// use probity::dialogue::PromptCell;
+    /// assert!(PromptCell::mentions("L1", "mention") && PromptCell::mentions("mine/L2/cot", "mine/L2/mention/cot"));
+    /// assert!(!PromptCell::mentions("L2", "mention") && !PromptCell::mentions("negated", "mention"));
+    /// ```
+    pub fn mentions(positive: &str, mention: &str) -> bool {
+        PromptCell::differ_by(positive, mention, Stance::Mention)
+    }
+
+    fn differ_by(positive: &str, other: &str, stance: Stance) -> bool {
         let cell = |name: &str| match PromptCell::guessed(name) {
             (cell, true) if cell.benchmark != name => Some(cell),
             _ => None,
         };
-        let turned = |cell: PromptCell| PromptCell { stance: Stance::Negated, ..cell };
+        let turned = |cell: PromptCell| PromptCell { stance, ..cell };
         let positive = cell(positive).filter(|cell| cell.stance == Stance::Positive);
-        positive.is_some_and(|own| cell(negated) == Some(turned(own)))
+        positive.is_some_and(|own| cell(other) == Some(turned(own)))
     }
 
     /// The cell that a name stands for where any one part may name a benchmark, and whether it stands for one.
@@ -437,7 +456,21 @@ impl PromptGrid {
             review,
             reasoning: benchmark.reasoning.get(at).filter(|_| cell.chain_of_thought).cloned(),
             feedback: feedback.cloned(),
+            wordings: Vec::new(),
         })
+    }
+
+    /// The instruction of a cell in so many wordings, from the cell's own on ([`Instruction::or_worded`]).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a cell that the grid does not have, without wordings, and for more than it has.
+    pub fn get_in(&self, cell: &PromptCell, wordings: usize) -> Result<Instruction> {
+        if wordings == 0 {
+            return Err(Error::setting("wordings", 0, "at least 1"));
+        }
+        let other = |number: usize| self.get(&PromptCell { paraphrase: cell.paraphrase + number, ..cell.clone() });
+        let others = (1..wordings).map(other).collect::<Result<Vec<_>>>()?;
+        Ok(self.get(cell)?.or_worded(others))
     }
 }
 
@@ -450,6 +483,22 @@ impl Instruction {
     pub fn named(name: &str) -> Result<Instruction> {
         let grid = PromptGrid::shared()?;
         grid.get(&grid.parse(name)?)
+    }
+
+    /// The bundled instruction of this name in so many wordings, of which there are ten ([`Instruction::or_worded`]).
+    ///
+    /// ```
+    /// use probity::dialogue::Instruction;
+    /// let fair = Instruction::named_in("L1", 10)?;
+    /// assert_eq!((fair.name.as_str(), fair.worded(9).name.as_str()), ("L1", "L1/p9"));
+    /// # Ok::<(), probity::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`PromptGrid::get_in`].
+    pub fn named_in(name: &str, wordings: usize) -> Result<Instruction> {
+        let grid = PromptGrid::shared()?;
+        grid.get_in(&grid.parse(name)?, wordings)
     }
 }
 

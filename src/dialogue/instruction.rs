@@ -27,6 +27,10 @@ pub struct Instruction {
     /// How feedback between two answers is asked for and given, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<FeedbackWords>,
+    /// The same instruction in other wordings, by their own names, besides this one: each item is asked in one of all
+    /// ([`Instruction::or_worded`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wordings: Vec<Instruction>,
 }
 
 /// Feedback on an answer, before it is reviewed.
@@ -56,7 +60,54 @@ impl Instruction {
     pub fn new(name: impl Into<String>, words: impl Into<String>) -> Self {
         let words = words.into();
         let (first, review) = (words.clone(), words);
-        Instruction { name: name.into(), meaning: String::new(), first, review, reasoning: None, feedback: None }
+        let (meaning, wordings) = (String::new(), Vec::new());
+        Instruction { name: name.into(), meaning, first, review, reasoning: None, feedback: None, wordings }
+    }
+
+    /// This instruction in these wordings too. Together they are one condition, of this one's name: every item is asked in one
+    /// of them, and what is concluded is about the instruction whichever way it is put
+    /// ([`SelfCorrection::wordings_seed`](super::SelfCorrection::wordings_seed)).
+    ///
+    /// ```
+    /// use probity::dialogue::Instruction;
+    /// let fair = Instruction::new("fair", "Please be fair to everyone.")
+    ///     .or_worded([Instruction::new("fair 2", "Treat all people alike."), Instruction::new("fair 3", "Judge without prejudice.")]);
+    /// assert_eq!(fair.worded(1).name, "fair 2");
+    /// ```
+    pub fn or_worded(mut self, others: impl IntoIterator<Item = Instruction>) -> Self {
+        self.wordings.extend(others);
+        self
+    }
+
+    /// The instruction in its wording of this number: 0 is this one's own. From the start again past the last.
+    pub fn worded(&self, number: usize) -> &Instruction {
+        match number % (1 + self.wordings.len()) {
+            0 => self,
+            other => self.wordings.get(other - 1).unwrap_or(self),
+        }
+    }
+
+    /// This wording and the others.
+    pub(super) fn all_wordings(&self) -> impl Iterator<Item = &Instruction> {
+        std::iter::once(self).chain(&self.wordings)
+    }
+
+    /// What is wrong with the wordings, if anything is: they must ask for the same.
+    pub(super) fn wordings_problem(&self) -> Option<String> {
+        let shape = |one: &Instruction| {
+            let feedback = one.feedback.as_ref().map(|words| words.request.is_some());
+            (one.reasoning.is_some(), feedback)
+        };
+        let mut names: Vec<&str> = self.all_wordings().map(|one| one.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Some(format!("two wordings are named {:?}; name each once", pair[0]));
+        }
+        let other = self.wordings.iter().find(|one| shape(one) != shape(self) || !one.wordings.is_empty())?;
+        Some(format!(
+            "the wording {:?} asks for thoughts or feedback otherwise, or has wordings of its own; give each wording alike",
+            other.name
+        ))
     }
 
     /// Reads instructions outside the grid from JSON, `{"instructions": [{"name", "meaning", "first", "review"}]}`.
@@ -73,7 +124,7 @@ impl Instruction {
     /// Whether its words state the right answer, by a place for it or for "unknown".
     pub(super) fn tells_answer(&self) -> bool {
         let tells = |text: &str| ["{answer}", "{unknown}"].iter().any(|place| text.contains(place));
-        tells(&self.first) || tells(&self.review)
+        self.all_wordings().any(|one| tells(&one.first) || tells(&one.review))
     }
 
     /// Whether its words hold a place for what another judge says.

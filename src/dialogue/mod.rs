@@ -19,6 +19,7 @@ mod self_correction;
 mod side_by_side;
 mod study;
 mod transcript;
+mod wordings;
 
 pub use crossed::ContrastTexts;
 pub use feedback::{Feedback, FixedFeedback, ModelFeedback, ScorerFeedback};

@@ -107,6 +107,10 @@ pub struct ProtocolRecord {
     pub feedback: Option<String>,
     /// Names of the instructions whose own words ask the model to judge itself before the review.
     pub self_feedback_instructions: Vec<String>,
+    /// By instruction that was asked in several wordings, these as they stand beside the question, by number; each item was asked
+    /// in one of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wordings: BTreeMap<String, Vec<String>>,
     /// Names of the instructions that each ended a copy of every conversation.
     pub re_elicitation: Vec<String>,
     /// What happened where a conversation outgrew the context.

@@ -59,6 +59,8 @@ struct Run<'a, I: Item> {
     readout: Provenance,
     /// By place in the schedule, what the turn stands for.
     design: Design,
+    /// By item, the number of its wording.
+    wordings: Vec<usize>,
     schedule: Vec<Turn<'a>>,
     /// Most bytes that keys and values took in a batch.
     cache_bytes: usize,
@@ -90,6 +92,7 @@ impl<'a, I: Item> Run<'a, I> {
         Ok(Run {
             provenance: protocol.provenance(model),
             design: protocol.design()?,
+            wordings: protocol.assigned(),
             readout: readout.provenance(),
             collectors: pools.map(|pool| Collector::new(addresses.clone(), pool, n)).collect(),
             answers: schedule.iter().map(|_| vec![None; n]).collect(),
@@ -143,7 +146,7 @@ impl<'a, I: Item> Run<'a, I> {
     /// All conversations about some of the items.
     fn batch(&mut self, batch: &[usize], progress: &dyn Progress) -> Result<Finished<I::Answer>> {
         let protocol = self.protocol;
-        let mut talking = ConversationBatch::new(self.model, protocol, batch);
+        let mut talking = ConversationBatch::new(self.model, protocol, batch, &self.wordings);
         let mut finished = Finished { answers: Vec::new(), conversations: Vec::new(), cache_bytes: 0 };
         let (of_prompts, over_answers) = self.collectors.split_at_mut(self.schedule.len());
         let over_answers = over_answers.iter_mut().map(Some).chain(std::iter::repeat_with(|| None));

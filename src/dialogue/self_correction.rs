@@ -9,6 +9,7 @@ use super::grid::PromptCell;
 use super::instruction::Instruction;
 use super::interventions::Interventions;
 use super::protocol::{Judge, Overflow, ProtocolRecord, RoundKind, Thinking};
+use super::wordings::assign;
 use crate::condition::{Condition, Design, NO_INSTRUCTION};
 use crate::generate::Decoding;
 use crate::task::{ChoiceItem, Item, ScoreRule, Task};
@@ -34,6 +35,7 @@ pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) control: Option<String>,
     pub(super) rounds: usize,
     pub(super) re_elicit: Vec<Instruction>,
+    pub(super) wordings_seed: u64,
     pub(super) kind: RoundKind,
     pub(super) thinking: Option<Thinking>,
     pub(super) feedback: Option<Judge>,
@@ -57,6 +59,7 @@ impl<I: Item> SelfCorrection<I> {
             control: None,
             rounds: 3,
             re_elicit: Vec::new(),
+            wordings_seed: 0,
             kind: RoundKind::default(),
             thinking: None,
             feedback: None,
@@ -97,6 +100,15 @@ impl<I: Item> SelfCorrection<I> {
     /// condition "L1, then negated", numbered one above the last. Default: none.
     pub fn re_elicit(mut self, instructions: impl IntoIterator<Item = Instruction>) -> Self {
         self.re_elicit = instructions.into_iter().collect();
+        self
+    }
+
+    /// Sets the seed by which items are dealt out to the wordings of the instructions, default 0. Where instructions have
+    /// several ([`Instruction::or_worded`], [`Instruction::named_in`]), each item is asked in one wording of each, of the same
+    /// number in all: items of a group in different ones, all wordings equally often. So wordings are crossed with items at no
+    /// more cost than one wording, and every instruction has one verdict, over its wordings as over the items.
+    pub fn wordings_seed(mut self, seed: u64) -> Self {
+        self.wordings_seed = seed;
         self
     }
 
@@ -247,6 +259,7 @@ impl<I: Item> SelfCorrection<I> {
         }
         let asked: Vec<&str> = self.instructions.iter().map(|own| own.name.as_str()).chain([NO_INSTRUCTION]).collect();
         self.interventions.validate(&asked)?;
+        self.check_wordings()?;
         // Refuses a control that is not asked.
         let _design = self.design()?;
         if !self.re_elicit.is_empty() && self.rounds == 0 {
@@ -264,6 +277,38 @@ impl<I: Item> SelfCorrection<I> {
             return bad("instruction", NO_INSTRUCTION.to_owned(), "this name stands for round 0");
         }
         Ok(())
+    }
+
+    /// Refuses wordings that do not ask for the same, or that too few items would be asked in.
+    fn check_wordings(&self) -> Result<()> {
+        let wordings = self.wordings();
+        for instruction in self.instructions.iter().chain(&self.re_elicit) {
+            let bad = |expected: String| Err(Error::setting("wordings", &instruction.name, expected));
+            if let Some(problem) = instruction.wordings_problem() {
+                return bad(problem);
+            }
+            let own = 1 + instruction.wordings.len();
+            if own != 1 && own != wordings {
+                return bad(format!("as many wordings as another instruction has, {wordings}, or one; it has {own}"));
+            }
+        }
+        let items = self.task.items().len();
+        if wordings > 1 && items < 2 * wordings {
+            let expected = format!("at most half as many as there are items, {items}");
+            return Err(Error::setting("wordings", wordings, expected));
+        }
+        Ok(())
+    }
+
+    /// Wordings of the instruction that has most.
+    pub(super) fn wordings(&self) -> usize {
+        let all = self.instructions.iter().chain(&self.re_elicit);
+        all.map(|instruction| 1 + instruction.wordings.len()).max().unwrap_or(1)
+    }
+
+    /// The number of each item's wording, `[n]`.
+    pub(super) fn assigned(&self) -> Vec<usize> {
+        assign(self.task.items().iter().map(Item::group), self.wordings(), self.wordings_seed)
     }
 
     /// What the rounds of an instruction are asked to think, if they are; `None` stands for round 0.
@@ -300,7 +345,13 @@ impl<I: Item> SelfCorrection<I> {
             _ => design.with_controls(PromptCell::neutral),
         };
         let tells = |name: &str| self.instructions.iter().any(|own| own.name == name && own.tells_answer());
-        Ok(design.with_opposites(PromptCell::are_opposite).with_telling(tells))
+        let design =
+            design.with_opposites(PromptCell::are_opposite).with_mentions(PromptCell::mentions).with_telling(tells);
+        if self.wordings() < 2 {
+            return Ok(design);
+        }
+        let ids = self.task.items().iter().map(|item| item.id().to_owned());
+        Ok(design.with_wordings(ids.zip(self.assigned())))
     }
 
     /// What a methods section says of this protocol.
@@ -319,6 +370,12 @@ impl<I: Item> SelfCorrection<I> {
             thinking_instructions,
             feedback: self.feedback.as_ref().map(Judge::describe),
             self_feedback_instructions,
+            wordings: self
+                .instructions
+                .iter()
+                .filter(|entry| !entry.wordings.is_empty())
+                .map(|entry| (entry.name.clone(), entry.all_wordings().map(|one| one.first.clone()).collect()))
+                .collect(),
             re_elicitation: self.re_elicit.iter().map(|instruction| instruction.name.clone()).collect(),
             overflow: self.overflow,
             decoding: self.decoding.describe(),
@@ -345,6 +402,10 @@ impl<I: Item> SelfCorrection<I> {
             ("option_score".to_owned(), record.option_score),
             ("overflow".to_owned(), record.overflow.to_string()),
         ]);
+        if self.wordings() > 1 {
+            provenance.insert("wordings".to_owned(), self.wordings().to_string());
+            provenance.insert("wordings_seed".to_owned(), self.wordings_seed.to_string());
+        }
         if !self.re_elicit.is_empty() {
             provenance.insert("re_elicit".to_owned(), record.re_elicitation.join(", "));
             provenance.insert("re_elicit_sha256".to_owned(), sha256(&self.re_elicit));

@@ -40,7 +40,7 @@ pub(super) fn side_by_side<I: Item>(
 /// Tokens that a conversation may grow to.
 fn longest<I: Item>(protocol: &SelfCorrection<I>, model: &Model) -> Result<usize> {
     let length = |text: &str| -> Result<usize> { Ok(model.tokenizer().encode_rendered(text)?.len()) };
-    let all = || protocol.instructions.iter().chain(&protocol.re_elicit);
+    let all = || protocol.instructions.iter().chain(&protocol.re_elicit).flat_map(Instruction::all_wordings);
     let mut of_turn = protocol.decoding.max_tokens() + TEMPLATE_TOKENS;
     let (mut first, mut review, mut thinks) = (0, 0, protocol.thinking.is_some());
     for instruction in all() {

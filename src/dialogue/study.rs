@@ -1,5 +1,6 @@
 //! What a run of self-correction gives.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub struct Conversation {
     /// The instruction, in the conversation's last round.
     #[serde(flatten)]
     pub condition: Condition,
+    /// Name of the instruction's wording that the item was asked in, where there were several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wording: Option<String>,
     /// The turns.
     #[serde(flatten)]
     pub transcript: Transcript,
@@ -79,6 +83,8 @@ pub struct Study<I: Item = ChoiceItem> {
 struct AnswerLine<'a, A> {
     #[serde(flatten)]
     condition: &'a Condition,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wording: Option<&'a str>,
     #[serde(flatten)]
     answer: &'a A,
 }
@@ -112,15 +118,25 @@ impl<I: Item> Study<I> {
         file::write_json_lines(path.as_ref(), &self.conversations)
     }
 
-    /// Writes the answers with their scores as JSON lines, each with its instruction and round.
+    /// Writes the answers with their scores as JSON lines, each with its instruction and round, and with the name of its wording
+    /// where there were several.
     ///
     /// # Errors
     /// [`crate::Error::Io`]; the file appears whole or not at all.
     pub fn write_answers(&self, path: impl AsRef<Path>) -> Result<()> {
-        let lines = self
-            .rounds
-            .iter()
-            .flat_map(|Round { condition, answers, .. }| answers.iter().map(|answer| AnswerLine { condition, answer }));
+        let mut wordings: HashMap<(&str, &str), &str> = HashMap::new();
+        for talk in &self.conversations {
+            let wording = talk.wording.as_deref();
+            wordings
+                .extend(wording.map(|wording| ((talk.condition.instruction.as_str(), talk.item.as_str()), wording)));
+        }
+        let wording = |condition: &Condition, item: &I| {
+            wordings.get(&(condition.instruction.as_str(), item.id())).copied().filter(|_| !condition.is_plain())
+        };
+        let lines = self.rounds.iter().flat_map(|Round { condition, answers, .. }| {
+            let of_item = |(item, answer)| AnswerLine { condition, wording: wording(condition, item), answer };
+            self.items.iter().zip(answers).map(of_item)
+        });
         file::write_json_lines(path.as_ref(), lines)
     }
 }

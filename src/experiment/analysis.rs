@@ -114,7 +114,8 @@ impl Analysis {
             },
             provenance,
             protocol: study.protocol.clone(),
-            conditions: study.design.clone(),
+            // Which item was asked in which wording is in the file of answers.
+            conditions: study.design.clone().with_wordings([]),
             analysis: AnalysisRecord {
                 settings: tests.settings,
                 family: tests.family,

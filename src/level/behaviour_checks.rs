@@ -3,7 +3,8 @@
 use ndarray::{aview1, Axis};
 
 use super::check::{Check, CheckKind};
-use crate::condition::Condition;
+use super::wordings;
+use crate::condition::{Condition, Design};
 use crate::stats::{mean, mean_at_no_change, pick, ClusteredMeans, Interval, Resampler, Settings};
 use crate::task::{AnswerForm, Outcome};
 use crate::Result;
@@ -11,13 +12,14 @@ use crate::Result;
 /// The gain over the control and over round 0, whether right answers stay right, and whether the answers are any.
 pub(super) fn run(
     outcome: &Outcome,
-    condition: &Condition,
-    control: &Condition,
+    design: &Design,
+    (control, condition): (&Condition, &Condition),
     resampler: &Resampler,
 ) -> Result<[Check; 4]> {
     let plain = outcome.series.iter().map(|series| &series.condition).find(|condition| condition.is_plain());
-    let over_control = outcome.gain(control, condition, resampler)?;
-    let over_plain = plain.map(|plain| outcome.gain(plain, condition, resampler)).transpose()?.flatten();
+    let gain_over = |before| wordings::gain(outcome, design, (before, condition), resampler);
+    let over_control = gain_over(control)?;
+    let over_plain = plain.map(gain_over).transpose()?.flatten();
     let settings = resampler.settings();
     Ok([
         gain(CheckKind::BehaviouralGain, over_control, &format!("gain over {:?}", control.name()), settings),

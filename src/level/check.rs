@@ -108,6 +108,9 @@ checks! {
         "the {level} interval of the share of append-only among the texts that changed lies below one half";
     Survives, "survives", "The gain survives a last round of another instruction", "", Mark::Threshold(0.0),
         "the {level} interval of what is left of the gain after one more round with it lies above 0";
+    OverMention, "over_mention", "Less immoral than where the same words are only quoted", "class distances", Mark::Threshold(0.0),
+        "the upper bound of the level over the control's answer after the instruction minus that after a conversation that only \
+         quotes it lies below 0: what the presence of its words does is in both";
     Leak, "leak", "Most of the change is not one of words", "", Mark::Threshold(0.5),
         "the {level} interval of the share of the change that is gone lies below one half";
 }

@@ -6,10 +6,11 @@ use super::comparison::Pair;
 use super::levels::{LevelStates, Levels};
 use super::metric::Metric;
 use super::rotation_null::rotation_null;
+use super::wordings;
 use crate::condition::Condition;
 use crate::hook::Address;
 use crate::probe::CrossFit;
-use crate::stats::{fieller_bound, ClusteredMeans, Interval, Measured, Resampler, Tail};
+use crate::stats::{fieller_bound, ClusteredMeans, Interval, Measured, RandomFactor, Resampler, Tail, FACTOR, PROBES};
 use crate::{Error, Result};
 
 /// One condition of some levels, and what its level counts in the change.
@@ -97,6 +98,18 @@ impl<'a> Change<'a> {
         self.sides.first().map_or(&[], |side| side.levels.groups())
     }
 
+    /// Ids of the items, `[n]`.
+    pub fn names(&self) -> &'a [String] {
+        self.sides.first().map_or(&[], |side| side.levels.items())
+    }
+
+    /// The wordings that the items were asked in, where there were several.
+    pub fn factor(&self) -> Result<Option<RandomFactor>> {
+        self.sides
+            .first()
+            .map_or(Ok(None), |side| wordings::factor(side.levels.design(), side.levels.items(), side.levels.groups()))
+    }
+
     /// The change of each item, `[n]`, over the addresses from `first` to `last`, in class distances.
     pub fn items(&self, stretch: Stretch) -> Result<Vec<f64>> {
         let mut sum = vec![0.0; self.groups().len()];
@@ -158,7 +171,8 @@ impl<'a> Change<'a> {
     /// A level over several addresses is the sum of the projections, each in standard deviations within a class, over the sum
     /// of the class distances in the same unit: addresses count by how far they tell the classes apart. Items are resampled
     /// by group, each resample with its own standard error (bootstrap-t); the probes' part is the jackknife over the texts
-    /// that they learnt from; the distance's own error enters by Fieller's bounds, as if it were one and the same at all
+    /// that they learnt from; the wordings of an instruction that has several are a sample too ([`RandomFactor`]); the
+    /// distance's own error enters by Fieller's bounds, as if it were one and the same at all
     /// addresses, which is the most that it can be.
     pub fn measure(&self, resampler: &Resampler) -> Result<Effect> {
         let at: Vec<At<'a>> = self.addresses.iter().map(|&address| self.at(address)).collect::<Result<_>>()?;
@@ -183,7 +197,12 @@ impl<'a> Change<'a> {
         }
         let resamples = resampler.of(self.groups())?;
         let means = ClusteredMeans::new(items.view(), self.groups())?;
-        let drawn = resamples.studentised(&means)?.with_source(deviations.view(), resampler.settings().seed)?;
+        let seed = resampler.settings().seed;
+        let drawn = resamples.studentised(&means)?.with_source(deviations.view(), seed, PROBES)?;
+        let drawn = match self.factor()? {
+            Some(factor) => drawn.with_source(factor.deviations(items.view()).view(), seed, FACTOR)?,
+            None => drawn,
+        };
         let level = resampler.settings().level;
         let joint: Vec<usize> = (0..stretches.len()).collect();
         let above = drawn.critical(&joint, level, Tail::Above);

@@ -11,6 +11,7 @@ use super::levels::Levels;
 use super::probe_validity::MIN_GROUPS;
 use super::readings::ReadingLevels;
 use super::verdict::Verdict;
+use super::wordings;
 use crate::condition::Condition;
 use crate::dialogue::{Part, Reading};
 use crate::stats::{Interval, Resampler, Settings, Spearman};
@@ -20,7 +21,7 @@ use crate::{Error, Result};
 /// Evidence beside a verdict (arXiv 2407.15286 calls self-correction superficial; here is what would show it). None of it
 /// decides the verdict: it says whether the pieces fit. A check that passes speaks against superficial:
 /// [`CheckKind::ItemsAgree`], [`CheckKind::Revises`], [`CheckKind::Survives`] for every instruction that ended a copy of the
-/// conversations, [`CheckKind::Leak`] for every other reading and for the instruction of opposite meaning.
+/// conversations, [`CheckKind::OverMention`] where the instruction was also only quoted, [`CheckKind::Leak`] for every other reading and for the instruction of opposite meaning.
 ///
 /// Leaks compare D, the verdict's change, with the same change in another [`Reading`], or with half the difference between
 /// the instruction and its opposite: what depends on the meaning, not on the words that both have. Intervals are
@@ -102,6 +103,7 @@ impl Evidence {
         resampler: &Resampler,
     ) -> Result<Option<Evidence>> {
         let Some((first, others)) = levels.readings().split_first() else { return Ok(None) };
+        let of_control = levels.get(Reading::CONTROL_ANSWER);
         let (answers, levels) = (levels.get(Reading::of(Part::Answer)).unwrap_or(first), first);
         let Some(control) = levels.design().control(&verdict.condition) else { return Ok(None) };
         if verdict.addresses.is_empty() {
@@ -111,6 +113,7 @@ impl Evidence {
         let items = compared.items(&behaviour.outcome)?;
         let mut checks = vec![compared.items_agree(&items)?, compared.revises(behaviour)];
         checks.extend(compared.survives(&behaviour.outcome)?);
+        checks.extend(compared.over_mention(of_control)?);
         let leaks = compared.leaks(others)?;
         checks.extend(leaks.iter().map(|leak| compared.leak_check(leak)));
         let control = control.instruction.clone();
@@ -231,7 +234,8 @@ impl Compared<'_> {
         for condition in design.re_elicited(&self.verdict.condition) {
             let then = condition.then.as_deref().unwrap_or_default();
             let control = design.control(condition);
-            let left = control.map(|control| outcome.gain(control, condition, self.resampler)).transpose()?.flatten();
+            let gain = |control| wordings::gain(outcome, design, (control, condition), self.resampler);
+            let left = control.map(gain).transpose()?.flatten();
             let check = match (left, control) {
                 (Some(left), Some(control)) => {
                     let detail = format!("gain over {:?} after one more round with {then:?}", control.name());
@@ -245,6 +249,32 @@ impl Compared<'_> {
             checks.push(Check::not_run(kind, "no round of another instruction came after the last"));
         }
         Ok(checks)
+    }
+
+    /// The control's answer in the instruction's conversation against the same answer where the instruction is only quoted.
+    fn over_mention(&self, of_control: Option<&Levels>) -> Result<Option<Check>> {
+        let kind = CheckKind::OverMention;
+        let condition = &self.verdict.condition;
+        let Some(mention) = self.levels.design().mention(condition) else { return Ok(None) };
+        let has = |levels: &&Levels| [condition, mention].iter().all(|at| levels.design().position(at).is_some());
+        let Some(of_control) = of_control.filter(has) else {
+            let why = "the control's answer was not read after both conversations";
+            return Ok(Some(Check::not_run(kind, why).about(mention.name())));
+        };
+        let effect =
+            Change::between(of_control, condition, mention, &self.verdict.addresses).measure(self.resampler)?;
+        let Some(lowest) = effect.stretches.iter().min_by(|a, b| a.above.total_cmp(&b.above)) else {
+            return Ok(Some(Check::not_run(kind, "no probe is valid").about(mention.name())));
+        };
+        let value = Interval { high: lowest.above, ..lowest.interval };
+        let detail = format!(
+            "the control's answer in both conversations, over {} valid layers, the lowest of {} runs of layers",
+            lowest.stretch.last + 1 - lowest.stretch.first,
+            effect.stretches.len()
+        );
+        let check = self.check(kind, lowest.above < 0.0, detail, value).about(mention.name());
+        let clusters = self.resampler.of(of_control.groups())?.clusters();
+        Ok(Some(check.judged_if(clusters >= MIN_GROUPS)))
     }
 
     fn leaks(&self, others: &[Levels]) -> Result<Vec<Leak>> {

@@ -15,7 +15,7 @@ use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::stats::{
     fieller_bound, minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans,
-    Equivalence, FalseDiscovery, Interval, Measured, Resampler, Settings, SignFlips, Tail,
+    Equivalence, FalseDiscovery, Interval, Measured, Resampler, Settings, SignFlips, Tail, PROBES,
 };
 use crate::{Error, Result};
 
@@ -239,7 +239,7 @@ impl Inference {
         let (bands, errors) = match owed {
             None => (items.bands(&all, level)?.intervals, means.standard_errors().to_vec()),
             Some((deviations, distances)) => {
-                let both = items.with_source(deviations.view(), drawn.settings.seed)?;
+                let both = items.with_source(deviations.view(), drawn.settings.seed, PROBES)?;
                 let critical = both.critical(&all, level, Tail::Both);
                 let band = |((&mean, &error), distance): ((&f64, &f64), &Measured)| {
                     let bound = |critical| fieller_bound(Measured { mean, error }, *distance, critical);

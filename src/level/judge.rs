@@ -30,7 +30,11 @@ use crate::{Error, Result};
 /// - **Insufficient evidence**: everything else. A check that could not be run never counts for a conclusion, and the states
 ///   are not judged on fewer than 20 groups of items or texts.
 ///
-/// [`CheckKind::KeepsRight`], [`CheckKind::SoundAnswers`] and [`CheckKind::InDomain`] are guards: they forbid a positive verdict where they fail.
+/// Where an instruction was asked in several wordings, all of this is about the instruction over its wordings: they are a sample,
+/// as items are, and gains and changes have intervals over both ([`Verdict::wordings`]).
+///
+/// [`CheckKind::KeepsRight`], [`CheckKind::SoundAnswers`] and [`CheckKind::InDomain`] are guards: they forbid a positive verdict where
+/// they fail.
 ///
 /// Caveats. A valid probe need not measure immorality: it may read topic or style; a change across its direction is not seen:
 /// "superficial" is about these probes. Each instruction judged is one more chance of a false conclusion:
@@ -81,7 +85,7 @@ pub(crate) fn judge(
     match (control, answers) {
         (None, _) => not_run(&mut checks, &format!("no control has a round {}", condition.round)),
         (Some(control), answers) => {
-            checks.extend(behaviour_checks::run(outcome, condition, control, resampler)?);
+            checks.extend(behaviour_checks::run(outcome, first.design(), (control, condition), resampler)?);
             match answers.filter(|answers| !answers.valid().is_empty()) {
                 None => {
                     not_run(&mut checks, if answers.is_none() { "answers were not read" } else { "no probe is valid" })

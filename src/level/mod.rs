@@ -59,6 +59,7 @@ mod transition;
 mod verdict;
 pub mod window;
 mod words;
+mod wordings;
 
 pub(crate) use check::Mark;
 pub use check::{Check, CheckKind};
@@ -80,3 +81,4 @@ pub use readings::ReadingLevels;
 pub use transition::{Onset, Transition, Transitions};
 pub use verdict::{ChangeOf, LevelChange, Verdict, VerdictKind};
 pub use words::WordsPredictor;
+pub use wordings::{WordingEffect, WordingRow};

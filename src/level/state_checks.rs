@@ -7,6 +7,7 @@ use super::levels::Levels;
 use super::probe_validity::MIN_GROUPS;
 use super::readings::ReadingLevels;
 use super::verdict::{ChangeOf, LevelChange, Verdict};
+use super::wordings;
 use crate::condition::Condition;
 use crate::dialogue::Reading;
 use crate::hook::Address;
@@ -48,6 +49,7 @@ impl<'a> Case<'a> {
         let effect = decisive.measure(self.resampler)?;
         verdict.changes = self.changes(crossed.as_ref(), &effect)?;
         verdict.leak = self.leak(&decisive)?;
+        verdict.wordings = wordings::effect(&decisive, (self.control, self.condition), self.outcome, self.resampler)?;
         let strongest = effect.stretches.iter().min_by(|a, b| a.above.total_cmp(&b.above)).copied();
         let mut checks = vec![self.positive_control()?, self.in_domain()?];
         match (strongest, &crossed) {

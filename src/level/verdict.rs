@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Check, CheckKind};
 use super::effect::Bounded;
 use super::leak::LeakScore;
+use super::wordings::WordingEffect;
 use crate::condition::Condition;
 use crate::hook::{Address, Site};
 use crate::stats::Interval;
@@ -112,6 +113,9 @@ pub struct Verdict {
     pub changes: Vec<LevelChange>,
     /// How much of the change at the prompt is gone over the answers.
     pub leak: Option<LeakScore>,
+    /// How far the wordings of the instruction differ, where items were asked in several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wordings: Option<WordingEffect>,
 }
 
 /// That the checks stand in the order of [`CheckKind::VERDICT`].
@@ -133,6 +137,7 @@ impl Verdict {
             checks: Vec::new(),
             changes: Vec::new(),
             leak: None,
+            wordings: None,
         }
     }
 

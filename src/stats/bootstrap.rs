@@ -123,6 +123,11 @@ impl ClusterBootstrap {
         self.level
     }
 
+    /// Seed of the draws.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Mean over the rows of `values`, `[n]`, with its interval.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod permuted;
 mod power;
 mod proportion;
 mod random;
+mod random_factor;
 mod rank_correlation;
 mod ranking;
 mod ratio;
@@ -38,6 +39,7 @@ pub use comparison::{auroc_permutation_p, AurocDifference};
 pub use interval::{Interval, IntervalMethod, Resampled};
 pub use multiplicity::FalseDiscovery;
 pub use proportion::wilson;
+pub use random_factor::{FactorVariance, RandomFactor};
 pub use rank_correlation::Spearman;
 pub use ranking::{auroc, Ranking};
 pub use settings::Settings;
@@ -58,10 +60,11 @@ pub(crate) use permuted::permuted_labels;
 pub(crate) use power::minimum_detectable;
 pub(crate) use proportion::{fisher_interval, mcnemar_exact, pearson, weighted_pearson};
 pub(crate) use random::{normals, rng};
+pub(crate) use random_factor::FACTOR;
 pub(crate) use rank_correlation::kendall_tau;
 pub(crate) use ratio::{fieller_bound, Measured};
 pub(crate) use resampler::Resampler;
-pub(crate) use simultaneous::Tail;
+pub(crate) use simultaneous::{Tail, PROBES};
 
 /// Mean of values; 0 without any.
 pub(crate) fn mean(values: &[f64]) -> f64 {

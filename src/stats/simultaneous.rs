@@ -42,6 +42,9 @@ pub(crate) enum Tail {
     Both,
 }
 
+/// The stream of draws that stand for the probes' texts.
+pub(crate) const PROBES: &str = "second source";
+
 /// Draws handled in one matrix product.
 const DRAWS_AT_ONCE: usize = 128;
 
@@ -123,11 +126,11 @@ impl Studentised {
 
     /// Adds another source of variation, independent of the clusters: a jackknife's `deviations`, `[k, m]`, whose squares sum
     /// to its variance of each mean. Each draw gets a normal variable times each row, and a variance that is as unsure as one
-    /// of k - 1 degrees of freedom.
+    /// of k - 1 degrees of freedom. Each source draws from a stream of its own.
     ///
     /// # Errors
     /// [`Error::RowCount`] for another number of columns.
-    pub(crate) fn with_source(mut self, deviations: ArrayView2<'_, f64>, seed: u64) -> Result<Self> {
+    pub(crate) fn with_source(mut self, deviations: ArrayView2<'_, f64>, seed: u64, stream: &str) -> Result<Self> {
         let (k, m) = deviations.dim();
         if m != self.means.len() {
             return Err(Error::row_count("columns", self.means.len(), m));
@@ -139,7 +142,7 @@ impl Studentised {
         for (error, variance) in self.standard_errors.iter_mut().zip(&variances) {
             *error = (*error * *error + variance).sqrt();
         }
-        let mut rng = rng(seed, "second source");
+        let mut rng = rng(seed, stream);
         let mut drawn = vec![0.0; 2 * k - 1];
         for (mut draw, mut errors) in self.deviations.outer_iter_mut().zip(self.errors.outer_iter_mut()) {
             normals(&mut rng, &mut drawn);

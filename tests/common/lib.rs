@@ -92,7 +92,10 @@ pub fn condition(name: &str, round: usize) -> Condition {
 /// These conditions, each compared with the nearest neutral instruction, as in a study.
 pub fn design(conditions: &[(&str, usize)]) -> Design {
     let design = Design::new(conditions.iter().map(|&(name, round)| condition(name, round))).unwrap();
-    design.with_controls(PromptCell::neutral).with_opposites(PromptCell::are_opposite)
+    design
+        .with_controls(PromptCell::neutral)
+        .with_opposites(PromptCell::are_opposite)
+        .with_mentions(PromptCell::mentions)
 }
 
 /// Values of an f32 tensor.

@@ -34,14 +34,7 @@ fn task(items: &[&str]) -> ChoiceTask {
 }
 
 fn instruction() -> Instruction {
-    Instruction {
-        name: "ask".into(),
-        meaning: "asks".into(),
-        first: "so".into(),
-        review: "again".into(),
-        reasoning: None,
-        feedback: None,
-    }
+    Instruction { meaning: "asks".into(), review: "again".into(), ..Instruction::new("ask", "so") }
 }
 
 fn places() -> Selection {

@@ -97,3 +97,33 @@ fn a_control_in_the_same_words_changes_nothing() {
     assert!(control.value.is_some_and(|value| value.estimate.abs() > 0.05), "{control:?}");
     assert!(!findings.report.answer_probes.is_empty());
 }
+
+#[test]
+fn the_controls_answer_is_read_after_a_mere_mention_too() {
+    let Some(model) = smollm() else { return };
+    let named = |name: &str| Instruction::named(name).unwrap();
+    let study = SelfCorrection::new(ChoiceTask::bundled().unwrap().limit(3, 1))
+        .instructions(["L1", "neutral", "mention"].map(named))
+        .rounds(1)
+        .read_answers(true)
+        .run(&model, Site::ResidPost.at(8))
+        .unwrap();
+    let read = study.read_crossed(&model, Site::ResidPost.at(8), &ContrastTexts::default(), &()).unwrap();
+    let of_control: Vec<&ReadStates> = read.iter().filter(|states| states.reading == Reading::CONTROL_ANSWER).collect();
+    let conditions: Vec<&str> = of_control.iter().map(|states| states.condition.instruction.as_str()).collect();
+    assert_eq!(conditions, ["L1", "mention"]);
+    for (states, name) in of_control.iter().zip(conditions) {
+        for (item, question) in study.items.iter().enumerate() {
+            let row = states.activations.ids().iter().position(|id| *id == question.id);
+            let (Some(row), Some(expected)) = (row, by_hand(&model, &study, item, name, "neutral")) else {
+                panic!("{name} lacks {item}")
+            };
+            let found = states.activations.at(Site::ResidPost.at(8)).unwrap().row(row).to_vec();
+            let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            assert!(off < 1e-4 * largest, "{item} {name}: {off} of {largest}");
+        }
+    }
+    // Only one of the two is judged.
+    assert_eq!(study.design.judged(), [&Condition::new("L1", 1)]);
+}

@@ -245,6 +245,52 @@ fn a_gain_that_another_round_undoes_does_not_survive() {
 }
 
 #[test]
+fn what_a_mere_mention_does_as_well_is_no_effect_of_following() {
+    let bank = bank();
+    let level = |seed: u64, by: f64| of_items(seed, move |_| 1.0 - by);
+    let run = |mentioned: f64, read_mention: bool| {
+        let own = [("none", 0, 0.0), ("neutral", 1, 0.0), ("mention", 1, mentioned), ("L1", 1, 0.8)];
+        let states =
+            |first: u64| own.iter().zip(first..).map(|(c, seed)| (c.0, c.1, level(seed, c.2))).collect::<Vec<_>>();
+        let whole = design(&names(&states(10)));
+        let from = |reading: Reading, rounds: Vec<(&'static str, usize, Activations)>| {
+            let states: Vec<ReadStates> = rounds
+                .into_iter()
+                .map(|(name, round, states)| ReadStates::new(condition(name, round), reading, states))
+                .collect();
+            Levels::from_reading(&whole, &states, reading, &bank).unwrap()
+        };
+        let mut crossed = vec![("L1", 1, level(31, 0.8))];
+        if read_mention {
+            crossed.push(("mention", 1, level(32, mentioned)));
+        }
+        let levels = ReadingLevels::new(vec![
+            score(&bank, &states(10)),
+            from(Reading::of(Part::Answer), states(20)),
+            from(Reading::CONTROL_ANSWER, crossed),
+            from(Reading::AFTER_CONTROL, vec![("L1", 1, level(33, 0.0))]),
+        ])
+        .unwrap();
+        let values = |right: f64| (0..ITEMS).map(|item| right + 0.1 * (item % 3) as f64).collect::<Vec<f64>>();
+        let series: Vec<_> = own.iter().map(|c| (c.0, c.1, values(if c.0 == "L1" { 0.6 } else { 0.1 }))).collect();
+        let behaviour = only(outcome(&series));
+        let verdict = VerdictRule::new(few()).judge(&condition("L1", 1), &levels, &behaviour.outcome).unwrap();
+        // D itself holds the control against it, whatever a mention does.
+        assert_eq!(verdict.check(CheckKind::InternalReduction).unwrap().passed, Some(true));
+        let found = Evidence::gather(&verdict, &levels, &behaviour, few()).unwrap().unwrap();
+        let over = |check: &Check| check.kind == CheckKind::OverMention && check.about.as_deref() == Some("mention");
+        found.checks.into_iter().find(over).unwrap()
+    };
+    let (alike, apart) = (run(0.8, true), run(0.0, true));
+    assert_eq!((alike.passed, apart.passed), (Some(false), Some(true)), "{alike:?} {apart:?}");
+    // 0.8 of 2 along the axis, less what the mention does.
+    assert!(alike.value.unwrap().estimate.abs() < 0.1, "{alike:?}");
+    assert!((apart.value.unwrap().estimate + 0.4).abs() < 0.1, "{apart:?}");
+    let unread = run(0.0, false);
+    assert!(unread.passed.is_none() && unread.detail.contains("not read"), "{unread:?}");
+}
+
+#[test]
 fn the_instruction_of_the_lowest_level_is_picked() {
     let bank = bank();
     let names = ["L0", "L1", "L2", "L3"];

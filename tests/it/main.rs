@@ -47,3 +47,4 @@ mod session;
 mod templates;
 mod tokenizers;
 mod validity;
+mod wordings;

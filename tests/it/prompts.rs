@@ -36,7 +36,7 @@ fn plain_cells(grid: &PromptGrid) -> Vec<PromptCell> {
 fn every_cell_is_there_and_its_ten_wordings_differ() {
     let grid = PromptGrid::bundled().unwrap();
     let cells = grid.cells();
-    assert_eq!(cells.len(), 3 * 4 * 3 * 2 * 3 * 10);
+    assert_eq!(cells.len(), 3 * 4 * 4 * 2 * 3 * 10);
     for cell in &cells {
         let instruction = grid.get(cell).unwrap();
         assert_eq!(instruction.reasoning.is_some(), cell.chain_of_thought, "{cell}");
@@ -54,7 +54,7 @@ fn every_cell_is_there_and_its_ten_wordings_differ() {
             (format!("{}{:?}{:?}", cell.benchmark, cell.specificity, cell.stance), grid.get(cell).unwrap().first)
         })
         .collect();
-    assert_eq!(firsts.len(), 360, "no wording twice in a cell");
+    assert_eq!(firsts.len(), 480, "no wording twice in a cell");
     for text in plain_cells(&grid).iter().map(|cell| grid.get(cell).unwrap()).flat_map(|i| [i.first, i.review]) {
         assert!(text.ends_with(['.', '?', '}']), "{text}");
         assert_eq!(text.split_whitespace().collect::<Vec<_>>().join(" "), text);
@@ -104,6 +104,39 @@ fn neutral_instructions_hold_no_moral_word() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn a_mention_quotes_every_word_of_its_instruction_and_adds_few() {
+    let grid = PromptGrid::bundled().unwrap();
+    let mentions: Vec<PromptCell> =
+        plain_cells(&grid).into_iter().filter(|cell| cell.stance == Stance::Mention).collect();
+    assert_eq!(mentions.len(), 120);
+    for cell in mentions {
+        let positive = grid.get(&PromptCell { stance: Stance::Positive, ..cell.clone() }).unwrap();
+        let mention = grid.get(&cell).unwrap();
+        let (_, rest) = mention.first.split_once('"').unwrap();
+        let (quoted, _) = rest.rsplit_once('"').unwrap();
+        assert_eq!(words(quoted), words(&positive.first), "{cell}");
+        let around = words(&mention.first).len() - words(quoted).len();
+        assert!((4..=5).contains(&around), "{cell}: {around} words around the quotation");
+        assert!(mention.review.contains(&mention.first), "{cell}");
+        let frame = mention.first.replace(quoted, "");
+        assert!(moral_words(&frame).is_empty(), "{cell}: {frame}");
+    }
+    // By its role it is a control, and known by the instruction that it quotes.
+    let named = |name: &str| Instruction::named(name).unwrap();
+    let design = SelfCorrection::new(ChoiceTask::bundled().unwrap())
+        .instructions(["L1", "L2", "neutral", "mention"].map(named))
+        .rounds(2)
+        .design()
+        .unwrap();
+    let at = |name: &str| Condition::new(name, 2);
+    assert_eq!(design.mention(&at("L1")), Some(&at("mention")));
+    assert_eq!((design.mention(&at("L2")), design.mention(&at("neutral"))), (None, None));
+    assert_eq!((design.role(&at("mention")), design.control(&at("mention"))), (Some(probity::Role::Control), None));
+    assert_eq!(design.control(&at("L1")), Some(&at("neutral")));
+    assert_eq!(design.judged(), [&at("L1"), &at("L2")]);
 }
 
 #[test]

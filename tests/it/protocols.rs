@@ -30,8 +30,7 @@ fn questions(ids: &[&str]) -> ChoiceTask {
 }
 
 fn instruction(name: &str) -> Instruction {
-    let (first, review) = ("so".into(), "again".into());
-    Instruction { name: name.into(), meaning: "asks".into(), first, review, reasoning: None, feedback: None }
+    Instruction { meaning: "asks".into(), review: "again".into(), ..Instruction::new(name, "so") }
 }
 
 fn places() -> Selection {

@@ -18,6 +18,7 @@ mod text;
 mod transitions;
 mod verdict;
 mod windows;
+mod wordings;
 
 pub(super) use style::STYLE;
 
@@ -43,6 +44,7 @@ impl Report {
             verdict::section(self),
             evidence::section(self, &drawings),
             causal::section(self),
+            wordings::section(self),
             probes::section(self, &drawings),
             maps::section(self, &drawings),
             curves::section(self, &drawings),

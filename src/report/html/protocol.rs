@@ -58,6 +58,13 @@ fn rounds(protocol: &ProtocolRecord) -> Vec<String> {
             names(&protocol.self_feedback_instructions)
         ));
     }
+    if let Some(most) = protocol.wordings.values().map(Vec::len).max() {
+        let names: Vec<String> = protocol.wordings.keys().cloned().collect();
+        sentences.push(format!(
+            "Asked in {most} wordings, each item in one of them, dealt out evenly within groups: {}.",
+            self::names(&names)
+        ));
+    }
     if !protocol.re_elicitation.is_empty() {
         sentences.push(format!(
             "After the last round of every instruction one more round in other words was run in a copy of the conversation: {}.",
