@@ -183,6 +183,11 @@ impl<I: Item> CausalRounds<I> {
             let run = |axes: &[Axis], strength: f64| {
                 let more = Interventions::new(manipulation.along(axes, strength));
                 let protocol = self.protocol.also_under(more);
+                // Chosen anew by rounds that are changed, another rule would pass for an effect.
+                let protocol = match &study.protocol.score_rule {
+                    Some(choice) => protocol.score_rule(choice.rule),
+                    None => protocol,
+                };
                 let read = axes.first().map(|axis| axis.address).ok_or_else(unasked)?;
                 self.outcome(&protocol.run_with_progress(model, read, &Within(progress))?, &resampler)
             };

@@ -1,8 +1,8 @@
 //! Worlds planted in a real model: real questions, real states, real probes, and a truth that a hook makes.
 //!
-//! Every item is asked, and asked again in two neutral wordings, of which one plays the instruction. Its answers can be pushed
-//! towards the right option, in the scores alone; its states can be moved less immoral by a hook, over all tokens of its round or
-//! over its own words only. Each conversation is read once in each of these ways, so that any number of worlds can be drawn from
+//! Every item is asked, and asked again in two neutral wordings, of which one plays the instruction: a coin for each item says which,
+//! so that what the wordings themselves do to the states is none of the instruction's. Its answers can be pushed towards the right
+//! option, in the scores alone; its states can be moved less immoral by a hook, over all tokens of its round or over its own words only. Each conversation is read once in each of these ways, so that any number of worlds can be drawn from
 //! the same passes.
 
 use std::collections::HashMap;
@@ -20,13 +20,15 @@ use probity::probe::Direction;
 use probity::task::{ChoiceItem, Item};
 use probity::text::{PadSide, Role, TokenBatch};
 use probity::{Error, Model, Progress, Result};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Tokens in a batch.
 const BATCH_TOKENS: usize = 2_048;
 
-/// The control's words and those of the instruction, which asks for no more: what differs between them is planted.
+/// Two ways to ask again.
 const WORDS: [&str; 2] = [
     "Please look at your previous answer once more. Then answer the question again.",
     "Please go back to the answer that you gave. Then give your answer to the question again.",
@@ -186,16 +188,18 @@ impl Passes {
         let talks: Vec<Transcript> = items.iter().map(asked).collect();
         let plain = scores(model, &items, &talks, 0, None, progress)?;
         let first: Vec<String> = items.iter().zip(&plain).map(|(item, s)| shown(item)[best(s, item.label, 0.0)].clone()).collect();
-        let again = |words: &str| -> Vec<Transcript> {
-            let grown = |(talk, answer): (&Transcript, &String)| {
+        let mut coins = ChaCha8Rng::seed_from_u64(23);
+        let heads: Vec<bool> = items.iter().map(|_| coins.gen()).collect();
+        let again = |instructed: bool| -> Vec<Transcript> {
+            let grown = |((talk, answer), &heads): ((&Transcript, &String), &bool)| {
                 let mut talk = talk.clone();
                 talk.say_parts(Role::Assistant, 0, [(Some(Part::Answer), answer)]);
-                talk.say_parts(Role::User, 1, [(Some(Part::Instruction), words)]);
+                talk.say_parts(Role::User, 1, [(Some(Part::Instruction), WORDS[usize::from(heads != instructed)])]);
                 talk
             };
-            talks.iter().zip(&first).map(grown).collect()
+            talks.iter().zip(&first).zip(&heads).map(grown).collect()
         };
-        let [of_control, of_instruction] = WORDS.map(again);
+        let [of_control, of_instruction] = [false, true].map(again);
         let control = scores(model, &items, &of_control, 1, None, progress)?;
         let mut instructed = HashMap::new();
         for moved in MOVED {

@@ -1,6 +1,6 @@
 //! How often the verdict is right where the truth was planted in a real model.
 //!
-//! Two neutral wordings are compared, one of which plays the instruction. What a world plants is a push of its answers towards
+//! Two neutral wordings are compared, of which one, by a coin for each item, plays the instruction. What a world plants is a push of its answers towards
 //! the right option, a change of its states by a hook, both, or neither. Draws differ in items, in the texts that the probes learn
 //! from, and in seeds. The direction of the hook is that of other texts than the probes'.
 
