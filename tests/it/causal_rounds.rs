@@ -10,7 +10,7 @@ use probity::hook::{Address, Hooks, Site};
 use probity::model::LogitsFor;
 use probity::probe::{Direction, MeanDifferenceProbe, ProbeBank};
 use probity::stats::Settings;
-use probity::task::{ChoiceItem, ChoiceTask};
+use probity::task::{ChoiceItem, ChoiceTask, ScoreRule};
 use probity::text::{Labels, PadSide, TokenBatch};
 use probity::{Condition, Error, Model};
 use rand::SeedableRng;
@@ -74,6 +74,7 @@ fn planted() -> Planted {
             .instructions([Instruction::new("fair", "Be fair."), Instruction::new("calm", "Be brief.")])
             .control("calm")
             .rounds(1)
+            .score_rule(ScoreRule::BareTotal)
             .decoding(Decoding::new(4))
     };
     // Whichever of the two words the model prefers is the wrong one.
