@@ -170,6 +170,7 @@ impl<I: Item> CausalRounds<I> {
                 controls.push(side.control);
             }
         }
+        let rule = study.protocol.score_rule.as_ref().map(|choice| choice.rule);
         let fluency = Fluency::new(model, study, &controls, self.fluency_answers)?;
         let own = study.interventions.of(controls.first().copied().ok_or_else(unasked)?);
         let under = |more: Vec<_>| own.iter().cloned().chain(more).collect::<Vec<_>>();
@@ -182,12 +183,7 @@ impl<I: Item> CausalRounds<I> {
         for &manipulation in &self.manipulations {
             let run = |axes: &[Axis], strength: f64| {
                 let more = Interventions::new(manipulation.along(axes, strength));
-                let protocol = self.protocol.also_under(more);
-                // Chosen anew by rounds that are changed, another rule would pass for an effect.
-                let protocol = match &study.protocol.score_rule {
-                    Some(choice) => protocol.score_rule(choice.rule),
-                    None => protocol,
-                };
+                let protocol = self.protocol.also_under(more, rule);
                 let read = axes.first().map(|axis| axis.address).ok_or_else(unasked)?;
                 self.outcome(&protocol.run_with_progress(model, read, &Within(progress))?, &resampler)
             };

@@ -208,10 +208,12 @@ impl<I: Item> SelfCorrection<I> {
         &self.interventions
     }
 
-    /// The same rounds under `more` besides, for their behaviour only: nothing is kept on the way.
-    pub(crate) fn also_under(&self, more: Interventions) -> Self {
+    /// The same rounds under `more` besides, for their behaviour only: nothing is kept on the way. Options are judged by `rule`,
+    /// that of the rounds that these are compared with, not by one that these would choose.
+    pub(crate) fn also_under(&self, more: Interventions, rule: Option<ScoreRule>) -> Self {
         let interventions = self.interventions.clone().and(more);
-        SelfCorrection { interventions, reads_answers: false, checkpoints: None, ..self.clone() }
+        let score_rule = rule.or(self.score_rule);
+        SelfCorrection { interventions, score_rule, reads_answers: false, checkpoints: None, ..self.clone() }
     }
 
     /// Checks the protocol without a model; [`SelfCorrection::run`] does so too.

@@ -3,14 +3,14 @@
 use common::labelled::normal;
 use ndarray::{Array1, Array2};
 use probity::capture::Activations;
-use probity::causal::{CausalEvidence, CausalRounds, Intervention, Manipulation, Matching};
+use probity::causal::{CausalEvidence, CausalRounds, DirectionEffect, Intervention, Manipulation, Matching};
 use probity::dialogue::{Instruction, Interventions, SelfCorrection};
 use probity::generate::Decoding;
 use probity::hook::{Address, Hooks, Site};
 use probity::model::LogitsFor;
 use probity::probe::{Direction, MeanDifferenceProbe, ProbeBank};
 use probity::stats::Settings;
-use probity::task::{ChoiceItem, ChoiceTask};
+use probity::task::{ChoiceItem, ChoiceTask, ScoreRule};
 use probity::text::{Labels, PadSide, TokenBatch};
 use probity::{Condition, Error, Model};
 use rand::SeedableRng;
@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::intervened_rounds::babbling;
 
-const ITEMS: usize = 24;
+const ITEMS: usize = 8;
 /// Behind the last layer.
 fn last() -> Address {
     Site::ResidPost.at(2)
@@ -52,7 +52,7 @@ fn bank(direction: &Direction, distance: f64) -> ProbeBank {
     MeanDifferenceProbe::default().draws(50).fit_all(&states, &labels).unwrap()
 }
 
-/// Questions that the model answers wrongly; while L1 is asked, something pushes along `direction`, which makes it right.
+/// Questions that the model answers wrongly; while "fair" is asked, something pushes along `direction`, which makes it right.
 struct Planted {
     model: Model,
     direction: Direction,
@@ -63,15 +63,19 @@ struct Planted {
 
 fn planted() -> Planted {
     let model = babbling();
-    let named = |name: &str| Instruction::named(name).unwrap();
     let asked = |words: [&str; 2]| {
         let item = |number: usize| {
             let options = words.map(str::to_owned).to_vec();
-            let context = format!("It is {number} past {}.", 7 * number % 12);
-            ChoiceItem { context, ..ChoiceItem::new(number.to_string(), "Is it late?", options, 0) }
+            let context = format!("{}", 37 * number % 100);
+            ChoiceItem { context, ..ChoiceItem::new(number.to_string(), "Late?", options, 0) }
         };
         let task = ChoiceTask::new("late", (0..ITEMS).map(item).collect()).unwrap();
-        SelfCorrection::new(task).instructions(["L1", "neutral"].map(named)).rounds(1).decoding(Decoding::new(6))
+        SelfCorrection::new(task)
+            .instructions([Instruction::new("fair", "Be fair."), Instruction::new("calm", "Be brief.")])
+            .control("calm")
+            .rounds(1)
+            .score_rule(ScoreRule::BareTotal)
+            .decoding(Decoding::new(4))
     };
     // Whichever of the two words the model prefers is the wrong one.
     let study = asked(["k", "w"]).run(&model, last()).unwrap();
@@ -92,7 +96,7 @@ fn planted() -> Planted {
     let direction = Direction::new(last(), &towards_right.unit() + &(other * (mean.signum() / length)));
     let margin = states.iter().map(|state| state.dot(&towards_right.unit()).abs()).fold(0.0, f64::max);
     let push = 2.0 * margin / direction.unit().dot(&towards_right.unit());
-    let pushed = Interventions::new([Intervention::add(&direction, push)]).during(["L1"]);
+    let pushed = Interventions::new([Intervention::add(&direction, push)]).during(["fair"]);
     Planted { protocol: asked(words).under(pushed), model, direction, push }
 }
 
@@ -100,11 +104,18 @@ fn rows(states: &Activations) -> Vec<Array1<f64>> {
     states.at(last()).unwrap().outer_iter().map(|row| row.mapv(f64::from)).collect()
 }
 
-fn found(planted: &Planted, direction: &Direction, manipulations: &[Manipulation]) -> Vec<CausalEvidence> {
+fn found(
+    planted: &Planted,
+    direction: &Direction,
+    manipulations: &[Manipulation],
+    random: usize,
+) -> Vec<CausalEvidence> {
     let study = planted.protocol.run(&planted.model, last()).unwrap();
     CausalRounds::new(planted.protocol.clone())
         .manipulations(manipulations.iter().copied())
-        .settings(Settings::default().draws(400).seed(5))
+        .random(random)
+        .fluency_answers(6)
+        .settings(Settings::default().draws(400).flips(200).seed(5))
         .run(&planted.model, &study, &bank(direction, planted.push))
         .unwrap()
 }
@@ -112,47 +123,47 @@ fn found(planted: &Planted, direction: &Direction, manipulations: &[Manipulation
 #[test]
 fn a_gain_that_was_planted_along_a_direction_goes_with_it_and_with_no_other() {
     let planted = planted();
-    let all = [Manipulation::Remove, Manipulation::Replace, Manipulation::Add(1.0), Manipulation::Subtract(1.0)];
-    let evidence = found(&planted, &planted.direction, &all);
-    assert_eq!(evidence.len(), all.len());
-    for (entry, manipulation) in evidence.iter().zip(all) {
-        eprintln!("{manipulation}: gain {:?} goes {:?} comes {:?}", entry.gain, entry.probe.goes, entry.probe.comes);
-        eprintln!(
-            "  loss {} random {:?}",
-            entry.probe.fluency_loss,
-            entry
-                .random
-                .iter()
-                .map(|r| (r.strength, r.matching, r.fluency_loss, r.goes.estimate, r.comes.estimate))
-                .collect::<Vec<_>>()
-        );
-        assert_eq!((&entry.condition, entry.manipulation), (&Condition::new("L1", 1), manipulation));
+    let tried = [Manipulation::Remove, Manipulation::Add(1.0)];
+    let evidence = found(&planted, &planted.direction, &tried, 19);
+    assert_eq!(evidence.len(), tried.len());
+    for (entry, manipulation) in evidence.iter().zip(tried) {
+        assert_eq!((&entry.condition, entry.manipulation), (&Condition::new("fair", 1), manipulation));
         assert!(entry.gain.low > 0.4, "{:?}", entry.gain);
         assert_eq!((entry.addresses.as_slice(), entry.random.len()), (&[last()][..], 19));
         let effect = &entry.probe;
-        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
-        near(effect.goes.estimate, entry.gain.estimate - effect.gain.estimate);
+        assert!((effect.goes.estimate - (entry.gain.estimate - effect.gain.estimate)).abs() < 1e-9);
         // Every random direction costs as much fluency, or says why not.
         for random in &entry.random {
+            let apart = (random.fluency_loss / effect.fluency_loss - 1.0).abs();
             match random.matching.unwrap() {
-                Matching::Fluency => {
-                    assert!((random.fluency_loss / effect.fluency_loss - 1.0).abs() <= 0.05 + 1e-9, "{random:?}");
-                }
+                Matching::Fluency => assert!(apart <= 0.05 + 1e-9, "{random:?}"),
                 Matching::Strength => assert!(random.strength == 1.0 && effect.fluency_loss < 0.005),
-                Matching::OutOfReach => assert!((random.fluency_loss / effect.fluency_loss - 1.0).abs() > 0.05),
+                Matching::OutOfReach => assert!(apart > 0.05, "{random:?}"),
                 other => panic!("{other:?}"),
             }
         }
+        let left = |random: &&DirectionEffect| random.matching == Some(Matching::OutOfReach);
+        assert_eq!(entry.goes.unwrap().among, 19 - entry.random.iter().filter(left).count());
     }
-    for entry in &evidence[..2] {
-        let (goes, share) = (entry.goes.unwrap(), entry.share_gone.unwrap());
-        assert!(goes.holds(0.95) && goes.among >= 19 && goes.as_large == 0 && goes.p == 0.05, "{goes:?}");
-        assert!(share.low > 0.7 && share.estimate <= 1.3, "{share:?}");
-    }
-    // Here the direction is that of the right word: what is added makes the control right, what is taken off does not.
-    let (added, taken) = (&evidence[2], &evidence[3]);
-    assert!(added.probe.comes.low > 0.4 && added.comes.unwrap().holds(0.95), "{:?}", added.comes);
-    assert!(taken.probe.comes.high <= 0.0 && !taken.comes.unwrap().holds(0.95), "{:?}", taken.comes);
+    // All that was planted goes with the direction, and hardly any of it with others.
+    let (goes, share) = (evidence[0].goes.unwrap(), evidence[0].share_gone.unwrap());
+    assert!(goes.holds(0.95) && goes.as_large == 0 && goes.p == 0.05, "{goes:?}");
+    assert!(share.low > 0.5 && share.estimate > 0.7, "{share:?}");
+    // The direction is that of the right word here: what is added makes the control right.
+    assert!(evidence[1].probe.comes.low > 0.4, "{:?}", evidence[1].probe);
+    assert!(evidence[1].probe.fluency_loss > 0.005, "{:?}", evidence[1].probe.fluency_loss);
+}
+
+#[test]
+fn manipulations_do_what_their_names_say() {
+    let planted = planted();
+    let tried = [Manipulation::Replace, Manipulation::Subtract(1.0)];
+    let evidence = found(&planted, &planted.direction, &tried, 0);
+    assert!(evidence.iter().all(|entry| entry.random.is_empty() && entry.goes.is_none() && entry.comes.is_none()));
+    // In the place of its own value the direction has one for all rounds: the gain goes.
+    assert!(evidence[0].probe.goes.low > 0.0, "{:?}", evidence[0].probe);
+    // What is taken off the control makes nothing right there, and takes away from what was pushed.
+    assert!(evidence[1].probe.comes.high <= 0.0 && evidence[1].probe.gain.low < 1.0, "{:?}", evidence[1].probe);
 }
 
 #[test]
@@ -162,16 +173,10 @@ fn a_direction_that_the_gain_does_not_depend_on_is_not_found() {
     let other = Array1::from_shape_fn(48, |i| (i as f64 * 1.3).cos());
     let along = other.dot(&planted.direction.unit());
     let across = Direction::new(last(), other - along * &planted.direction.unit());
-    for entry in found(&planted, &across, &[Manipulation::Remove, Manipulation::Subtract(1.0)]) {
-        assert!(entry.gain.low > 0.4);
-        assert!(
-            !entry.goes.unwrap().holds(0.95) && !entry.comes.unwrap().holds(0.95),
-            "{:?} {:?}",
-            entry.goes,
-            entry.comes
-        );
-        assert!(entry.share_gone.unwrap().high < 0.5, "{:?}", entry.share_gone);
-    }
+    let entry = &found(&planted, &across, &[Manipulation::Remove], 19)[0];
+    assert!(entry.gain.low > 0.4);
+    assert!(!entry.goes.unwrap().holds(0.95) && !entry.comes.unwrap().holds(0.95), "{:?}", entry.goes);
+    assert!(entry.share_gone.unwrap().high < 0.5, "{:?}", entry.share_gone);
 }
 
 #[test]

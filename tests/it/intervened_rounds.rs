@@ -105,11 +105,11 @@ fn equals_by_hand(model: &Model, study: &Study, places: &Selection, tokens: usiz
                 let option = model.tokenizer().encode_rendered(option).unwrap();
                 let (_, total) = by_hand(model, &[prompt.clone(), option].concat(), prompt.len(), &under, places);
                 assert!(
-                    (total - score.total).abs() < 2e-3,
+                    (total - score.bare.total).abs() < 2e-3,
                     "{} {}: {total} {}",
                     talk.item,
                     round.condition,
-                    score.total
+                    score.bare.total
                 );
             }
             let mut session = Session::new(model);
