@@ -89,6 +89,17 @@ impl Thinking {
     }
 }
 
+/// The words of an instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct InstructionWords {
+    /// Its name.
+    pub instruction: String,
+    /// What it says in its first round.
+    pub words: String,
+}
+
 /// How a run of [`SelfCorrection`](super::SelfCorrection) went about it, kept with its results: what a methods section
 /// says.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -119,8 +130,8 @@ pub struct ProtocolRecord {
     pub decoding: String,
     /// How thoughts and judgements were generated, where there were any.
     pub reasoning: Option<String>,
-    /// The words of each instruction in its first round, by its name.
-    pub instruction_words: BTreeMap<String, String>,
+    /// The words of each instruction in its first round.
+    pub instruction_words: Vec<InstructionWords>,
     /// Which score makes the options' probabilities, by a softmax, as the protocol has it.
     pub option_score: String,
     /// Which changes of the model's states which rounds were run under, if any were.

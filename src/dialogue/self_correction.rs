@@ -8,7 +8,7 @@ use super::feedback::Feedback;
 use super::grid::PromptCell;
 use super::instruction::Instruction;
 use super::interventions::Interventions;
-use super::protocol::{Judge, Overflow, ProtocolRecord, RoundKind, Thinking};
+use super::protocol::{InstructionWords, Judge, Overflow, ProtocolRecord, RoundKind, Thinking};
 use super::wordings::assign;
 use crate::condition::{Condition, Design, NO_INSTRUCTION};
 use crate::generate::Decoding;
@@ -361,6 +361,7 @@ impl<I: Item> SelfCorrection<I> {
         let named = |own: fn(&Instruction) -> bool| {
             self.instructions.iter().filter(|entry| own(entry)).map(|entry| entry.name.clone()).collect::<Vec<_>>()
         };
+        let words = |own: &Instruction| InstructionWords { instruction: own.name.clone(), words: own.first.clone() };
         let thinking_instructions = named(|entry| entry.reasoning.is_some());
         let self_feedback_instructions = named(|entry| entry.asks_itself().is_some());
         let reasons =
@@ -383,7 +384,7 @@ impl<I: Item> SelfCorrection<I> {
             decoding: self.decoding.describe(),
             reasoning: reasons.then(|| self.reasoning.describe()),
             interventions: self.interventions.describe(),
-            instruction_words: self.instructions.iter().map(|own| (own.name.clone(), own.first.clone())).collect(),
+            instruction_words: self.instructions.iter().map(words).collect(),
             option_score: self.score_rule.map_or("chosen by round 0", ScoreRule::name).to_owned(),
             score_rule: None,
         }

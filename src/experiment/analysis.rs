@@ -134,8 +134,9 @@ impl Analysis {
             pairwise: match behaviour.is_empty() {
                 true => None,
                 false => {
-                    let words = &study.protocol.instruction_words;
-                    PairwiseEffectiveness::with(judged, &behaviour.outcome, words, 1, resampler)?
+                    let words = study.protocol.instruction_words.iter();
+                    let words = words.map(|own| (own.instruction.clone(), own.words.clone())).collect();
+                    PairwiseEffectiveness::with(judged, &behaviour.outcome, &words, 1, resampler)?
                 }
             },
             behaviour,

@@ -132,7 +132,7 @@ fn pairs_of_instructions_are_counted_as_by_hand() {
             let (share, cases) = count(&pairs, &|number, item| -of_site[number][item]);
             assert_eq!(own.cases, cases);
             assert!((address.share.estimate - share).abs() < 1e-12, "{kind:?} {}", address.address);
-            assert!(address.share.low < share && share < address.share.high);
+            assert!(address.share.low < share && share <= address.share.high);
         }
         let longer = own.words.iter().find(|words| words.predictor == WordsPredictor::Longer).unwrap();
         assert!((longer.share.estimate - count(&pairs, &|number, _| words(number)).0).abs() < 1e-12);
@@ -157,7 +157,7 @@ fn pairs_of_instructions_are_counted_as_by_hand() {
 #[test]
 fn words_that_foretell_as_much_leave_nothing_to_the_states() {
     let level = |number: usize, _: usize, _: Site| [0.5, 0.5, 0.6, 0.4, 0.2][number];
-    let right = |number: usize, item: usize| f64::from(u8::from(item % 5 < number));
+    let right = |number: usize, item: usize| f64::from(u8::from((item + item / GROUPS) % 5 < number));
     let (levels, _) = levels(&PAIRED, level, 9);
     let words = [("L0", "look"), ("L0/p1", "look at it"), ("L2", "look at it and be fair to all")];
     let texts = words.map(|(name, text)| (name.to_owned(), text.to_owned())).into();

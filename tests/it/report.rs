@@ -197,9 +197,21 @@ pub fn everything() -> Report {
     let ranking = json!({
         "candidates": candidates, "round": 1, "items_to_choose": 8, "items_to_gain": 16, "spearman": 1.0,
         "kendall": 1.0, "p": 1.0 / 3.0, "found_from": null, "leave_one_out": [1.0, 1.0], "picked": "L2",
-        "regret": 0.0, "regret_at_random": 0.25, "regret_leave_one_out": 0.1,
+        "regret": 0.0, "regret_interval": interval(0.0), "regret_at_random": 0.25, "regret_leave_one_out": 0.1,
     });
     report.selection = Some(serde_json::from_value(ranking).unwrap());
+    let address = json!({ "address": "L2.resid_post", "share": interval(0.6), "beyond_words": interval(0.1) });
+    let words = json!({ "predictor": "longer", "share": interval(0.5) });
+    let kind =
+        json!({ "kind": "all", "pairs": 3, "cases": 40, "groups": 12, "addresses": [address], "words": [words] });
+    let pairwise =
+        json!({ "round": 1, "metric": "class_distance", "instructions": ["L0", "L1", "L2"], "kinds": [kind] });
+    report.pairwise = Some(serde_json::from_value(pairwise).unwrap());
+    let test = json!({ "addresses": ["L1.resid_post", "L2.resid_post"], "declared": true, "interval": interval(-0.1),
+        "standard_error": 0.05, "p": 0.04, "equivalence": null, "detectable": 0.2, "items": 24, "groups": 12 });
+    let window = json!({ "instruction": "L1", "round": 1, "against": "control", "reading": Reading::PROMPT, "metric": "cosine",
+        "window": "1-2", "test": test });
+    report.windows = vec![serde_json::from_value(window).unwrap()];
     report.protocol.interventions = Some("removes along L2.resid_post".to_owned());
     report.with_causal(causal())
 }
@@ -701,7 +713,9 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
         .iter()
         .filter(|row| row.condition.instruction.contains("neutral") && row.against == Against::Control);
     assert_eq!(neutral_changes.count(), 0);
-    assert_eq!(report.behaviour.ranks.len(), 3);
+    let ranks = &report.behaviour.ranks;
+    // Overall, and for both categories, of 10 groups or more.
+    assert_eq!((ranks.iter().filter(|row| row.category.is_none()).count(), ranks.len()), (3, 9));
     let page = report.to_html();
     elements(&page);
     assert!(page.contains("L2/cot/p3 minus L2/neutral/cot/p3 at resid_post"));
