@@ -154,6 +154,7 @@ fn completions(conditions: &[(&str, usize)]) -> Behaviour {
             let continued = |row| Continued {
                 item: format!("i{row}"),
                 text: said(row, round),
+                others: Vec::new(),
                 end: End::Length,
                 rationale: None,
                 dropped_turns: 0,
@@ -200,6 +201,12 @@ pub fn everything() -> Report {
         "regret": 0.0, "regret_at_random": 0.25, "regret_leave_one_out": 0.1,
     });
     report.selection = Some(serde_json::from_value(ranking).unwrap());
+    let variance = json!({ "between": 0.04, "within": 0.12, "share": 0.25 });
+    let row = |wording: usize| json!({ "wording": wording, "items": 12, "change": interval(-0.5), "gain": 0.125 });
+    let wordings = json!({ "change": variance, "gain": variance, "rows": [row(0), row(1)] });
+    report.verdicts[0].wordings = Some(serde_json::from_value(wordings).unwrap());
+    let texts = json!({ "instruction": "L1", "texts": ["Answer fairly.", "Be < fair."] });
+    report.protocol.wordings.push(serde_json::from_value(texts).unwrap());
     report.protocol.interventions = Some("removes along L2.resid_post".to_owned());
     report.with_causal(causal())
 }
@@ -747,6 +754,7 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
         Continued {
             item: format!("i{row}"),
             text: words.to_owned(),
+            others: Vec::new(),
             end: End::Length,
             rationale: None,
             dropped_turns: 0,
@@ -874,4 +882,19 @@ fn plots_of_an_earlier_report_go_and_other_files_stay() {
     smaller.write_dir(fresh.path()).unwrap();
     let own = Folder::names_of(&fresh.path().join("plots")).into_iter().chain(["mine.svg".to_owned()]);
     assert_eq!(after, own.collect());
+}
+
+#[test]
+fn wordings_have_a_table_with_their_texts() {
+    assert!(!full().to_html().contains("id=\"wordings\""));
+    let page = everything().to_html();
+    elements(&page);
+    let (_, section) = page.split_once("<section id=\"wordings\">").unwrap();
+    let (section, _) = section.split_once("</section>").unwrap();
+    for part in
+        ["Be &lt; fair.", "25\u{a0}% of it is the wordings", "between wordings 0.040", "D by wording", "\u{2212}0.50"]
+    {
+        assert!(section.contains(part), "{part}: {section}");
+    }
+    assert!(page.contains("Asked in 2 wordings"));
 }
