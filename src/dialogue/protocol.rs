@@ -1,5 +1,6 @@
 //! The choices that a run of self-correction makes explicit.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 

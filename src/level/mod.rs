@@ -58,8 +58,8 @@ mod state_checks;
 mod transition;
 mod verdict;
 pub mod window;
-mod words;
 mod wordings;
+mod words;
 
 pub(crate) use check::Mark;
 pub use check::{Check, CheckKind};
@@ -80,5 +80,5 @@ pub use ranking::{Candidate, InstructionRanking, InstructionSelection};
 pub use readings::ReadingLevels;
 pub use transition::{Onset, Transition, Transitions};
 pub use verdict::{ChangeOf, LevelChange, Verdict, VerdictKind};
-pub use words::WordsPredictor;
 pub use wordings::{WordingEffect, WordingRow};
+pub use words::WordsPredictor;
