@@ -198,7 +198,7 @@ pub fn everything() -> Report {
     let ranking = json!({
         "candidates": candidates, "round": 1, "items_to_choose": 8, "items_to_gain": 16, "spearman": 1.0,
         "kendall": 1.0, "p": 1.0 / 3.0, "found_from": null, "leave_one_out": [1.0, 1.0], "picked": "L2",
-        "regret": 0.0, "regret_at_random": 0.25, "regret_leave_one_out": 0.1,
+        "regret": 0.0, "regret_interval": interval(0.0), "regret_at_random": 0.25, "regret_leave_one_out": 0.1,
     });
     report.selection = Some(serde_json::from_value(ranking).unwrap());
     let variance = json!({ "between": 0.04, "within": 0.12, "share": 0.25 });
