@@ -781,7 +781,7 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
     let gain = report.verdicts[0].checks[1].value.unwrap();
     // 20 of 24 texts lose 0.6: seven words of more than three letters against one.
     assert!((gain.estimate - 20.0 / 24.0 * 0.6).abs() < 1e-12, "{gain:?}");
-    assert_eq!(report.verdicts[0].kind, VerdictKind::Internal);
+    assert_eq!(report.verdicts[0].kind, VerdictKind::Internal, "{:?}", report.verdicts[0].missing());
     let page = report.to_html();
     elements(&page);
     assert!(page.contains("minus toxicity changes by") && page.contains("Mean toxicity"));
