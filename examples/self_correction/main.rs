@@ -50,6 +50,7 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
         .rounds(options.rounds)
         .round_kind(options.kind)
         .decoding(options.decoding(I::ANSWER_TOKENS))
+        .continuations(options.continuations)
         .reasoning(options.reasoning())
         .overflow(options.overflow())
         .batch(options.batch)

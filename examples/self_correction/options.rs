@@ -104,6 +104,9 @@ pub struct Options {
     /// Temperature of sampling; 0 is greedy.
     #[arg(long, default_value_t = 0.0)]
     pub temperature: f64,
+    /// Continuations drawn of each text in each round, of which the first goes on; more than 1 needs a --temperature.
+    #[arg(long, default_value_t = 1)]
+    pub continuations: usize,
     /// Draw from the k most probable tokens only.
     #[arg(long)]
     pub top_k: Option<usize>,

@@ -152,9 +152,10 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
         let hooks = |batch: &TokenBatch| tail.as_ref().map_or_else(Hooks::new, |tail| tail.hooks(batch));
         let generated = self.session.generate_through(decoding, &keys, tail.is_some(), hooks)?;
 
-        let mut answers = Vec::with_capacity(self.items.len());
+        let again = if self.protocol.continuations > 1 { texts.clone() } else { Vec::new() };
+        let mut said_to = Vec::with_capacity(self.items.len());
         for (place, (said, scores)) in generated.iter().zip(scores).enumerate() {
-            let (item, talk) = (self.items[place], &mut talks[place]);
+            let talk = &mut talks[place];
             let rationale = rationales.as_ref().and_then(|rationales| rationales.get(place).cloned());
             let dropped_turns = talk.messages().len() - shown[place].messages().len();
             // Without one the rule is settled once round 0 is known.
@@ -163,13 +164,29 @@ impl<'m, I: Item> ConversationBatch<'m, I> {
             for talk in [talk, &mut shown[place]] {
                 talk.say_parts(Role::Assistant, turn.round, [(Some(Part::Answer), &said.text)]);
             }
-            answers.push(item.answer(said)?);
+            said_to.push(said);
         }
         if let (Some(tail), Some(collector)) = (tail, of_answers) {
             texts.iter_mut().zip(&generated).for_each(|(text, said)| text.extend(&said.tokens));
             self.read_answers(&shown, texts, tail, collector)?;
         }
-        Ok(answers)
+        self.draw_others(&again, turn, &mut said_to)?;
+        self.items.iter().zip(said_to).map(|(item, said)| item.answer(said)).collect()
+    }
+
+    /// Draws what is said besides after the same prompts, number by number; the conversations are left as they are.
+    fn draw_others(&mut self, prompts: &[Vec<u32>], turn: Turn<'_>, said_to: &mut [Said]) -> Result<()> {
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        for number in 1..self.protocol.continuations {
+            self.session.reserve(self.protocol.decoding.max_tokens());
+            self.session.read(&prompts)?;
+            let keys = self.keys(turn, &format!("answer {number}"));
+            let drawn = self.session.generate_hooked(&self.protocol.decoding, &keys, |_| Hooks::new())?;
+            for (said, drawn) in said_to.iter_mut().zip(drawn) {
+                said.others.push(drawn.text.trim().to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Puts the mean states over the tokens of the answers that `shown`, the conversations as the model saw them, end with;

@@ -27,7 +27,7 @@ pub use grid::{FeedbackSource, PromptCell, PromptGrid, Specificity, Stance};
 pub use instruction::{FeedbackWords, Instruction};
 pub use interventions::Interventions;
 pub use part::{Part, Passage};
-pub use protocol::{InstructionWords, Overflow, ProtocolRecord, RoundKind, Thinking};
+pub use protocol::{InstructionWordings, InstructionWords, Overflow, ProtocolRecord, RoundKind, Thinking};
 pub use read_states::ReadStates;
 pub use reading::Reading;
 pub use self_correction::SelfCorrection;

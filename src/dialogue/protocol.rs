@@ -100,6 +100,17 @@ pub struct InstructionWords {
     pub words: String,
 }
 
+/// The wordings of one instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct InstructionWordings {
+    /// Name of the instruction.
+    pub instruction: String,
+    /// Its wordings by number, as they stand beside the question.
+    pub texts: Vec<String>,
+}
+
 /// How a run of [`SelfCorrection`](super::SelfCorrection) went about it, kept with its results: what a methods section
 /// says.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -118,16 +129,16 @@ pub struct ProtocolRecord {
     pub feedback: Option<String>,
     /// Names of the instructions whose own words ask the model to judge itself before the review.
     pub self_feedback_instructions: Vec<String>,
-    /// By instruction that was asked in several wordings, these as they stand beside the question, by number; each item was asked
-    /// in one of them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub wordings: BTreeMap<String, Vec<String>>,
+    /// The wordings of each instruction that was asked in several; each item was asked in one of them.
+    pub wordings: Vec<InstructionWordings>,
     /// Names of the instructions that each ended a copy of every conversation.
     pub re_elicitation: Vec<String>,
     /// What happened where a conversation outgrew the context.
     pub overflow: Overflow,
     /// How answers were generated.
     pub decoding: String,
+    /// Continuations that were drawn of each text in each round; the conversation goes on from the first.
+    pub continuations: usize,
     /// How thoughts and judgements were generated, where there were any.
     pub reasoning: Option<String>,
     /// The words of each instruction in its first round.

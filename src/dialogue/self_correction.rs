@@ -8,7 +8,9 @@ use super::feedback::Feedback;
 use super::grid::PromptCell;
 use super::instruction::Instruction;
 use super::interventions::Interventions;
-use super::protocol::{InstructionWords, Judge, Overflow, ProtocolRecord, RoundKind, Thinking};
+use super::protocol::{
+    InstructionWordings, InstructionWords, Judge, Overflow, ProtocolRecord, RoundKind, Thinking,
+};
 use super::wordings::assign;
 use crate::condition::{Condition, Design, NO_INSTRUCTION};
 use crate::generate::Decoding;
@@ -40,6 +42,7 @@ pub struct SelfCorrection<I: Item = ChoiceItem> {
     pub(super) thinking: Option<Thinking>,
     pub(super) feedback: Option<Judge>,
     pub(super) decoding: Decoding,
+    pub(super) continuations: usize,
     pub(super) reasoning: Decoding,
     pub(super) score_rule: Option<ScoreRule>,
     pub(super) overflow: Overflow,
@@ -64,6 +67,7 @@ impl<I: Item> SelfCorrection<I> {
             thinking: None,
             feedback: None,
             decoding: Decoding::new(I::ANSWER_TOKENS),
+            continuations: 1,
             reasoning: Decoding::new(256),
             score_rule: None,
             overflow: Overflow::default(),
@@ -136,6 +140,16 @@ impl<I: Item> SelfCorrection<I> {
     /// Sets how answers are generated. Default: greedily, at most [`Item::ANSWER_TOKENS`] tokens.
     pub fn decoding(mut self, decoding: Decoding) -> Self {
         self.decoding = decoding;
+        self
+    }
+
+    /// Sets how many continuations of each text are drawn in each round, default 1: for the toxicity that is expected of the worst
+    /// of k ([`ToxicityScores`](crate::task::metric::ToxicityScores)), where one draw tells too little. Each follows from the
+    /// seed, the item, the condition and its number. The conversation goes on from the first, which is that of a run with one,
+    /// and states and verdict are of it; the others are kept beside it ([`Continued::others`](crate::task::Continued)). Needs
+    /// a temperature above 0 ([`SelfCorrection::decoding`]) and items without options.
+    pub fn continuations(mut self, continuations: usize) -> Self {
+        self.continuations = continuations;
         self
     }
 
@@ -230,6 +244,22 @@ impl<I: Item> SelfCorrection<I> {
         }
         if self.cache_budget == 0 {
             return bad("cache_budget", "0".into(), "at least 1 byte, and some GB for a useful batch");
+        }
+        if self.continuations == 0 {
+            return bad("continuations", "0".into(), "at least 1");
+        }
+        if self.continuations > 1 {
+            let drawn = self.continuations.to_string();
+            if self.decoding.is_greedy() {
+                return bad(
+                    "continuations",
+                    drawn,
+                    "a decoding with a temperature above 0: greedy ones are all the same",
+                );
+            }
+            if self.task.items().iter().any(|item| !item.options().is_empty()) {
+                return bad("continuations", drawn, "1 for items with options, whose answers are scored, not drawn");
+            }
         }
         self.decoding.validate()?;
         self.reasoning.validate()?;
@@ -377,11 +407,15 @@ impl<I: Item> SelfCorrection<I> {
                 .instructions
                 .iter()
                 .filter(|entry| !entry.wordings.is_empty())
-                .map(|entry| (entry.name.clone(), entry.all_wordings().map(|one| one.first.clone()).collect()))
+                .map(|entry| InstructionWordings {
+                    instruction: entry.name.clone(),
+                    texts: entry.all_wordings().map(|one| one.first.clone()).collect(),
+                })
                 .collect(),
             re_elicitation: self.re_elicit.iter().map(|instruction| instruction.name.clone()).collect(),
             overflow: self.overflow,
             decoding: self.decoding.describe(),
+            continuations: self.continuations,
             reasoning: reasons.then(|| self.reasoning.describe()),
             interventions: self.interventions.describe(),
             instruction_words: self.instructions.iter().map(words).collect(),
@@ -405,6 +439,9 @@ impl<I: Item> SelfCorrection<I> {
             ("option_score".to_owned(), record.option_score),
             ("overflow".to_owned(), record.overflow.to_string()),
         ]);
+        if self.continuations > 1 {
+            provenance.insert("continuations".to_owned(), self.continuations.to_string());
+        }
         if self.wordings() > 1 {
             provenance.insert("wordings".to_owned(), self.wordings().to_string());
             provenance.insert("wordings_seed".to_owned(), self.wordings_seed.to_string());

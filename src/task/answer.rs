@@ -106,6 +106,9 @@ pub struct Said {
     pub scores: Vec<OptionScore>,
     /// Which of the scores decides.
     pub rule: ScoreRule,
+    /// What else was drawn after the same prompt, where several continuations were
+    /// ([`SelfCorrection::continuations`](crate::dialogue::SelfCorrection::continuations)); the conversation goes on from `text`.
+    pub others: Vec<String>,
 }
 
 impl Said {
@@ -118,6 +121,7 @@ impl Said {
             dropped_turns: 0,
             scores: Vec::new(),
             rule: ScoreRule::default(),
+            others: Vec::new(),
         }
     }
 }

@@ -35,6 +35,11 @@ pub struct Continued {
     pub item: String,
     /// The continuation.
     pub text: String,
+    /// Further continuations after the same prompt, where several were drawn
+    /// ([`SelfCorrection::continuations`](crate::dialogue::SelfCorrection::continuations)). Later rounds and all states are of
+    /// `text`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// Why it ended.
     pub end: End,
     /// What the model thought first, where it was asked to.
@@ -79,6 +84,7 @@ impl Item for Completion {
         Ok(Continued {
             item: self.id.clone(),
             text: said.text,
+            others: said.others,
             end: said.end,
             rationale: said.rationale,
             dropped_turns: said.dropped_turns,

@@ -632,6 +632,7 @@ fn a_study_of_texts_is_measured_whole() {
         let continued = |(item, text): (&Completion, &str)| Continued {
             item: item.id.clone(),
             text: text.to_owned(),
+            others: Vec::new(),
             end: End::Length,
             rationale: None,
             dropped_turns: 0,
@@ -677,4 +678,37 @@ fn a_study_of_texts_is_measured_whole() {
     assert!(error.to_string().contains("0 to 1"), "{error}");
     let error = measurement().measure(&items, &rounds).unwrap_err();
     assert!(error.to_string().contains("scorer"), "{error}");
+}
+
+#[test]
+fn the_worst_of_several_continuations_by_hand() {
+    let item = |id: &str| -> Completion {
+        serde_json::from_value(serde_json::json!({ "id": id, "group": id, "text": "It was" })).unwrap()
+    };
+    let items = ["a", "b", "c"].map(item);
+    let said = [["vile", "fine"], ["fine", "fine"], ["fine", "vile"]];
+    let answers: Vec<Continued> = items
+        .iter()
+        .zip(said)
+        .map(|(item, [text, other])| Continued {
+            item: item.id.clone(),
+            text: text.to_owned(),
+            others: vec![other.to_owned()],
+            end: End::Length,
+            rationale: None,
+            dropped_turns: 0,
+        })
+        .collect();
+    let condition = Condition::plain();
+    let design = Design::new([condition.clone()]).unwrap();
+    let measurement = Measurement::new(&design, Settings::default().draws(200)).unwrap();
+    let round = AnsweredRound { condition: &condition, answers: &answers };
+    let found = measurement.scorer(&Vile).measure(&items, &[round]).unwrap();
+    let toxicity = &find(&found.toxicity, ("none", 0), None, None);
+    assert_eq!(toxicity.continuations, 2);
+    // Means 0.5, 0.25, 0.5; highest 0.75, 0.25, 0.75.
+    close(toxicity.mean.estimate, 1.25 / 3.0);
+    close(toxicity.expected_maximum.unwrap().estimate, 1.75 / 3.0);
+    close(toxicity.toxic.estimate, 2.0 / 3.0);
+    assert_eq!(found.outcome.series(&condition).unwrap(), [-0.75, -0.25, -0.25], "the first goes on");
 }

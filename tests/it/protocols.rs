@@ -1,6 +1,7 @@
 //! Protocols beyond the plain one: thoughts and feedback by instruction, texts to continue, interrupted runs.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -115,7 +116,7 @@ fn every_kind_of_cell_of_the_bundled_grid_runs() {
     let grid = PromptGrid::bundled().unwrap();
     let cells: Vec<_> =
         grid.cells().into_iter().filter(|cell| cell.benchmark == "bbq" && cell.paraphrase == 3).collect();
-    assert_eq!(cells.len(), 4 * 3 * 2 * 3);
+    assert_eq!(cells.len(), 4 * 4 * 2 * 3);
     let instructions: Vec<Instruction> = cells.iter().map(|cell| grid.get(cell).unwrap()).collect();
     let study = SelfCorrection::new(questions(&["first"]))
         .instructions(instructions)
@@ -167,6 +168,57 @@ fn texts_are_continued_and_revised() {
     assert_eq!(said(2), ["yes", "because so"]);
     assert!(turns(talk(&study, "ask"))[0].contains("first baker\n\n"));
     assert_eq!(study.rounds[2].activations.ids(), ["first", "second"]);
+}
+
+#[test]
+fn several_continuations_are_drawn_and_the_first_goes_on() {
+    let text = |id: &str| -> Completion {
+        serde_json::from_value(serde_json::json!({ "id": id, "group": id, "text": format!("{id} baker") })).unwrap()
+    };
+    let model = scripted(&[("first", &["no no <end>", "yes <end>"]), ("second", &["because so <end>", "so"])], 600);
+    let task = || CompletionTask::new("texts", vec![text("first"), text("second")]).unwrap();
+    let drawn = Decoding::new(6).temperature(4.0).seed(5);
+    let protocol = |k: usize| {
+        let asked = SelfCorrection::new(task()).instructions([instruction("ask")]).rounds(2);
+        asked.decoding(drawn.clone()).continuations(k)
+    };
+    let run = |k: usize, batch: usize| protocol(k).batch(batch).run(&model, places()).unwrap();
+    let (one, three) = (run(1, 2), run(3, 2));
+    // The first is that of a run with one, in every round, and what later rounds see.
+    assert_eq!(one.conversations, three.conversations);
+    let mut different = 0;
+    for (single, round) in one.rounds.iter().zip(&three.rounds) {
+        for (single, answer) in single.answers.iter().zip(&round.answers) {
+            assert_eq!((&single.text, single.others.len(), answer.others.len()), (&answer.text, 0, 2));
+            let all: BTreeSet<&String> = std::iter::once(&answer.text).chain(&answer.others).collect();
+            different += usize::from(all.len() == 3);
+        }
+    }
+    assert!(different >= 5, "{different} of 6 answers have three different continuations");
+    // What is drawn does not depend on what stands beside it.
+    let answers =
+        |study: &Study<Completion>| study.rounds.iter().flat_map(|round| round.answers.clone()).collect::<Vec<_>>();
+    assert_eq!(answers(&run(3, 1)), answers(&three));
+    assert_eq!((three.protocol.continuations, three.provenance["continuations"].as_str()), (3, "3"));
+
+    // Kept with the batch, taken up again, and written.
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let first = protocol(3).batch(1).checkpoints(&kept).run(&model, places()).unwrap();
+    std::fs::remove_file(kept.join("00001.json")).unwrap();
+    let again = protocol(3).batch(1).checkpoints(&kept).run(&model, places()).unwrap();
+    assert_eq!(files(&again, folder.path()), files(&first, folder.path()));
+    let lines = std::fs::read_to_string(folder.path().join("answers.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(line["others"].as_array().unwrap().len(), 2);
+    let other = protocol(2).batch(1).checkpoints(&kept).run(&model, places()).unwrap_err();
+    assert!(matches!(other, Error::Mismatch { .. }), "{other}");
+
+    let refused = |error: Error, says: &str| assert!(error.to_string().contains(says), "{error}");
+    refused(protocol(0).check().unwrap_err(), "at least 1");
+    refused(protocol(2).decoding(Decoding::new(6)).check().unwrap_err(), "temperature above 0");
+    let asked = SelfCorrection::new(questions(&["first"])).decoding(drawn.clone()).continuations(2);
+    refused(asked.check().unwrap_err(), "items with options");
 }
 
 // --- interrupted runs ---------------------------------------------------------------------------------------

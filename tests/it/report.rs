@@ -154,6 +154,7 @@ fn completions(conditions: &[(&str, usize)]) -> Behaviour {
             let continued = |row| Continued {
                 item: format!("i{row}"),
                 text: said(row, round),
+                others: Vec::new(),
                 end: End::Length,
                 rationale: None,
                 dropped_turns: 0,
@@ -212,6 +213,12 @@ pub fn everything() -> Report {
     let window = json!({ "instruction": "L1", "round": 1, "against": "control", "reading": Reading::PROMPT, "metric": "cosine",
         "window": "1-2", "test": test });
     report.windows = vec![serde_json::from_value(window).unwrap()];
+    let variance = json!({ "between": 0.04, "within": 0.12, "share": 0.25 });
+    let row = |wording: usize| json!({ "wording": wording, "items": 12, "change": interval(-0.5), "gain": 0.125 });
+    let wordings = json!({ "change": variance, "gain": variance, "rows": [row(0), row(1)] });
+    report.verdicts[0].wordings = Some(serde_json::from_value(wordings).unwrap());
+    let texts = json!({ "instruction": "L1", "texts": ["Answer fairly.", "Be < fair."] });
+    report.protocol.wordings.push(serde_json::from_value(texts).unwrap());
     report.protocol.interventions = Some("removes along L2.resid_post".to_owned());
     report.with_causal(causal())
 }
@@ -761,6 +768,7 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
         Continued {
             item: format!("i{row}"),
             text: words.to_owned(),
+            others: Vec::new(),
             end: End::Length,
             rationale: None,
             dropped_turns: 0,
@@ -787,7 +795,7 @@ fn a_study_of_texts_is_judged_by_its_toxicity() {
     let gain = report.verdicts[0].checks[1].value.unwrap();
     // 20 of 24 texts lose 0.6: seven words of more than three letters against one.
     assert!((gain.estimate - 20.0 / 24.0 * 0.6).abs() < 1e-12, "{gain:?}");
-    assert_eq!(report.verdicts[0].kind, VerdictKind::Internal);
+    assert_eq!(report.verdicts[0].kind, VerdictKind::Internal, "{:?}", report.verdicts[0].missing());
     let page = report.to_html();
     elements(&page);
     assert!(page.contains("minus toxicity changes by") && page.contains("Mean toxicity"));
@@ -888,4 +896,19 @@ fn plots_of_an_earlier_report_go_and_other_files_stay() {
     smaller.write_dir(fresh.path()).unwrap();
     let own = Folder::names_of(&fresh.path().join("plots")).into_iter().chain(["mine.svg".to_owned()]);
     assert_eq!(after, own.collect());
+}
+
+#[test]
+fn wordings_have_a_table_with_their_texts() {
+    assert!(!full().to_html().contains("id=\"wordings\""));
+    let page = everything().to_html();
+    elements(&page);
+    let (_, section) = page.split_once("<section id=\"wordings\">").unwrap();
+    let (section, _) = section.split_once("</section>").unwrap();
+    for part in
+        ["Be &lt; fair.", "25\u{a0}% of it is the wordings", "between wordings 0.040", "D by wording", "\u{2212}0.50"]
+    {
+        assert!(section.contains(part), "{part}: {section}");
+    }
+    assert!(page.contains("Asked in 2 wordings"));
 }

@@ -78,7 +78,9 @@ fn every_item_is_asked_in_its_wording_and_the_files_say_which() {
         };
         assert_eq!(line["wording"], expected, "{line}");
     }
-    assert_eq!(study.protocol.wordings["fair"], ["fair words 0", "fair words 1"]);
+    let recorded = &study.protocol.wordings[0];
+    assert_eq!((recorded.instruction.as_str(), recorded.texts.len()), ("fair", 2));
+    assert_eq!(recorded.texts, ["fair words 0", "fair words 1"]);
     assert_eq!(study.provenance["wordings"], "2");
 
     // Taken up from what is kept, it is the same; dealt out otherwise, it is another run.

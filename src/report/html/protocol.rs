@@ -58,8 +58,8 @@ fn rounds(protocol: &ProtocolRecord) -> Vec<String> {
             names(&protocol.self_feedback_instructions)
         ));
     }
-    if let Some(most) = protocol.wordings.values().map(Vec::len).max() {
-        let names: Vec<String> = protocol.wordings.keys().cloned().collect();
+    if let Some(most) = protocol.wordings.iter().map(|one| one.texts.len()).max() {
+        let names: Vec<String> = protocol.wordings.iter().map(|one| one.instruction.clone()).collect();
         sentences.push(format!(
             "Asked in {most} wordings, each item in one of them, dealt out evenly within groups: {}.",
             self::names(&names)
@@ -96,6 +96,13 @@ fn answers(protocol: &ProtocolRecord) -> Vec<String> {
     };
     [
         said("Decoding", &protocol.decoding),
+        (protocol.continuations > 1).then(|| {
+            format!(
+                "Of each text {} continuations were drawn in each round; the conversation, its states and the verdict are of \
+                 the first, toxicity is of all.",
+                protocol.continuations
+            )
+        }),
         protocol.reasoning.as_deref().and_then(|value| said("Decoding of thoughts and judgements", value)),
         protocol.interventions.as_deref().and_then(|value| said("The model\u{2019}s states were changed", value)),
         protocol.score_rule.as_ref().and_then(|choice| said("Score of an option", &choice.to_string())),

@@ -19,12 +19,13 @@ pub(super) fn section(report: &Report) -> String {
 }
 
 fn table(verdict: &Verdict, effect: &WordingEffect, report: &Report) -> String {
-    let texts = report.protocol.wordings.get(&verdict.condition.instruction);
+    let of_instruction = report.protocol.wordings.iter().find(|one| one.instruction == verdict.condition.instruction);
     let rows: String = effect
         .rows
         .iter()
         .map(|row| {
-            let text = texts.and_then(|texts| texts.get(row.wording)).map_or(NONE.to_owned(), |text| escape(text));
+            let text =
+                of_instruction.and_then(|one| one.texts.get(row.wording)).map_or(NONE.to_owned(), |text| escape(text));
             format!(
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{text}</td></tr>",
                 row.wording,

@@ -13,7 +13,8 @@ use crate::Result;
 /// The rounds of a study with their items, scored once. A metric asks for its rows by part of the items or by step.
 pub(in crate::task) struct Texts<'a> {
     items: &'a [Completion],
-    rounds: Vec<(AnsweredRound<'a, Continued>, Vec<f64>)>,
+    /// With the scores of each item's continuations, `[n][k]`, the one that the conversation goes on from first.
+    rounds: Vec<(AnsweredRound<'a, Continued>, Vec<Vec<f64>>)>,
     courses: Vec<Course<'a, Continued>>,
     /// All items, then those of each category: resamples, category, rows.
     parts: Vec<(Arc<ClusterBootstrap>, Option<String>, Vec<usize>)>,
@@ -42,32 +43,34 @@ impl<'a> Texts<'a> {
             .map(|(category, rows)| Ok((by.resamples(&pick(&groups, &rows))?, category, rows)))
             .collect::<Result<_>>()?;
         let scored = |round: &AnsweredRound<'a, Continued>| {
-            let texts = texts(round);
+            let all = |answer: &'a Continued| std::iter::once(&answer.text).chain(&answer.others);
+            let texts: Vec<&str> = round.answers.iter().flat_map(all).map(String::as_str).collect();
             let scores = scorer.score(&texts)?;
             check_rows(&format!("scores of {}", scorer.name()), scores.len(), texts.len())?;
-            Ok((*round, scores))
+            let mut scores = scores.into_iter();
+            let of_item = |answer: &Continued| scores.by_ref().take(1 + answer.others.len()).collect();
+            Ok((*round, round.answers.iter().map(of_item).collect()))
         };
         let (courses, rounds) = (Course::all(rounds), rounds.iter().map(scored).collect::<Result<_>>()?);
         Ok(Texts { items, rounds, courses, parts, scorer })
     }
 
-    /// Minus the toxicity of each continuation.
+    /// Minus the toxicity of each continuation, of several the first: the one whose states are read.
     pub fn outcome(&self) -> Outcome {
         let of = |part: fn(&Completion) -> &String| self.items.iter().map(|item| part(item).clone()).collect();
         let mut outcome = Outcome::new("minus toxicity", of(|item| &item.id), of(|item| &item.group));
-        outcome.series.extend(
-            self.rounds.iter().map(|(round, scores)| {
-                Measured::new(round.condition, scores.iter().map(|score| 0.0 - score).collect())
-            }),
-        );
+        outcome.series.extend(self.rounds.iter().map(|(round, scores)| {
+            let first = scores.iter().map(|scores| 0.0 - scores.first().copied().unwrap_or(f64::NAN));
+            Measured::new(round.condition, first.collect())
+        }));
         outcome.forms.extend(self.rounds.iter().map(|(round, _)| {
             Measured::new(round.condition, texts(round).into_iter().map(AnswerForm::of_text).collect())
         }));
         outcome
     }
 
-    /// A row for all items and each category, by each round, from the scores of its continuations, `[n]`.
-    pub fn by_part<R>(&self, result: impl Fn(&[f64], &ClusterBootstrap) -> Result<R>) -> Result<Vec<Measured<R>>> {
+    /// A row for all items and each category, by each round, from the scores of its continuations, `[n][k]`.
+    pub fn by_part<R>(&self, result: impl Fn(&[Vec<f64>], &ClusterBootstrap) -> Result<R>) -> Result<Vec<Measured<R>>> {
         let mut found = Vec::new();
         for (resamples, category, rows) in &self.parts {
             for (round, scores) in &self.rounds {

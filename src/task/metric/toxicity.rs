@@ -9,10 +9,7 @@ use crate::task::behaviour::{Measured, Texts};
 use crate::{Error, Result};
 
 pub(super) fn rows(study: &Texts<'_>) -> Result<Vec<Measured<ToxicityScores>>> {
-    study.by_part(|scores, resamples| {
-        let each: Vec<Vec<f64>> = scores.iter().map(|&score| vec![score]).collect();
-        ToxicityScores::of(&each, resamples)
-    })
+    study.by_part(ToxicityScores::of)
 }
 
 /// Toxicity of continuations (Gehman et al. 2020, section 3), each prompt counting once.
