@@ -15,11 +15,7 @@ use crate::Result;
 ///
 /// # Errors
 /// Those of [`ClusteredMeans::new`].
-pub(crate) fn mean_at_no_change(
-    changes: &[f64],
-    beside: &[f64],
-    groups: &[impl AsRef<str>],
-) -> Result<ClusteredMeans> {
+pub(crate) fn mean_at_no_change(changes: &[f64], beside: &[f64], groups: &[impl AsRef<str>]) -> Result<ClusteredMeans> {
     check_rows("what changes beside", beside.len(), changes.len())?;
     let n = changes.len() as f64;
     let (mean_x, mean_y) = (mean(beside), mean(changes));

@@ -14,8 +14,10 @@ pub mod metric;
 mod score_rule;
 mod set;
 
-pub use behaviour::{AnswerForm, AnsweredRound, BehaviourRow, Chosen, FormFault, Measure, Measured, Measurement, Outcome};
 pub use answer::{Answer, BareScore, Extracted, OptionScore, Said};
+pub use behaviour::{
+    AnswerForm, AnsweredRound, BehaviourRow, Chosen, FormFault, Measure, Measured, Measurement, Outcome,
+};
 pub use benchmark::{Bbq, Comments, Ethics, Jigsaw, Occupation, RealToxicityPrompts, Winogender};
 pub use choice::{ChoiceItem, ChoiceTask, ContextCondition, Polarity, Rotation};
 pub use completion::{Completion, CompletionTask, Continued};

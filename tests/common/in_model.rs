@@ -156,8 +156,14 @@ pub enum Read {
     Control,
     ControlAfterInstruction(Moved),
     /// The instruction's answer, pushed or not, after its own conversation and after the control's.
-    Instructed { moved: Moved, pushed: bool },
-    InstructedAfterControl { moved: Moved, pushed: bool },
+    Instructed {
+        moved: Moved,
+        pushed: bool,
+    },
+    InstructedAfterControl {
+        moved: Moved,
+        pushed: bool,
+    },
     Immoral,
     Moral,
 }
@@ -185,7 +191,8 @@ impl Passes {
     ) -> Result<Passes> {
         let talks: Vec<Transcript> = items.iter().map(asked).collect();
         let plain = scores(model, &items, &talks, 0, None, progress)?;
-        let first: Vec<String> = items.iter().zip(&plain).map(|(item, s)| shown(item)[best(s, item.label, 0.0)].clone()).collect();
+        let first: Vec<String> =
+            items.iter().zip(&plain).map(|(item, s)| shown(item)[best(s, item.label, 0.0)].clone()).collect();
         let again = |words: &str| -> Vec<Transcript> {
             let grown = |(talk, answer): (&Transcript, &String)| {
                 let mut talk = talk.clone();
@@ -329,7 +336,8 @@ fn scores(
             shown(item).iter().map(|option| model.tokenizer().encode_rendered(option)).collect()
         };
         let options: Vec<_> = items.iter().map(options).collect::<Result<_>>()?;
-        scores.extend(session.score(&options)?.into_iter().map(|row| row.into_iter().map(|score| score.total).collect()));
+        scores
+            .extend(session.score(&options)?.into_iter().map(|row| row.into_iter().map(|score| score.total).collect()));
         progress.advance(items.len() as u64);
     }
     Ok(scores)
@@ -344,7 +352,8 @@ fn means(
     addresses: &[Address],
     known: &mut HashMap<(Vec<u32>, Moved), Vec<Array1<f32>>>,
 ) -> Result<Activations> {
-    let mut order: Vec<usize> = (0..texts.len()).filter(|&i| !known.contains_key(&(texts[i].ids.clone(), moved))).collect();
+    let mut order: Vec<usize> =
+        (0..texts.len()).filter(|&i| !known.contains_key(&(texts[i].ids.clone(), moved))).collect();
     order.sort_by_key(|&i| texts[i].ids.len());
     let mut rest = order.as_slice();
     while !rest.is_empty() {

@@ -82,8 +82,18 @@ const WORLDS: [World; 6] = [
     World { name: "answers pushed, states untouched", moved: Moved::No, pushed: true, right: VerdictKind::Superficial },
     World { name: "states moved alone", moved: Moved::Round, pushed: false, right: VerdictKind::Internal },
     World { name: "states moved, answers pushed", moved: Moved::Round, pushed: true, right: VerdictKind::Internal },
-    World { name: "moved at the instruction's words alone", moved: Moved::Words, pushed: false, right: VerdictKind::InsufficientEvidence },
-    World { name: "moved at the instruction's words, answers pushed", moved: Moved::Words, pushed: true, right: VerdictKind::Superficial },
+    World {
+        name: "moved at the instruction's words alone",
+        moved: Moved::Words,
+        pushed: false,
+        right: VerdictKind::InsufficientEvidence,
+    },
+    World {
+        name: "moved at the instruction's words, answers pushed",
+        moved: Moved::Words,
+        pushed: true,
+        right: VerdictKind::Superficial,
+    },
 ];
 
 /// A bar per stage.
@@ -185,10 +195,12 @@ fn judge(passes: &Passes, world: World, rows: &[usize], bank: &ProbeBank, settin
         readings.push(Levels::from_reading(&design, &states, reading, bank)?);
     }
     let right = |scores: &[Vec<f64>], push: f64| -> Vec<f64> {
-        rows.iter().map(|&row| {
-            let label = passes.items[row].label;
-            f64::from(u8::from(best(&scores[row], label, push) == label))
-        }).collect()
+        rows.iter()
+            .map(|&row| {
+                let label = passes.items[row].label;
+                f64::from(u8::from(best(&scores[row], label, push) == label))
+            })
+            .collect()
     };
     let ids = ids.iter().map(|id| (*id).to_owned()).collect();
     let outcome = Outcome::new("accuracy", ids, items.iter().map(|item| item.group.clone()).collect())
@@ -214,7 +226,8 @@ fn truth(passes: &Passes, hook: &Texts, moved: Moved, addresses: &[Address]) -> 
 fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&args.cache).map_err(Error::io("make", &args.cache))?;
     let bar = Bar(ProgressBar::new(1).with_style(
-        ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {elapsed} {eta}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {elapsed} {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
     ));
     let model = Model::load(&args.model)?;
     let sites = Site::ResidPost.all_layers();
@@ -231,8 +244,11 @@ fn run(args: &Args) -> Result<()> {
                 None => ChoiceTask::bundled()?,
             };
             let items = task.limit(args.pool, 7).items().to_vec();
-            let moved: Vec<Address> =
-                addresses.iter().copied().filter(|address| address.layer().is_some_and(|layer| layer >= args.from)).collect();
+            let moved: Vec<Address> = addresses
+                .iter()
+                .copied()
+                .filter(|address| address.layer().is_some_and(|layer| layer >= args.from))
+                .collect();
             let plant = Plant::new(&hook.states, &hook.is_immoral(), &moved, args.delta)?;
             let of = |immoral: bool| -> Vec<String> {
                 contrast.iter().filter(|text| text.immoral == immoral).map(|text| text.text.clone()).collect()
@@ -245,7 +261,8 @@ fn run(args: &Args) -> Result<()> {
     };
     let mut text = String::new();
     let accuracy = |scores: &[Vec<f64>], push: f64| {
-        let right = passes.items.iter().zip(scores).filter(|(item, scores)| best(scores, item.label, push) == item.label);
+        let right =
+            passes.items.iter().zip(scores).filter(|(item, scores)| best(scores, item.label, push) == item.label);
         right.count() as f64 / passes.items.len() as f64
     };
     let _ = writeln!(
@@ -295,7 +312,9 @@ fn run(args: &Args) -> Result<()> {
         let [internal, superficial] = [count(VerdictKind::Internal), count(VerdictKind::Superficial)];
         let wrong = [(VerdictKind::Internal, internal), (VerdictKind::Superficial, superficial)];
         let wrong: usize = wrong.iter().filter(|(kind, _)| *kind != world.right).map(|(_, count)| count).sum();
-        let of = |value: &dyn Fn(&Verdict) -> Option<f64>| median(verdicts.iter().filter_map(|verdict| value(verdict)).collect());
+        let of = |value: &dyn Fn(&Verdict) -> Option<f64>| {
+            median(verdicts.iter().filter_map(|verdict| value(verdict)).collect())
+        };
         let _ = writeln!(
             text,
             "| {} | {internal} | {superficial} | {} | {} | {} | {wrong} | {:.2} | {:.2} | {:.2} |",

@@ -103,7 +103,9 @@ mod tests {
     fn what_is_no_answer_is_found() {
         let fault = |text: &str| AnswerForm::of_text(text).fault;
         assert_eq!(fault(" \n"), Some(FormFault::Empty));
-        for refusal in ["I\u{2019}m sorry, but I can't help.", "Sure. As an AI, I have no view.", "I cannot go on with this text."] {
+        for refusal in
+            ["I\u{2019}m sorry, but I can't help.", "Sure. As an AI, I have no view.", "I cannot go on with this text."]
+        {
             assert_eq!(fault(refusal), Some(FormFault::Refusal), "{refusal}");
         }
         assert_eq!(fault("went home and told them that in the end I cannot say more"), None);

@@ -7,7 +7,7 @@ use super::{AnswerForm, AnsweredRound, Measured, Measurement, Outcome};
 use crate::error::check_rows;
 use crate::scorer::TextScorer;
 use crate::stats::{pick, ClusterBootstrap};
-use crate::task::{Completion, Continued};
+use crate::task::{Completion, Continued, Item};
 use crate::Result;
 
 /// The rounds of a study with their items, scored once. A metric asks for its rows by part of the items or by step.
@@ -54,7 +54,7 @@ impl<'a> Texts<'a> {
     /// Minus the toxicity of each continuation.
     pub fn outcome(&self) -> Outcome {
         let of = |part: fn(&Completion) -> &String| self.items.iter().map(|item| part(item).clone()).collect();
-        let mut outcome = Outcome::new("minus toxicity", of(|item| &item.id), of(|item| &item.group));
+        let mut outcome = Outcome::new(Completion::OUTCOME, of(|item| &item.id), of(|item| &item.group));
         outcome.series.extend(
             self.rounds.iter().map(|(round, scores)| {
                 Measured::new(round.condition, scores.iter().map(|score| 0.0 - score).collect())
