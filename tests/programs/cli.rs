@@ -348,7 +348,7 @@ fn a_plan_is_written_kept_to_and_planned_from() {
     assert!(report.contains(&hash), "{hash}");
     let other = with(&["--plan", &plan, "--seed", "5"]);
     let other: Vec<&str> = other.iter().map(String::as_str).collect();
-    fails("self_correction", &other, &folder, &["plan: ", "settings.seed: planned 0, asked for 5"]);
+    fails("self_correction", &other, &folder, &["plan does not fit: ", "settings.seed: planned 0, asked for 5"]);
 
     let told = succeeds("plan_study", &["--pilot", &out, "--gain", "0.2"]);
     assert!(told.contains("80 % power") && told.contains("L1 round 1"), "{told}");

@@ -39,6 +39,8 @@ const WIDE: f64 = 820.0;
 const HEIGHT: f64 = 190.0;
 const ROW: f64 = 14.0;
 const GAP: f64 = 8.0;
+/// Room for the names of the marks.
+const BESIDE: f64 = 60.0;
 
 impl SpecificationCurve {
     /// The curve as SVG; an empty string if there is nothing to draw.
@@ -53,7 +55,7 @@ impl SpecificationCurve {
         let labels = self.choices.iter().flat_map(|choice| &choice.options);
         let letters = labels.map(|label| label.chars().count()).max().unwrap_or(0).min(24);
         let left = (LETTER * letters as f64 + 14.0).max(52.0);
-        let frame = Frame { left, right: WIDE - 6.0, top: 46.0, bottom: 46.0 + HEIGHT };
+        let frame = Frame { left, right: WIDE - BESIDE, top: 46.0, bottom: 46.0 + HEIGHT };
         let rows: f64 = self.choices.iter().map(|choice| ROW * (choice.options.len() + 1) as f64 + GAP).sum();
         let mut canvas = Canvas::new(WIDE, frame.bottom + 12.0 + rows);
         canvas.text((0.0, 14.0), Anchor::Start, "head", &shorten(&self.title, 90));
@@ -63,12 +65,10 @@ impl SpecificationCurve {
         let marks = self.marks.iter().map(|(at, _)| *at);
         let y = Scale::new(padded([low, high].into_iter().chain(marks)), (frame.bottom, frame.top));
         vertical(&mut canvas, frame, &y);
-        for (at, name) in &self.marks {
+        for (at, _) in &self.marks {
             canvas.line((frame.left, y.within(*at)), (frame.right, y.within(*at)), "reference");
-            if !name.is_empty() {
-                canvas.text((frame.right, y.within(*at) - 4.0), Anchor::End, "hint", name);
-            }
         }
+        self.name_marks(&mut canvas, frame, &y);
         let step = (frame.right - frame.left) / analyses.len() as f64;
         let x = |place: usize| frame.left + (place as f64 + 0.5) * step;
         let bar = |value: f64, open: f64| y.within(if value.is_finite() { value } else { open });
@@ -96,6 +96,19 @@ impl SpecificationCurve {
             top += ROW * (choice.options.len() + 1) as f64 + GAP;
         }
         canvas.finish("chart wide", &format!("{}: {} of {} analyses", self.title, self.y_name, analyses.len()))
+    }
+
+    /// The names of the marks beside their lines, moved apart where they would touch.
+    fn name_marks(&self, canvas: &mut Canvas, frame: Frame, y: &Scale) {
+        let mut named: Vec<(f64, &str)> = self.marks.iter().map(|(at, name)| (y.within(*at), name.as_str())).collect();
+        named.retain(|(_, name)| !name.is_empty());
+        named.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut free = frame.top;
+        for (at, name) in named {
+            let at = (at + 4.0).max(free);
+            canvas.text((frame.right + 5.0, at), Anchor::Start, "hint", name);
+            free = at + 13.0;
+        }
     }
 
     /// From the lowest to the highest that is drawn.
