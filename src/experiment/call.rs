@@ -13,7 +13,7 @@ use crate::causal::{Attribution, CausalEvidence, CausalRounds, RoundContribution
 use crate::dialogue::{ContrastTexts, Part, ReadStates, Reading, SelfCorrection, Study};
 use crate::hook::{Address, Selection, Site};
 use crate::level::window::Window;
-use crate::level::{declared_windows, LayerWindow, PermutedProbes, ReadingLevels};
+use crate::level::{declared_windows, LayerWindow, Levels, PermutedProbes, ReadingLevels};
 use crate::probe::{Estimator, FitProtocol, GroupFolds, LogisticProbe, ProbeBank, StatementDirection};
 use crate::progress::Progress;
 use crate::scorer::TextScorer;

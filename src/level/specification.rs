@@ -259,9 +259,10 @@ fn by_outcome(
     resampler: &Resampler,
 ) -> Result<Vec<Check>> {
     let (condition, answers) = (&verdict.condition, levels.get(Reading::of(Part::Answer)));
-    let control = levels.readings().first().and_then(|first| first.design().control(condition));
-    let Some(control) = control else { return Ok(verdict.checks.clone()) };
-    let mut fresh = behaviour_checks::run(outcome, condition, control, resampler)?.to_vec();
+    let design = levels.readings().first().map(|first| first.design());
+    let compared = design.and_then(|design| Some((design, design.control(condition)?)));
+    let Some((design, control)) = compared else { return Ok(verdict.checks.clone()) };
+    let mut fresh = behaviour_checks::run(outcome, design, (control, condition), resampler)?.to_vec();
     if let Some(answers) = answers.filter(|answers| !answers.valid().is_empty()) {
         let case = Case { all: levels, answers, outcome, condition, control, resampler };
         let judged = verdict.check(CheckKind::NoReduction).is_some_and(|check| check.passed.is_some());
