@@ -10,7 +10,6 @@ use probity::level::{ChangeOf, SensitivityTable, Specification, VerdictKind, Ver
 use probity::stats::Settings;
 use probity::task::ChoiceTask;
 use probity::text::LabelledText;
-use probity::Model;
 
 #[test]
 fn several_margins_at_once_are_each_margin_alone() {
@@ -68,7 +67,7 @@ fn row<'a>(table: &'a SensitivityTable, probe: &str, seed: u64, layers: &str, of
 
 #[test]
 fn the_run_itself_is_among_its_other_analyses() {
-    let Some(model): Option<Model> = smollm() else { return };
+    let Some(model) = smollm() else { return };
     let grid = Sensitivity::default()
         .probes([ProbeChoice::Logistic(1.0), ProbeChoice::MeanDifference])
         .seeds(2)
