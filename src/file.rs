@@ -206,6 +206,11 @@ pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
     })
 }
 
+/// What [`write_json`] writes.
+pub(crate) fn json_text(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
 /// Writes values as JSON, one a line, whole or not at all.
 pub(crate) fn write_json_lines<T: serde::Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
     write_atomic(path, |file| {

@@ -13,13 +13,14 @@ mod inputs;
 mod options;
 mod summary;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
 use common::{bars::Bars, exit::exit};
 use probity::dialogue::{SelfCorrection, Thinking};
-use probity::experiment::Experiment;
+use probity::experiment::{Experiment, Plan, Sensitivity};
 use probity::model::LoadOptions;
 use probity::probe::LogisticProbe;
 use probity::task::{Item, Task};
@@ -83,6 +84,19 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
     if let Some(scorer) = scorer {
         experiment = experiment.scorer(scorer);
     }
+    if let Some(window) = options.verdict_window {
+        experiment = experiment.verdict_window(window);
+    }
+    if options.sensitivity {
+        experiment = experiment.sensitivity(Sensitivity::default());
+    }
+    if let Some(path) = &options.write_plan {
+        let name = options.model.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        return write_plan(Plan::of(&experiment)?.model(name), path);
+    }
+    if let Some(path) = &options.plan {
+        experiment = experiment.by_plan(Plan::load(path)?);
+    }
     // What would fail at the end fails before the model is loaded.
     experiment.check()?;
     let model = LoadOptions::default().precision(options.precision).load(&options.model)?;
@@ -92,5 +106,11 @@ fn study<I: Item>(options: &Options, task: Task<I>) -> Result<()> {
         protocol.remove_checkpoints()?;
     }
     summary::print(&findings.report, &options.out, started);
+    Ok(())
+}
+
+fn write_plan(plan: Plan, path: &Path) -> Result<()> {
+    plan.save(path)?;
+    println!("{}: made {}, sha256 {}", path.display(), plan.made, plan.sha256());
     Ok(())
 }

@@ -6,6 +6,7 @@ use clap::{Parser, ValueEnum};
 use probity::dialogue::{Overflow, Reading, RoundKind};
 use probity::generate::Decoding;
 use probity::hook::{Selection, Site};
+use probity::level::window::Window;
 use probity::level::LayerWindow;
 use probity::model::Precision;
 use probity::task::{ContextCondition, ScoreRule};
@@ -146,6 +147,18 @@ pub struct Options {
     /// The site that verdicts judge, such as attn_out or mlp_out.
     #[arg(long, default_value = "resid_post")]
     pub verdict_site: Site,
+    /// The layers that verdicts rest on, declared before looking, as in L8-15.resid_post; default: all whose probes are valid.
+    #[arg(long)]
+    pub verdict_window: Option<Window>,
+    /// Judge the run also by other probes, penalties, seeds, layers, margins and score rules, to sensitivity.csv and a figure.
+    #[arg(long)]
+    pub sensitivity: bool,
+    /// Write the plan of this run, everything that its verdicts depend on, into a file that is not there yet, and stop.
+    #[arg(long)]
+    pub write_plan: Option<PathBuf>,
+    /// Run by this plan: options that differ from it are refused. Without one the report is called exploratory.
+    #[arg(long, conflicts_with = "write_plan")]
+    pub plan: Option<PathBuf>,
     /// Strength of the probes' L2 penalty (1/C of scikit-learn); default: the width of the states.
     #[arg(long)]
     pub alpha: Option<f64>,

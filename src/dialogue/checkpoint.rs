@@ -78,6 +78,11 @@ impl Checkpoints {
         Ok(Checkpoints { folder: folder.to_owned(), owner: ours })
     }
 
+    /// When the first batch in this folder was kept; `None` where there is none.
+    pub fn begun(folder: &Path) -> Option<std::time::SystemTime> {
+        std::fs::metadata(folder.join(OWNER)).ok()?.modified().ok()
+    }
+
     /// Keeps a batch: the states of its rows in every turn, then what was said, which completes it.
     pub fn save<A: Serialize>(
         &self,

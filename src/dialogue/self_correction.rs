@@ -2,8 +2,10 @@
 //!
 //! Round 0 is the plain question; [`RoundKind`] says what the later rounds are.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::checkpoint::Checkpoints;
 use super::feedback::Feedback;
 use super::grid::PromptCell;
 use super::instruction::Instruction;
@@ -386,8 +388,25 @@ impl<I: Item> SelfCorrection<I> {
         Ok(design.with_wordings(ids.zip(self.assigned())))
     }
 
+    /// The task that it asks.
+    pub(crate) fn task(&self) -> &Task<I> {
+        &self.task
+    }
+
+    /// SHA-256 of the words of every instruction by its name: of those that are asked, and of those that end copies.
+    pub(crate) fn words_sha256(&self) -> [BTreeMap<String, String>; 2] {
+        let sha256 = |own: &Instruction| file::sha256(serde_json::to_string(own).unwrap_or_default());
+        [&self.instructions, &self.re_elicit]
+            .map(|words| words.iter().map(|own| (own.name.clone(), sha256(own))).collect())
+    }
+
+    /// When the first of the answers that are kept was there, where some are.
+    pub(crate) fn answered_since(&self) -> Option<std::time::SystemTime> {
+        self.checkpoints.as_deref().and_then(Checkpoints::begun)
+    }
+
     /// What a methods section says of this protocol.
-    pub(super) fn record(&self) -> ProtocolRecord {
+    pub(crate) fn record(&self) -> ProtocolRecord {
         let named = |own: fn(&Instruction) -> bool| {
             self.instructions.iter().filter(|entry| own(entry)).map(|entry| entry.name.clone()).collect::<Vec<_>>()
         };

@@ -4,7 +4,7 @@ use crate::condition::{Condition, Role};
 use crate::dialogue::Study;
 use crate::level::{
     judge_all, Evidence, Inference, InstructionRanking, InstructionSelection, Levels, Metric, PairwiseEffectiveness,
-    PermutedProbes, ReadingLevels, Transitions,
+    PermutedProbes, Precision, ReadingLevels, Transitions,
 };
 use crate::probe::ProbeBank;
 use crate::report::{AnalysisRecord, ModelSummary, Report};
@@ -103,11 +103,20 @@ impl Analysis {
             .map(|verdict| Evidence::gather_with(verdict, levels, &behaviour, resampler))
             .filter_map(Result::transpose)
             .collect::<Result<Vec<_>>>()?;
+        let precision = verdicts
+            .iter()
+            .filter_map(|verdict| {
+                Precision::of_with(&verdict.condition, levels, &behaviour.outcome, resampler).transpose()
+            })
+            .collect::<Result<Vec<_>>>()?;
         let mut provenance = study.provenance.clone();
         provenance.extend(probes.provenance().iter().map(|(key, value)| (format!("probe.{key}"), value.clone())));
         let layers = judged.addresses().iter().filter_map(|address| address.layer());
         Ok(Report {
             schema: Report::SCHEMA.to_owned(),
+            plan: None,
+            precision,
+            sensitivity: None,
             model: ModelSummary {
                 name: study.provenance.get("model").cloned().unwrap_or_default(),
                 layers: layers.max().map_or(0, |last| last + 1),
@@ -119,6 +128,7 @@ impl Analysis {
             analysis: AnalysisRecord {
                 settings: tests.settings,
                 family: tests.family,
+                window: judged.declared(),
                 consecutive: transitions.run_length(),
                 items: tests.items,
                 groups: tests.groups,

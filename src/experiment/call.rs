@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use super::analysis::{measure, Analysis};
 use super::findings::Findings;
-use crate::capture::{Pool, Readout};
+use super::levels::levels_of;
+use super::plan::{refused, Plan};
+use super::sensitivity::{JudgedStates, Sensitivity};
+use crate::capture::{Activations, Pool, Readout};
 use crate::causal::{Attribution, CausalEvidence, CausalRounds, RoundContribution};
 use crate::dialogue::{ContrastTexts, Part, ReadStates, Reading, SelfCorrection, Study};
 use crate::hook::{Address, Selection, Site};
+use crate::level::window::Window;
 use crate::level::{declared_windows, LayerWindow, Levels, PermutedProbes, ReadingLevels};
 use crate::probe::{Estimator, FitProtocol, GroupFolds, LogisticProbe, ProbeBank, StatementDirection};
 use crate::progress::Progress;
@@ -36,20 +40,23 @@ use crate::{Error, Model, Result};
 #[derive(Clone)]
 #[must_use]
 pub struct Experiment<I: Item = ChoiceItem> {
-    protocol: SelfCorrection<I>,
-    statements: Option<Vec<LabelledText>>,
-    selection: Selection,
-    readings: Vec<Reading>,
+    pub(super) protocol: SelfCorrection<I>,
+    pub(super) statements: Option<Vec<LabelledText>>,
+    pub(super) selection: Selection,
+    pub(super) readings: Vec<Reading>,
     probe: Option<Arc<dyn Estimator + Send>>,
-    direction: Option<Vec<LabelledText>>,
-    windows: Vec<LayerWindow>,
+    pub(super) direction: Option<Vec<LabelledText>>,
+    pub(super) windows: Vec<LayerWindow>,
     crossed: bool,
-    verdict_site: Site,
+    pub(super) verdict_site: Site,
     permutations: usize,
     attributed: Option<usize>,
     causal: usize,
     scorer: Option<Arc<dyn TextScorer + Send>>,
-    settings: Settings,
+    pub(super) settings: Settings,
+    pub(super) verdict_window: Option<Window>,
+    plan: Option<Plan>,
+    sensitivity: Option<Sensitivity>,
 }
 
 impl<I: Item> Experiment<I> {
@@ -73,6 +80,9 @@ impl<I: Item> Experiment<I> {
             causal: 0,
             scorer: None,
             settings: Settings::default(),
+            verdict_window: None,
+            plan: None,
+            sensitivity: None,
         }
     }
 
@@ -175,14 +185,50 @@ impl<I: Item> Experiment<I> {
         self
     }
 
+    /// Declares the layers that verdicts rest on, a window of the judged site: of these the ones whose probes are valid. Default:
+    /// all that were read. Declare them before looking ([`Plan`]).
+    pub fn verdict_window(mut self, window: Window) -> Self {
+        self.verdict_window = Some(window);
+        self
+    }
+
+    /// Also judges the run by other choices of probe, penalty, seed, layers, margin and score rule, which shows what the verdict
+    /// owes to them; the states of the labelled texts are kept for it. Default: no.
+    pub fn sensitivity(mut self, grid: Sensitivity) -> Self {
+        self.sensitivity = Some(grid);
+        self
+    }
+
+    /// Runs by a plan that was made before: whatever differs from it is refused.
+    pub fn by_plan(mut self, plan: Plan) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
     /// Checks what can be checked without a model; [`Experiment::run`] does so too.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) with the setting that is invalid.
+    /// [`Error::Setting`](crate::Error::Setting) with the setting that is invalid; [`Error::Mismatch`] with everything that is
+    /// not as planned ([`Experiment::by_plan`]).
     pub fn check(&self) -> Result<()> {
+        self.check_settings()?;
+        let Some(plan) = &self.plan else { return Ok(()) };
+        match plan.differences(&Plan::of(self)?).as_slice() {
+            [] => Ok(()),
+            differences => Err(refused(differences)),
+        }
+    }
+
+    /// [`Experiment::check`] without the plan.
+    pub(super) fn check_settings(&self) -> Result<()> {
         self.protocol.check()?;
         self.check_readings()?;
         self.check_direction()?;
+        if let Some(window) = self.verdict_window.filter(|window| window.site != self.verdict_site) {
+            let expected = format!("layers of {}, on which verdicts rest", self.verdict_site);
+            return Err(Error::setting("verdict_window", window, expected));
+        }
+        self.sensitivity.as_ref().map_or(Ok(()), Sensitivity::validate)?;
         let resampler = Resampler::new(self.settings)?;
         // What would fail after the last answer fails now.
         let design = self.protocol.design()?;
@@ -259,6 +305,8 @@ impl<I: Item> Experiment<I> {
     pub fn run_with_progress(&self, model: &Model, progress: &dyn Progress) -> Result<Findings<I>> {
         self.check()?;
         self.check_places(model)?;
+        let plan = self.plan.as_ref().map(|plan| plan.check_model(model).map(|()| plan));
+        let plan = plan.transpose()?.map(|plan| plan.record(self.protocol.answered_since()));
         let resampler = Resampler::new(self.settings)?;
         let statements = self.statements.clone().map_or_else(LabelledText::bundled, Ok)?;
         let (statements, contrast) = match self.crosses() {
@@ -266,7 +314,7 @@ impl<I: Item> Experiment<I> {
             false => (statements, ContrastTexts::default()),
         };
         let turns = LabelledText::as_user_turns(statements.clone(), model.template()?)?;
-        let (probes, permuted) = self.fit(model, turns, Pool::Last, progress)?;
+        let Fitted { probes, permuted, texts } = self.fit(model, turns, Pool::Last, progress)?;
         let direction = self.attributed.map(|layer| probes.get(Site::ResidPost.at(layer))).transpose()?;
         let protocol = match self.readings.contains(&Reading::of(Part::Answer)) {
             true => self.protocol.clone().read_answers(true),
@@ -275,13 +323,16 @@ impl<I: Item> Experiment<I> {
         let study = protocol.run_with_progress(model, self.selection.clone(), progress)?;
         let of_parts = self.readings.iter().any(|reading| reading.part().is_some());
         let answers = of_parts.then(|| LabelledText::as_answers(statements, model.template()?)).transpose()?;
-        let answer_probes = answers.map(|texts| self.fit(model, texts, Pool::Mean, progress)).transpose()?;
-        let answer_probes = answer_probes.map(|(bank, _)| bank);
-        let crossed = match self.crosses() {
-            true => study.read_crossed(model, self.selection.clone(), &contrast, progress)?,
-            false => Vec::new(),
-        };
-        let levels = self.levels(model, &study, &probes, answer_probes.as_ref(), crossed, progress)?;
+        let of_answers = answers.map(|texts| self.fit(model, texts, Pool::Mean, progress)).transpose()?;
+        let (answer_probes, answer_texts) =
+            of_answers.map_or((None, None), |fitted| (Some(fitted.probes), fitted.texts));
+        let read = self.read(model, &study, &contrast, progress)?;
+        let levels =
+            levels_of(&study, &read, &self.readings, self.verdict_site, [Some(&probes), answer_probes.as_ref()])?;
+        let levels = ReadingLevels::new(match self.verdict_window {
+            Some(window) => levels.into_iter().map(|levels| levels.within(window)).collect::<Result<_>>()?,
+            None => levels,
+        })?;
         let contributions = match direction {
             Some(probe) => Attribution::new(&probe.direction).by_round_with(model, &study, &resampler, progress)?,
             None => Vec::<RoundContribution>::new(),
@@ -300,7 +351,16 @@ impl<I: Item> Experiment<I> {
         let windows = levels.readings().iter().filter(|levels| !levels.reading().is_crossed());
         let windows = windows.map(|levels| declared_windows(levels, &self.windows, layers, self.settings));
         let report = report.with_windows(windows.collect::<Result<Vec<_>>>()?.concat());
+        let sensitivity = match (&self.sensitivity, texts) {
+            (Some(grid), Some(prompts)) => {
+                let (asked, window, site) = (self.readings.clone(), self.verdict_window, self.verdict_site);
+                let states = JudgedStates { prompts, answers: answer_texts, read, asked, window, site };
+                Some(grid.run(&study, &states, &report.behaviour.outcome, &resampler, progress)?)
+            }
+            _ => None,
+        };
         let report = report.with_contributions(contributions).with_answer_probes(rows).with_causal(causal);
+        let report = report.with_plan(plan).with_sensitivity(sensitivity);
         Ok(Findings { report, study, probes, answer_probes, levels })
     }
 
@@ -329,15 +389,15 @@ impl<I: Item> Experiment<I> {
     }
 
     /// Whether answers are read with the conversations exchanged.
-    fn crosses(&self) -> bool {
+    pub(super) fn crosses(&self) -> bool {
         self.crossed && self.readings.contains(&Reading::of(Part::Answer))
     }
 
-    fn judge(&self) -> Option<&dyn TextScorer> {
+    pub(super) fn judge(&self) -> Option<&dyn TextScorer> {
         self.scorer.as_deref().map(|scorer| scorer as &dyn TextScorer)
     }
 
-    fn estimator(&self) -> Arc<dyn Estimator + Send> {
+    pub(super) fn estimator(&self) -> Arc<dyn Estimator + Send> {
         self.probe.clone().unwrap_or_else(|| Arc::new(LogisticProbe::default().seed(self.settings.seed)))
     }
 
@@ -348,12 +408,12 @@ impl<I: Item> Experiment<I> {
         (texts, labels): (Vec<Text>, Labels),
         pool: Pool,
         progress: &dyn Progress,
-    ) -> Result<(ProbeBank, Option<PermutedProbes>)> {
+    ) -> Result<Fitted> {
         let states = Readout::new(self.selection.clone(), pool).capture_with_progress(model, &texts, progress)?;
         let estimator = self.estimator();
         let permute = || PermutedProbes::fit(&estimator, &states, &labels, self.permutations, self.settings.seed);
         let permuted = (self.permutations > 0 && pool == Pool::Last).then(permute).transpose()?;
-        let bank = match &self.direction {
+        let probes = match &self.direction {
             None => ProbeBank::fit(&estimator, &states, &labels)?,
             Some(statements) => {
                 let texts = match pool {
@@ -366,42 +426,42 @@ impl<I: Item> Experiment<I> {
                 StatementDirection::bank(&named, &states, &labels, &protocol)?
             }
         };
-        Ok((bank, permuted))
+        // Of the states only what verdicts rest on is kept.
+        let judged: Vec<Address> =
+            states.addresses().filter(|at| at.site() == self.verdict_site && at.head_index().is_none()).collect();
+        let keep = self.sensitivity.is_some() && !judged.is_empty();
+        let kept = keep.then(|| states.at_addresses(&judged)).transpose()?;
+        let texts = kept.map(|states| (states, labels));
+        Ok(Fitted { probes, permuted, texts })
     }
 
-    /// Levels of every reading, by the bank that learnt there.
-    fn levels(
+    /// What is read besides the prompts' last tokens.
+    fn read(
         &self,
         model: &Model,
         study: &Study<I>,
-        probes: &ProbeBank,
-        answer_probes: Option<&ProbeBank>,
-        crossed: Vec<ReadStates>,
+        contrast: &ContrastTexts,
         progress: &dyn Progress,
-    ) -> Result<ReadingLevels> {
-        let judged = |levels: Levels, bank: &ProbeBank| match self.verdict_site {
-            // Without it there is no verdict, which is no error.
-            Site::ResidPost => Ok(levels),
-            site => levels.judged_at(site, bank),
+    ) -> Result<Vec<ReadStates>> {
+        let crossed = match self.crosses() {
+            true => study.read_crossed(model, self.selection.clone(), contrast, progress)?,
+            false => Vec::new(),
         };
-        let mut levels = vec![judged(Levels::from_study(study, probes)?, probes)?];
-        let mut read: Vec<ReadStates> = match self.readings.as_slice() {
+        let mut read = match self.readings.as_slice() {
             [] => Vec::new(),
             readings => study.read_with_progress(model, self.selection.clone(), readings, progress)?,
         };
-        let mut readings = self.readings.clone();
-        for states in crossed {
-            if !readings.contains(&states.reading) {
-                readings.push(states.reading);
-            }
-            read.push(states);
-        }
-        for reading in readings {
-            let bank = answer_probes.filter(|_| reading.part().is_some()).unwrap_or(probes);
-            levels.push(judged(Levels::from_reading(&study.design, &read, reading, bank)?, bank)?);
-        }
-        ReadingLevels::new(levels)
+        read.extend(crossed);
+        Ok(read)
     }
+}
+
+/// A bank, and what of its making is needed later.
+struct Fitted {
+    probes: ProbeBank,
+    permuted: Option<PermutedProbes>,
+    /// States and labels of the texts that it learnt from, at what verdicts rest on; kept for a sensitivity figure only.
+    texts: Option<(Activations, Labels)>,
 }
 
 /// Statements in a positive control, and as many as the probes then lack: every twelfth, by group.

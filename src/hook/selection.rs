@@ -1,5 +1,6 @@
 //! Choices of many places.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::{address, Address, Geometry, Site};
@@ -120,6 +121,21 @@ impl FromIterator<Selection> for Selection {
     }
 }
 
+/// The list that reads back as this selection.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, part) in self.parts.iter().enumerate() {
+            f.write_str(if place > 0 { "," } else { "" })?;
+            match part {
+                Part::AllLayers(site) => write!(f, "{site}")?,
+                Part::Layers(site, first, last) => write!(f, "L{first}-{last}.{site}")?,
+                Part::One(address) => write!(f, "{address}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Named choices of sites.
 const PRESETS: [(&str, [Site; 3]); 2] = [
     ("residual", [Site::ResidPost, Site::AttnOut, Site::MlpOut]),
@@ -189,6 +205,8 @@ mod tests {
     fn layers_are_chosen_by_range_in_the_list_and_for_all_of_it() {
         let selection: Selection = "L1-2.mlp_out, embed,L3.z.h1".parse().unwrap();
         assert_eq!(names(&selection), ["L1.mlp_out", "L2.mlp_out", "embed", "L3.z.h1"]);
+        assert_eq!(selection.to_string().parse::<Selection>().unwrap(), selection);
+        assert_eq!(selection.to_string(), "L1-2.mlp_out,embed,L3.z.h1");
         let both: Selection = "attn_out,L3.z.h1,final_norm".parse().unwrap();
         let both = both.layers("0,2-3").unwrap();
         assert_eq!(names(&both), ["L0.attn_out", "L2.attn_out", "L3.attn_out", "L3.z.h1", "final_norm"]);

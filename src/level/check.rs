@@ -207,6 +207,19 @@ impl Check {
         Check { kind, about: None, passed: None, detail: why.into(), value: None, detectable: None }
     }
 
+    /// This check by another margin: what its number is held against is all that changes.
+    pub(super) fn at_margin(&self, margin: f64) -> Check {
+        let decided = self.value.and_then(|value| match self.kind {
+            CheckKind::PositiveControl => Some(value.low > margin || value.high < -margin),
+            CheckKind::InternalReduction => Some(value.high < -margin),
+            CheckKind::NoReduction => Some(value.low > -margin),
+            CheckKind::NoPartReduced => Some(value.low > -2.0 * margin),
+            _ => None,
+        });
+        // What was not judged is not judged by any margin.
+        Check { passed: self.passed.map(|passed| decided.unwrap_or(passed)), ..self.clone() }
+    }
+
     /// This check, not judged where there are too few groups.
     pub(super) fn judged_if(mut self, enough: bool) -> Self {
         self.passed = self.passed.filter(|_| enough);

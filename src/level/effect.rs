@@ -68,6 +68,20 @@ pub(super) struct Effect {
     pub addresses: Vec<Bounded>,
 }
 
+/// A change by stretches and by addresses, in standard deviations within a class.
+pub(super) struct Columns {
+    /// The stretches, then each address.
+    pub columns: Vec<Stretch>,
+    /// How many are stretches: all addresses and their parts.
+    pub stretches: usize,
+    /// Change of each item, `[n, columns]`.
+    pub items: Array2<f64>,
+    /// The jackknife's deviations of the probes, `[folds, columns]`.
+    pub deviations: Array2<f64>,
+    /// Class distances with their errors.
+    pub distances: Vec<Measured>,
+}
+
 /// Addresses from which on a change is looked for in parts too: quarters, or halves where there are fewer layers.
 const QUARTERS_FROM: usize = 8;
 
@@ -166,15 +180,8 @@ impl<'a> Change<'a> {
         found.ok_or_else(missing)
     }
 
-    /// Measures the change: over all addresses, over their parts, at each.
-    ///
-    /// A level over several addresses is the sum of the projections, each in standard deviations within a class, over the sum
-    /// of the class distances in the same unit: addresses count by how far they tell the classes apart. Items are resampled
-    /// by group, each resample with its own standard error (bootstrap-t); the probes' part is the jackknife over the texts
-    /// that they learnt from; the wordings of an instruction that has several are a sample too ([`RandomFactor`]); the
-    /// distance's own error enters by Fieller's bounds, as if it were one and the same at all
-    /// addresses, which is the most that it can be.
-    pub fn measure(&self, resampler: &Resampler) -> Result<Effect> {
+    /// What is measured, column by column: the stretches, then each address.
+    pub fn columns(&self) -> Result<Columns> {
         let at: Vec<At<'a>> = self.addresses.iter().map(|&address| self.at(address)).collect::<Result<_>>()?;
         let stretches = self.stretches();
         let single = (0..at.len()).map(|place| Stretch { first: place, last: place });
@@ -195,6 +202,19 @@ impl<'a> Change<'a> {
                 distances[column].error += at.unit.distance_error / at.unit.spread;
             }
         }
+        Ok(Columns { columns, stretches: stretches.len(), items, deviations, distances })
+    }
+
+    /// Measures the change: over all addresses, over their parts, at each.
+    ///
+    /// A level over several addresses is the sum of the projections, each in standard deviations within a class, over the sum
+    /// of the class distances in the same unit: addresses count by how far they tell the classes apart. Items are resampled
+    /// by group, each resample with its own standard error (bootstrap-t); the probes' part is the jackknife over the texts
+    /// that they learnt from; the wordings of an instruction that has several are a sample too ([`RandomFactor`]); the
+    /// distance's own error enters by Fieller's bounds, as if it were one and the same at all addresses, which is the most that it can be.
+    pub fn measure(&self, resampler: &Resampler) -> Result<Effect> {
+        let Columns { columns, stretches, items, deviations, distances } = self.columns()?;
+        let n = self.groups().len();
         let resamples = resampler.of(self.groups())?;
         let means = ClusteredMeans::new(items.view(), self.groups())?;
         let seed = resampler.settings().seed;
@@ -204,7 +224,7 @@ impl<'a> Change<'a> {
             None => drawn,
         };
         let level = resampler.settings().level;
-        let joint: Vec<usize> = (0..stretches.len()).collect();
+        let joint: Vec<usize> = (0..stretches).collect();
         let above = drawn.critical(&joint, level, Tail::Above);
         let mean = |column: usize| Measured {
             mean: items.column(column).sum() / n as f64,
@@ -221,12 +241,12 @@ impl<'a> Change<'a> {
                     low: bound(-alone(half, Tail::Below)),
                     high: bound(alone(half, Tail::Above)),
                 },
-                above: bound(if column < stretches.len() { above } else { alone(level, Tail::Above) }),
+                above: bound(if column < stretches { above } else { alone(level, Tail::Above) }),
                 below: bound(-alone(level, Tail::Below)),
             }
         };
         let all: Vec<Bounded> = (0..columns.len()).map(bounded).collect();
-        let (of_stretches, of_addresses) = all.split_at(stretches.len());
+        let (of_stretches, of_addresses) = all.split_at(stretches);
         Ok(Effect { stretches: of_stretches.to_vec(), addresses: of_addresses.to_vec() })
     }
 

@@ -53,6 +53,10 @@ impl VerdictRule {
         VerdictRule { settings }
     }
 
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Judges a studied condition, on the levels of its readings and on how good each answer was ([`Outcome`], more = better).
     ///
     /// # Errors

@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::metric::Metric;
 use super::probe_validity::ProbeValidity;
+use super::window::Window;
 use crate::condition::{Condition, Design};
 use crate::dialogue::Reading;
 use crate::hook::{Address, Site};
 use crate::probe::{CrossFit, Probe, ProbeBank};
-use crate::{file, Provenance, Result};
+use crate::{file, Error, Provenance, Result};
 
 /// Mean over the items of one condition's states at one address.
 #[derive(Debug, Clone)]
@@ -115,6 +116,30 @@ impl Levels {
     /// [`CheckKind::ProbeValid`](super::CheckKind::ProbeValid): over these, levels are averaged.
     pub fn valid(&self) -> &[Address] {
         &self.validity.addresses
+    }
+
+    /// These levels, with [`Levels::valid`] of a window that was declared before looking: verdicts then rest on those of its
+    /// probes that are valid, adjusted for the number of its layers alone.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a window of another site than the judged one, and for one whose first or last layer was not read.
+    pub fn within(self, window: Window) -> Result<Levels> {
+        let wrong = || {
+            let [first, last] = [self.validity.layers().min(), self.validity.layers().max()];
+            let read = first.zip(last).map_or("none".to_owned(), |(first, last)| format!("{first} to {last}"));
+            let expected = format!(
+                "layers of {} whose first and last were read ({read}): verdicts rest on these",
+                self.validity.site
+            );
+            Error::setting("window", window, expected)
+        };
+        let validity = self.validity.within(window).ok_or_else(wrong)?;
+        Ok(Levels { validity, ..self })
+    }
+
+    /// The window that the verdict's layers were declared as, if it was ([`Levels::within`]).
+    pub fn declared(&self) -> Option<Window> {
+        self.validity.declared
     }
 
     /// Every level, `[items, conditions, addresses, metrics]`, with the axes of the accessors above; not a number for class

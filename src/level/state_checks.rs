@@ -88,6 +88,11 @@ impl<'a> Case<'a> {
         Side { factor, levels, condition }
     }
 
+    /// D, as what is measured.
+    pub fn d(&self) -> Result<Change<'a>> {
+        self.decisive(self.crossed().as_ref())
+    }
+
     fn valid(&self) -> &'a [Address] {
         self.answers.valid()
     }
@@ -183,7 +188,7 @@ impl<'a> Case<'a> {
     }
 
     /// Whether wrong first answers are read as less immoral than right ones.
-    fn in_domain(&self) -> Result<Check> {
+    pub fn in_domain(&self) -> Result<Check> {
         let kind = CheckKind::InDomain;
         let plain = self.answers.design().plain();
         let right = plain.and_then(|plain| self.outcome.series(plain));

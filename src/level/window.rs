@@ -1,6 +1,8 @@
 //! The mean change over a window of layers, tested where the window was not found.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -16,8 +18,10 @@ use crate::stats::{
 };
 use crate::{Error, Result};
 
-/// Layers of one site, first and last included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Layers of one site, first and last included; as text `L8-15.resid_post`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(into = "String", try_from = "String")]
 pub struct Window {
     /// Site.
     pub site: Site,
@@ -146,7 +150,46 @@ impl FoundWindow {
     }
 }
 
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "L{}-{}.{}", self.first, self.last, self.site)
+    }
+}
+
+impl From<Window> for String {
+    fn from(window: Window) -> Self {
+        window.to_string()
+    }
+}
+
+impl TryFrom<String> for Window {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl FromStr for Window {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = text.strip_prefix('L').and_then(|rest| rest.split_once('.')).and_then(|(layers, site)| {
+            let (first, last) = layers.split_once('-').unwrap_or((layers, layers));
+            let window = Window { site: site.parse().ok()?, first: first.parse().ok()?, last: last.parse().ok()? };
+            (window.site.is_per_layer() && window.first <= window.last).then_some(window)
+        });
+        parsed.ok_or_else(|| Error::setting("window", text, "layers of a site, such as L8-15.resid_post"))
+    }
+}
+
 impl Window {
+    /// Whether an address lies in it.
+    pub(super) fn holds(self, address: Address) -> bool {
+        let inside = address.layer().is_some_and(|layer| (self.first..=self.last).contains(&layer));
+        inside && address.site() == self.site && address.head_index().is_none()
+    }
+
     /// Tests a window that was named before anyone looked at these levels, on all items. A window that they suggested
     /// belongs into [`Halves`]: tested on the items that suggested it, chance looks like a finding.
     ///
@@ -199,10 +242,8 @@ impl Contrast {
 
 /// The window's layers that were read, with their indices among the addresses.
 fn layers(levels: &Levels, window: Window) -> Result<Vec<(usize, usize)>> {
-    let of_window = |(index, address): (usize, &Address)| {
-        let layer = address.layer().filter(|layer| (window.first..=window.last).contains(layer))?;
-        (address.site() == window.site && address.head_index().is_none()).then_some((layer, index))
-    };
+    let of_window =
+        |(index, address): (usize, &Address)| Some((address.layer().filter(|_| window.holds(*address))?, index));
     let found: Vec<(usize, usize)> = levels.addresses().iter().enumerate().filter_map(of_window).collect();
     if found.is_empty() {
         let value = format!("{} layers {} to {}", window.site, window.first, window.last);

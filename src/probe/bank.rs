@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::cross_fit::Folded;
 use super::direction::{check_width, dot};
 use super::fitted::Fitted;
-use super::{CrossFit, Direction, Estimator, Evaluation, FitReport, HeldOutCase, StrengthCurve};
+use super::{described, CrossFit, Direction, Estimator, Evaluation, FitReport, HeldOutCase, StrengthCurve};
 use crate::capture::Activations;
 use crate::error::nearest;
 use crate::hook::Address;
@@ -323,18 +323,11 @@ fn bank_provenance(
     case: &HeldOutCase,
     probes: &[Probe],
 ) -> Provenance {
-    let (HeldOutCase { labels, split, .. }, protocol) = (case, estimator.protocol());
+    let HeldOutCase { labels, split, .. } = case;
     let mut provenance = activations.provenance().clone();
-    provenance.extend(estimator.settings());
+    provenance.extend(described(estimator));
     let of_split = [&split.train, &split.test].map(|rows| format!("{rows:?}")).concat();
-    let common = [
-        ("probe_kind", estimator.name().to_owned()),
-        ("probe_split", protocol.split.describe()),
-        ("probe_split_sha256", file::sha256(of_split)),
-        ("probe_labels_sha256", labels.sha256()),
-        ("probe_cross_fit", protocol.describe_folds()),
-        ("probe_bootstrap", format!("{} draws over groups, seed {}", protocol.draws, protocol.seed)),
-    ];
+    let common = [("probe_split_sha256", file::sha256(of_split)), ("probe_labels_sha256", labels.sha256())];
     provenance.extend(common.map(|(key, value)| (key.to_owned(), value)));
     for probe in probes {
         if let Some(best) = probe.strengths.as_ref().and_then(StrengthCurve::best) {

@@ -52,6 +52,7 @@ pub(crate) use direction::{check_width, dot};
 pub use ensemble::LayerEnsemble;
 pub use evaluation::{Evaluation, ProbabilityMetrics};
 use held_out_case::HeldOutCase;
+pub(crate) use kind::described;
 pub use kind::{Calibrated, CalibrationMethod, MassMeanProbe, MeanDifferenceProbe, RidgeProbe};
 pub use kind::{ClassWeight, LogisticProbe, StrengthCurve, StrengthScore, Strengths};
 pub use kind::{Estimator, FitProtocol, FitReport, Linear, Training};

@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::PlanRecord;
 use crate::causal::{CausalEvidence, RoundContribution};
 use crate::condition::Design;
 use crate::dialogue::ProtocolRecord;
+use crate::level::window::Window;
 use crate::level::{
-    ChangeTest, Evidence, Family, InstructionRanking, LevelRow, PairwiseEffectiveness, Transition, Verdict, WindowRow,
+    ChangeTest, Evidence, Family, InstructionRanking, LevelRow, PairwiseEffectiveness, Precision, SensitivityTable,
+    Transition, Verdict, WindowRow,
 };
 use crate::probe::ProbeRow;
 use crate::stats::Settings;
@@ -23,6 +26,8 @@ pub struct AnalysisRecord {
     pub settings: Settings,
     /// What shares one joint statement.
     pub family: Family,
+    /// The layers that verdicts rest on, if they were declared; else all that were read.
+    pub window: Option<Window>,
     /// Layers in a row that make a transition.
     pub consecutive: usize,
     /// Items.
@@ -52,6 +57,8 @@ pub struct Report {
     /// Name and version of the form: [`Report::SCHEMA`].
     #[cfg_attr(feature = "schema", schemars(extend("const" = Report::SCHEMA)))]
     pub schema: String,
+    /// The plan that it was made by; without one it is exploratory.
+    pub plan: Option<PlanRecord>,
     /// The model.
     pub model: ModelSummary,
     /// Hashes and settings of what the results were made from.
@@ -83,6 +90,10 @@ pub struct Report {
     pub contributions: Vec<RoundContribution>,
     /// What becomes of the gain where the probes' direction is changed, where that was asked for.
     pub causal: Vec<CausalEvidence>,
+    /// How precise gain and D were, which tells what a next study needs ([`Planner`](crate::level::Planner)).
+    pub precision: Vec<Precision>,
+    /// D and verdict by other analyses of the same run, where that was asked for.
+    pub sensitivity: Option<SensitivityTable>,
     /// Choosing among instructions by their level in round 1, where there are three or more.
     pub selection: Option<InstructionRanking>,
     /// Which of two instructions works better, by their levels and by their words, where there are two or more.
@@ -113,6 +124,16 @@ impl Report {
     /// This report with the changes over windows that were named beforehand.
     pub(crate) fn with_windows(self, windows: Vec<WindowRow>) -> Self {
         Report { windows, ..self }
+    }
+
+    /// This report with what other analyses of the same run give ([`Sensitivity`](crate::experiment::Sensitivity)).
+    pub fn with_sensitivity(self, sensitivity: Option<SensitivityTable>) -> Self {
+        Report { sensitivity, ..self }
+    }
+
+    /// This report with the plan that it was made by.
+    pub fn with_plan(self, plan: Option<PlanRecord>) -> Self {
+        Report { plan, ..self }
     }
 
     /// What the behaviour is measured by, as a word; "behaviour" where nothing was.

@@ -5,9 +5,11 @@ mod data;
 mod drawing;
 mod files;
 mod html;
+mod plan;
 mod plots;
 #[cfg(feature = "schema")]
 mod schema;
 mod svg;
 
 pub use data::{AnalysisRecord, ModelSummary, Report};
+pub use plan::PlanRecord;

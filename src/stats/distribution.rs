@@ -80,6 +80,54 @@ pub fn student_cdf(t: f64, degrees: f64) -> f64 {
     }
 }
 
+/// The value that chi-squared with these `degrees` of freedom (above 0) stays below with probability `p` (0 < p < 1).
+pub fn chi_squared_quantile(p: f64, degrees: f64) -> f64 {
+    if !(p > 0.0 && p < 1.0 && degrees > 0.0) {
+        return f64::NAN;
+    }
+    let (mut low, mut high) = (0.0, degrees.max(1.0));
+    while incomplete_gamma(0.5 * degrees, 0.5 * high) < p && high < 1e150 {
+        (low, high) = (high, 2.0 * high);
+    }
+    while high - low > 1e-14 * high {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if incomplete_gamma(0.5 * degrees, 0.5 * middle) < p {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    0.5 * (low + high)
+}
+
+/// The regularised lower incomplete gamma function P(a, x): its series (Abramowitz and Stegun 6.5.29) below a + 1, the
+/// continued fraction (6.5.31) above.
+fn incomplete_gamma(a: f64, x: f64) -> f64 {
+    if x <= 0.0 {
+        return 0.0;
+    }
+    let front = (a * x.ln() - x - ln_gamma(a)).exp();
+    if x < a + 1.0 {
+        let (mut term, mut sum, mut n) = (1.0 / a, 1.0 / a, a);
+        while term > 1e-17 * sum {
+            n += 1.0;
+            term *= x / n;
+            sum += term;
+        }
+        return (front * sum).min(1.0);
+    }
+    // From the inside out, deeper than the square root of a, over which it converges.
+    let depth = 80 + (8.0 * a.sqrt().min(5_000.0)) as i32;
+    let fraction = (1..=depth).rev().fold(x + 1.0 - a + 2.0 * f64::from(depth), |rest, k| {
+        let k = f64::from(k);
+        x + 2.0 * (k - 1.0) + 1.0 - a - k * (k - a) / rest
+    });
+    (1.0 - front / fraction).max(0.0)
+}
+
 /// 2/sqrt(pi) times the integral of exp(-t^2) from `x` to infinity, for x >= 0: the power series of its
 /// complement (Abramowitz and Stegun 7.1.6) near 0, the continued fraction (7.1.14) further out.
 fn complementary_error(x: f64) -> f64 {
@@ -159,6 +207,23 @@ mod tests {
             close(student_upper_quantile(tail, degrees), t);
         }
     }
+
+    #[test]
+    fn chi_squared() {
+        for (p, degrees, expected) in CHI_SQUARED {
+            close(chi_squared_quantile(p, degrees), expected);
+        }
+        assert!(chi_squared_quantile(1.0, 3.0).is_nan() && chi_squared_quantile(0.5, 0.0).is_nan());
+    }
+
+    const CHI_SQUARED: [(f64, f64, f64); 6] = [
+        (0.2, 1.0, 0.0641847546673016),
+        (0.2, 9.0, 5.380053211773292),
+        (0.05, 19.0, 10.117013063859044),
+        (0.975, 2.5, 8.392295266912964),
+        (0.2, 400.0, 376.0218308231443),
+        (0.01, 60.0, 37.484851529803784),
+    ];
 
     const STUDENT: [(f64, f64, f64); 6] = [
         (0.025, 1.0, 12.706204736174705),

@@ -29,6 +29,7 @@ mod settings;
 mod share;
 mod sign_flip;
 mod simultaneous;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -52,7 +53,7 @@ pub(crate) use calibration::{expected_calibration_error, Binning};
 pub(crate) use change_point::{first_run, line_break, step_break};
 pub(crate) use directions::random_cosine_sd;
 pub(crate) use distribution::{
-    normal_cdf, normal_quantile, normal_upper_quantile, student_cdf, student_upper_quantile,
+    chi_squared_quantile, normal_cdf, normal_quantile, normal_upper_quantile, student_cdf, student_upper_quantile,
 };
 pub(crate) use interval::{bca_interval, percentile_interval};
 pub(crate) use metrics::{accuracy, balanced_accuracy, brier, log_loss};
@@ -65,6 +66,7 @@ pub(crate) use rank_correlation::kendall_tau;
 pub(crate) use ratio::{fieller_bound, Measured};
 pub(crate) use resampler::Resampler;
 pub(crate) use simultaneous::{Tail, PROBES};
+pub(crate) use size::{intraclass_correlation, Requirement};
 
 /// Mean of values; 0 without any.
 pub(crate) fn mean(values: &[f64]) -> f64 {

@@ -5,8 +5,11 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::behaviour::Choices;
+use super::metric::indicator;
 use super::set::Builder;
-use super::{Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, RuleChoice, Said, ScoreRule, Task};
+use super::{
+    Answer, AnsweredRound, Behaviour, Item, Measurement, Occupation, Outcome, RuleChoice, Said, ScoreRule, Task,
+};
 use crate::names::by_name;
 use crate::{file, Error, Result};
 
@@ -143,6 +146,8 @@ impl ChoiceItem {
 impl Item for ChoiceItem {
     type Answer = Answer;
 
+    const OUTCOME: &'static str = "accuracy";
+
     fn id(&self) -> &str {
         &self.id
     }
@@ -228,6 +233,16 @@ impl Item for ChoiceItem {
             [] if !items.is_empty() => Ok(Behaviour::default()),
             rounds => Behaviour::of_choices(&Choices::new(items, rounds, by)?),
         }
+    }
+
+    fn outcome_by(items: &[Self], rounds: &[AnsweredRound<'_>], rule: ScoreRule) -> Option<Outcome> {
+        let of = |part: fn(&ChoiceItem) -> &String| items.iter().map(|item| part(item).clone()).collect();
+        let empty = Outcome::new(Self::OUTCOME, of(|item| &item.id), of(|item| &item.group));
+        rounds.iter().try_fold(empty, |outcome, round| {
+            let right = |(item, answer): (&ChoiceItem, &Answer)| Some(indicator(answer.best_by(rule)? == item.label));
+            let right = items.iter().zip(round.answers).map(right).collect::<Option<_>>()?;
+            outcome.with_series(round.condition.clone(), right).ok()
+        })
     }
 }
 

@@ -56,6 +56,8 @@ impl Item for Completion {
     /// 125, as in arXiv 2407.15286 for completions.
     const ANSWER_TOKENS: usize = 125;
 
+    const OUTCOME: &'static str = "minus toxicity";
+
     fn id(&self) -> &str {
         &self.id
     }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
-use super::{AnsweredRound, Behaviour, Measurement, RuleChoice, Said, ScoreRule};
+use super::{AnsweredRound, Behaviour, Measurement, Outcome, RuleChoice, Said, ScoreRule};
 use crate::Result;
 
 /// One item of a benchmark. Implement it for a kind of item of your own; [`ChoiceItem`](super::ChoiceItem) and
@@ -17,6 +17,9 @@ pub trait Item: Clone + Debug {
 
     /// Most tokens of an answer, where a run does not say: 8, as in arXiv 2407.15286 for multiple choice.
     const ANSWER_TOKENS: usize = 8;
+
+    /// What [`Behaviour::outcome`] holds of such items, as a plan names it.
+    const OUTCOME: &'static str = "behaviour";
 
     /// Its id, unique in its task.
     fn id(&self) -> &str;
@@ -84,5 +87,11 @@ pub trait Item: Clone + Debug {
         Self: Sized,
     {
         Ok(Behaviour::default())
+    }
+
+    /// [`Behaviour::outcome`] as it would be by another score rule, without asking the model again; `None` where answers have
+    /// no such scores.
+    fn outcome_by(_items: &[Self], _rounds: &[AnsweredRound<'_, Self::Answer>], _rule: ScoreRule) -> Option<Outcome> {
+        None
     }
 }

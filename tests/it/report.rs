@@ -16,7 +16,8 @@ use probity::experiment::Analysis;
 use probity::generate::{Decoding, End};
 use probity::hook::{Address, Site};
 use probity::level::{
-    Against, Evidence, Levels, Metric, NullKind, PermutedProbes, ReadingLevels, VerdictKind, VerdictRule,
+    Against, Evidence, Levels, Metric, NullKind, PermutedProbes, ReadingLevels, SensitivityTable, VerdictKind,
+    VerdictRule,
 };
 use probity::probe::{MeanDifferenceProbe, ProbeBank};
 use probity::report::Report;
@@ -169,6 +170,28 @@ fn completions(conditions: &[(&str, usize)]) -> Behaviour {
 }
 
 /// Every table that there is, which no single kind of item fills.
+/// D and verdicts by other analyses of a run, of which one had no valid probe.
+fn other_analyses() -> SensitivityTable {
+    let row = |(probe, penalty, d): (&str, Option<f64>, Option<f64>), reading: &str| {
+        let change = d.map(|d| json!({ "estimate": d, "low": d - 0.2, "high": null }));
+        let by_rule = match d {
+            Some(d) if d < -0.2 => json!(["internal", "insufficient_evidence"]),
+            _ => json!(["superficial", "insufficient_evidence"]),
+        };
+        let verdicts = if reading == "prompt" { json!([]) } else { json!([by_rule.clone(), by_rule]) };
+        json!({
+            "instruction": "L1", "round": 1, "probe": probe, "penalty": penalty, "seed": 7, "layers": "L0-3.resid_post",
+            "reading": reading, "valid": 3, "change": change, "verdicts": verdicts,
+        })
+    };
+    let probes =
+        [("logistic", Some(0.1), Some(-0.1)), ("mean_difference", None, Some(-0.5)), ("ridge", Some(1.0), None)];
+    let rows: Vec<_> =
+        ["conversation", "prompt"].iter().flat_map(|reading| probes.map(|probe| row(probe, reading))).collect();
+    let table = json!({ "margins": [0.1, 0.2], "score_rules": ["total", "letter"], "specifications": rows });
+    serde_json::from_value(table).unwrap()
+}
+
 pub fn everything() -> Report {
     let mut report = full();
     let texts = completions(&CONDITIONS);
@@ -192,6 +215,11 @@ pub fn everything() -> Report {
             serde_json::from_value(row).unwrap()
         })
         .collect();
+    report.plan = serde_json::from_value(json!({
+        "sha256": "ab".repeat(32), "made": "2026-03-01T09:30:00Z", "exploratory": null,
+    }))
+    .unwrap();
+    report.sensitivity = Some(other_analyses());
     let candidate =
         |(name, level): (&str, f64)| json!({ "instruction": name, "level": level, "gain": interval(-level) });
     let candidates = [("L2", -0.2), ("L1", 0.0), ("L0", 0.3)].map(candidate);
@@ -624,6 +652,65 @@ fn the_first_words_are_the_verdict() {
     assert!(without.contains("For L1 the evidence does not suffice") && without.contains("not run"));
     let none = with(&lowered, |report| report.verdicts.clear()).to_html();
     assert!(none.contains("No instruction was judged") && !none.contains("id=\"verdict\""));
+}
+
+#[test]
+fn the_first_line_says_whether_there_was_a_plan() {
+    let first = |page: &str| page.split_once("<header>").unwrap().1.split_once("</p>").unwrap().0.to_owned();
+    let planned = everything();
+    let line = first(&planned.to_html());
+    assert!(
+        line.contains("By the plan") && line.contains("abababababab<") && line.contains("made on 2026-03-01"),
+        "{line}"
+    );
+    let line = first(&full().to_html());
+    assert!(line.contains("<strong>Exploratory</strong>: no plan was made"), "{line}");
+
+    // A second analysis in the folder of a first one without this plan knows that one.
+    let folder = tempfile::tempdir().unwrap();
+    let page = || first(&std::fs::read_to_string(folder.path().join("report.html")).unwrap());
+    planned.write_dir(folder.path()).unwrap();
+    planned.write_dir(folder.path()).unwrap();
+    assert!(page().contains("By the plan"), "the same again is no other analysis");
+    full().write_dir(folder.path()).unwrap();
+    assert!(page().contains("no plan was made"));
+    planned.write_dir(folder.path()).unwrap();
+    assert!(
+        page().contains("<strong>Exploratory</strong>: by the plan") && page().contains("another analysis"),
+        "{}",
+        page()
+    );
+    planned.write_dir(folder.path()).unwrap();
+    assert!(page().contains("another analysis"), "it stays so");
+}
+
+#[test]
+fn other_analyses_are_drawn_counted_and_listed() {
+    let report = everything();
+    let page = report.to_html();
+    // Of 3 probes and 2 readings one has no D in each reading; verdicts rest on the conversation alone.
+    let curve = page.split("<svg").find(|svg| svg.contains("Other analyses of")).unwrap();
+    assert_eq!(curve.matches("small dot plain").count(), 4);
+    assert_eq!(curve.matches("\"dot plain").count(), 4 * 5, "a mark for each of five choices");
+    let said =
+        "Of 12 verdicts: insufficient evidence 6 (50\u{a0}%), superficial 4 (33.3\u{a0}%), internal 2 (16.7\u{a0}%).";
+    assert!(page.contains(said), "{page}");
+    assert!(page.contains("conversation \u{2212}0.50 to \u{2212}0.10, median \u{2212}0.30, below 0 in 2 of 2"));
+    assert!(page.contains("\u{201c}superficial\u{201d}: 2 of 6 by a margin of 0.10"), "{page}");
+
+    let folder = tempfile::tempdir().unwrap();
+    report.write_dir(folder.path()).unwrap();
+    let csv = std::fs::read_to_string(folder.path().join("sensitivity.csv")).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    // 3 probes by 2 margins and 2 rules, and 3 prompts.
+    assert_eq!(lines.len(), 1 + 12 + 3);
+    assert_eq!(
+        lines[1],
+        "L1,1,logistic,0.1,7,L0-3.resid_post,conversation,3,-0.1,-0.30000000000000004,,0.1,total,superficial"
+    );
+    assert!(folder.path().join("plots/other-analyses-of-l1-round-1.svg").exists());
+    full().write_dir(folder.path()).unwrap();
+    assert!(!folder.path().join("sensitivity.csv").exists(), "another report's");
 }
 
 #[test]

@@ -329,6 +329,32 @@ fn self_correction_runs_on_a_tiny_model() {
     assert_eq!(out, results_and_plots(), "the results and nothing else");
 }
 
+#[test]
+fn a_plan_is_written_kept_to_and_planned_from() {
+    let folder = Folder::new();
+    let [model, items, statements] = conversation_files(&folder);
+    let (out, plan) = (display(folder.join("out")), display(folder.join("plan.json")));
+    let common = ["--model", &model, "--data", &items, "--probe-data", &statements, "--rounds", "1", "--out", &out];
+    let with = |more: &[&str]| [&common[..], more].concat().iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+    let called = |more: &[&str]| {
+        let arguments = with(more);
+        succeeds("self_correction", &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let told = called(&["--write-plan", &plan]);
+    assert!(told.contains("plan.json: made 20") && !folder.join("out").exists(), "{told}");
+    let hash = told.trim().rsplit(' ').next().unwrap().to_owned();
+    called(&["--plan", &plan, "--batch", "3"]);
+    let report = String::from_utf8(std::fs::read(folder.join("out/report.json")).unwrap()).unwrap();
+    assert!(report.contains(&hash), "{hash}");
+    let other = with(&["--plan", &plan, "--seed", "5"]);
+    let other: Vec<&str> = other.iter().map(String::as_str).collect();
+    fails("self_correction", &other, &folder, &["plan does not fit: ", "settings.seed: planned 0, asked for 5"]);
+
+    let told = succeeds("plan_study", &["--pilot", &out, "--gain", "0.2"]);
+    assert!(told.contains("80 % power") && told.contains("L1 round 1"), "{told}");
+    fails("plan_study", &["--pilot", &plan], &folder, &["plan.json"]);
+}
+
 const RESULTS: [&str; 7] = [
     "answer_probes.safetensors",
     "answers.jsonl",

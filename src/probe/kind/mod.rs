@@ -206,6 +206,19 @@ pub trait Estimator: Sync {
     }
 }
 
+/// All that is settled about a kind of probe before it meets states, as provenance.
+pub(crate) fn described(estimator: &impl Estimator) -> Provenance {
+    let (mut settings, protocol) = (estimator.settings(), estimator.protocol());
+    let common = [
+        ("probe_kind", estimator.name().to_owned()),
+        ("probe_split", protocol.split.describe()),
+        ("probe_cross_fit", protocol.describe_folds()),
+        ("probe_bootstrap", format!("{} draws over groups, seed {}", protocol.draws, protocol.seed)),
+    ];
+    settings.extend(common.map(|(key, value)| (key.to_owned(), value)));
+    settings
+}
+
 /// A kind that is chosen at run time.
 impl Estimator for std::sync::Arc<dyn Estimator + Send> {
     fn name(&self) -> &'static str {

@@ -10,9 +10,11 @@ mod evidence;
 mod maps;
 mod methods;
 mod pairwise;
+mod precision;
 mod probes;
 mod protocol;
 mod selection;
+mod sensitivity;
 mod style;
 mod text;
 mod transitions;
@@ -42,6 +44,8 @@ impl Report {
         let sections = [
             verdict::header(self),
             verdict::section(self),
+            precision::section(self),
+            sensitivity::section(self, &drawings),
             evidence::section(self, &drawings),
             causal::section(self),
             wordings::section(self),

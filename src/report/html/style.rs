@@ -60,6 +60,7 @@ figcaption{font-size:.9rem;line-height:1.45;color:var(--soft);margin-top:.5em}
 svg{display:block;overflow:visible;break-inside:avoid;page-break-inside:avoid}
 svg.chart{width:100%;max-width:450px;height:auto}
 svg.map{flex:none}
+svg.chart.wide{max-width:820px;min-width:640px}
 .scroll{overflow-x:auto}
 .colours .unit{font-size:.78rem;margin:.4em 0 .2em}
 svg text{font-size:12px;fill:var(--ink)}
@@ -74,8 +75,12 @@ svg .head{font-weight:600;font-size:13px}
 .line{fill:none;stroke-width:1.8;stroke-linejoin:round}
 .thin{fill:none;stroke-width:.9;stroke-opacity:.6;stroke-linejoin:round}
 .bar{stroke-width:1.5;stroke-opacity:.75}
+.spread{stroke-width:1.2;stroke-opacity:.3}
+.spread.s0{stroke:var(--s0)}.spread.s1{stroke:var(--s1)}.spread.s2{stroke:var(--s2)}.spread.grey{stroke:var(--grey)}
+svg .strong{font-weight:600}
 .band{fill-opacity:.15}
 .dot{stroke:var(--paper);stroke-width:.6}
+.dot.plain{stroke:none}
 .cloud{fill-opacity:.55;stroke:none}
 .pillar.s0{fill:var(--s0)}.pillar.s1{fill:var(--s1)}.pillar.s2{fill:var(--s2)}.pillar.ink{fill:var(--ink)}
 .line.s0,.thin.s0,.bar.s0{stroke:var(--s0)}.dot.s0,.band.s0{fill:var(--s0)}

@@ -12,10 +12,11 @@ pub(super) fn header(report: &Report) -> String {
     let name = if report.model.name.is_empty() { "unnamed model" } else { &report.model.name };
     let settings = &report.analysis;
     format!(
-        "<header><p class=\"kicker\">Probity report</p>\
+        "<header>{}<p class=\"kicker\">Probity report</p>\
          <h1>Does moral self-correction reach the hidden states?</h1>\
          <p class=\"model\"><span class=\"mono\">{}</span> · {} · {} in {} · {} probes</p>\
          {}</header>",
+        planned(report),
         escape(name),
         counted(report.model.layers, "layer"),
         counted(settings.items, "item"),
@@ -23,6 +24,27 @@ pub(super) fn header(report: &Report) -> String {
         count(report.probes.len()),
         conclusion(report)
     )
+}
+
+/// Whether what is tested was chosen before looking.
+fn planned(report: &Report) -> String {
+    let (class, said) = match &report.plan {
+        None => (
+            "note",
+            "<strong>Exploratory</strong>: no plan was made before this run, so nothing shows that layers, margin and measures \
+             were chosen before looking."
+                .to_owned(),
+        ),
+        Some(plan) => {
+            let (hash, day) = (plan.sha256.get(..12).unwrap_or(&plan.sha256), plan.made.split('T').next().unwrap_or(""));
+            let of = format!("the plan <span class=\"mono\">{}</span>, made on {}", escape(hash), escape(day));
+            match &plan.exploratory {
+                None => ("model", format!("By {of}: what is tested was chosen before.")),
+                Some(why) => ("note", format!("<strong>Exploratory</strong>: by {of}, but {}.", escape(why))),
+            }
+        }
+    };
+    format!("<p class=\"{class}\">{said}</p>")
 }
 
 fn conclusion(report: &Report) -> String {
@@ -143,10 +165,11 @@ fn card(verdict: &Verdict, report: &Report) -> String {
         [] => "no valid probe".to_owned(),
         addresses => format!("{} with valid probes", counted_addresses(addresses.len())),
     };
+    let declared = report.analysis.window.map_or(String::new(), |window| format!(", of {window} as declared"));
     let checks: String = verdict.checks.iter().map(|one| check(one, report)).collect();
     format!(
         "<article class=\"verdict {class}\"><h3><span class=\"of\">{}, round {}</span> \
-         <span class=\"kind\">{}</span> <span class=\"of\">{places}</span></h3><ol class=\"checks\">{checks}</ol></article>",
+         <span class=\"kind\">{}</span> <span class=\"of\">{places}{declared}</span></h3><ol class=\"checks\">{checks}</ol></article>",
         escape(&verdict.condition.name()),
         verdict.condition.round,
         escape(&verdict.kind.to_string())

@@ -7,6 +7,7 @@ mod heat_map;
 mod line_chart;
 mod scale;
 mod scatter;
+mod specification_curve;
 mod strip;
 
 pub(super) use axis::number;
@@ -15,6 +16,7 @@ pub(super) use heat_map::{colour_bar, Cell, Group, HeatMap};
 pub(super) use line_chart::{Area, LineChart, Point, Reference, Series, Style};
 pub(super) use scale::nice_bound;
 pub(super) use scatter::Scatter;
+pub(super) use specification_curve::{Choice, SpecificationCurve, Specified};
 pub(super) use strip::{Mark, Strip};
 
 /// Width of a plot that fits a phone with text of 11 pixels or more.

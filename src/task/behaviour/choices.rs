@@ -9,7 +9,7 @@ use super::course::{parts, Course};
 use super::measure::{self, Measure};
 use super::{AnswerForm, AnsweredRound, BehaviourRow, Chosen, Measured, Measurement, Outcome};
 use crate::stats::{pick, ClusterBootstrap};
-use crate::task::{Answer, ChoiceItem};
+use crate::task::{Answer, ChoiceItem, Item};
 use crate::{Condition, Result};
 
 /// The rounds of a study with their items. A metric asks for its rows by part of the items, by round or by course.
@@ -81,7 +81,7 @@ impl<'a> Choices<'a> {
     /// Whether each answer is right, as numbers.
     pub fn outcome(&self) -> Outcome {
         let of = |part: fn(&ChoiceItem) -> &String| self.items.iter().map(|item| part(item).clone()).collect();
-        let mut outcome = Outcome::new("accuracy", of(|item| &item.id), of(|item| &item.group));
+        let mut outcome = Outcome::new(ChoiceItem::OUTCOME, of(|item| &item.id), of(|item| &item.group));
         outcome.series.extend(self.rounds.iter().map(|round| {
             let pairs = self.items.iter().zip(round.answers);
             let right = pairs.map(|(item, answer)| Measure::Accuracy.value(item, answer)).collect();

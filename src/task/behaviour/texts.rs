@@ -7,7 +7,7 @@ use super::{AnswerForm, AnsweredRound, Measured, Measurement, Outcome};
 use crate::error::check_rows;
 use crate::scorer::TextScorer;
 use crate::stats::{pick, ClusterBootstrap};
-use crate::task::{Completion, Continued};
+use crate::task::{Completion, Continued, Item};
 use crate::Result;
 
 /// The rounds of a study with their items, scored once. A metric asks for its rows by part of the items or by step.
@@ -58,7 +58,7 @@ impl<'a> Texts<'a> {
     /// Minus the toxicity of each continuation, of several the first: the one whose states are read.
     pub fn outcome(&self) -> Outcome {
         let of = |part: fn(&Completion) -> &String| self.items.iter().map(|item| part(item).clone()).collect();
-        let mut outcome = Outcome::new("minus toxicity", of(|item| &item.id), of(|item| &item.group));
+        let mut outcome = Outcome::new(Completion::OUTCOME, of(|item| &item.id), of(|item| &item.group));
         outcome.series.extend(self.rounds.iter().map(|(round, scores)| {
             let first = scores.iter().map(|scores| 0.0 - scores.first().copied().unwrap_or(f64::NAN));
             Measured::new(round.condition, first.collect())
