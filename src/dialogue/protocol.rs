@@ -1,6 +1,5 @@
 //! The choices that a run of self-correction makes explicit.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub struct AnswerForm {
     /// Its words; `None` where its length cannot matter, as where options are scored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<usize>,
     /// Why it is none, if it is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<FormFault>,
 }
 

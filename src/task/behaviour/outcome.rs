@@ -21,7 +21,6 @@ pub struct Outcome {
     /// The values of each condition, `[n]`.
     pub series: Vec<Measured<Vec<f64>>>,
     /// What the answers of each condition look like, `[n]`, where that is known.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forms: Vec<Measured<Vec<AnswerForm>>>,
 }
 
