@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{condition, design};
+use common::{condition, design, scored_alike};
 use ndarray::Array2;
 use probity::capture::Activations;
 use probity::dialogue::{Part, ReadStates, Reading, Round, Study};
@@ -116,10 +116,11 @@ fn question(world: World, item: usize) -> ChoiceItem {
 
 fn answer(item: usize, right: bool) -> Answer {
     let scored = usize::from(!right);
+    let probabilities: Vec<f64> = if right { vec![0.7, 0.3] } else { vec![0.4, 0.6] };
     Answer {
         item: format!("i{item}"),
-        scores: Vec::new(),
-        probabilities: if right { vec![0.7, 0.3] } else { vec![0.4, 0.6] },
+        scores: probabilities.iter().map(|p| scored_alike(p.ln())).collect(),
+        probabilities,
         scored,
         text: "(a)".into(),
         read: Extracted::Option(scored),

@@ -2,8 +2,9 @@
 report's settings. Fails where a number is off by 1e-9 of max(1, |x|).
 
 Left out is what needs more than these files. The states: nulls, random_sd, of beyond_random_directions the null's bounds.
-The probes' texts: probe_valid. What the answers were: the checks of behaviour, in_domain, items_agree. The instruction
-selection, which shuffles items; the verdicts' words, and those that are adjusted, which ask the same at other levels.
+The probes' texts: probe_valid. What the answers were: the checks of behaviour, in_domain, items_agree. Who was asked in which
+wording: the bounds of verdicts on instructions with several. The instruction selection, which shuffles items; the verdicts'
+words, and those that are adjusted, which ask the same at other levels; windows, pairs of instructions, sensitivity.
 """
 import csv, itertools, json, pathlib, sys
 import numpy as np
@@ -37,7 +38,11 @@ control = {at(arm): at(arm, instruction=arm["control"]) for arm in report["condi
 probes = lambda reading: (reading[:6] != "prompt" and report["answer_probes"]) or report["probes"]
 
 def valid(reading):  # addresses whose probes tell texts left out apart, for as many as there are
-    rows = [row for row in probes(reading) if row["address"].endswith("resid_post")]
+    site, window = report["verdicts"][0]["site"], report["settings"]["window"]
+    rows = [row for row in probes(reading) if row["address"] == f"L{row['layer']}." * (row["layer"] is not None) + site]
+    if window:
+        first, last = map(int, window.split(".")[0][1:].split("-"))
+        rows = [row for row in rows if first <= row["layer"] <= last]
     wider = stats.norm.isf(0.025 / max(len(rows), 1)) / stats.norm.isf(0.025)
     low = lambda estimate, low: estimate is not None and estimate - wider * (estimate - low)
     return [row["address"] for row in rows if low(row["cross_auroc"], row["cross_auroc_low"]) > 0.5]
@@ -152,15 +157,16 @@ for verdict, more in zip([v for v in report["verdicts"] if v["control"] and v["a
     sides = {"conversation": four(of_control, after_control), "words": four(after_control, of_control)} if crossed else {}
     sides |= {"answer": between(own, here, there), "prompt": between("prompt", here, there)}
     decisive = sides["conversation" if crossed else "answer"]
-    for of, rows in itertools.groupby(verdict["changes"], lambda row: row["of"]):
+    for of, rows in itertools.groupby([] if verdict.get("wordings") else verdict["changes"], lambda row: row["of"]):
         rows, there_valid = list(rows), valid("prompt") if of == "prompt" else addresses
         joint, bounds = effect(sides.pop(of), there_valid)
         ends = [there_valid.index(address) for row in rows for address in row["addresses"]]
         compare("changes", ends, [[part[0], part[-1]] for part in joint])
         stated = [part for row in rows for part in (row["interval"], row["above"], row["below"])]
         compare("changes", stated, bounds[:, : len(joint)].T)
-    compare("changes", [len(sides)], 0 if valid("prompt") else 1)
-    checks(verdict, here, there, addresses, decisive, crossed)
+    if not verdict.get("wordings"):
+        compare("changes", [len(sides)], 0 if valid("prompt") else 1)
+        checks(verdict, here, there, addresses, decisive, crossed)
     compare("items", [item["internal"] for item in more["items"]], mean(between(own, here, there), addresses))
 
     def leak(score, whole, rest, reading):
