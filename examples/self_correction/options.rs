@@ -14,8 +14,9 @@ use probity::task::{ContextCondition, ScoreRule};
 /// Run rounds of self-correction on a model and report behaviour and hidden-state immorality.
 ///
 /// Trains one linear probe per address on labelled statements, asks the items in rounds (0: plain;
-/// 1: instructed, fresh; 2 and later: reviews), and writes report.html, report.json, levels.csv, probes.safetensors,
-/// answer_probes.safetensors where probes of answers were fitted, answers.jsonl, transcripts.jsonl and plots/. An interrupted run goes on where it was.
+/// 1: instructed, fresh; 2 and later: reviews), and writes report.html, report.json, levels.csv, levels_by_fold.csv,
+/// probes.safetensors, answer_probes.safetensors where probes of answers were fitted, answers.jsonl, transcripts.jsonl and plots/. An
+/// interrupted run goes on where it was.
 #[derive(Parser)]
 pub struct Options {
     /// GGUF file or Hugging Face directory.

@@ -28,7 +28,7 @@ pub struct Findings<I: Item = ChoiceItem> {
 
 impl<I: Item> Findings<I> {
     /// Writes everything into a folder, which is made if needed: `report.html`, `report.json`, `plots/*.svg` with `plots/index.json`, `levels.csv`,
-    /// `probes.safetensors`, `answer_probes.safetensors`, `answers.jsonl` and `transcripts.jsonl`.
+    /// `levels_by_fold.csv`, `probes.safetensors`, `answer_probes.safetensors`, `answers.jsonl` and `transcripts.jsonl`.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io); each file appears whole or not at all.
@@ -36,6 +36,7 @@ impl<I: Item> Findings<I> {
         let folder = folder.as_ref();
         self.report.write_dir(folder)?;
         self.levels.write_csv(folder.join("levels.csv"))?;
+        self.levels.write_csv_by_fold(folder.join("levels_by_fold.csv"))?;
         self.probes.save(folder.join("probes.safetensors"))?;
         let of_answers = folder.join("answer_probes.safetensors");
         match &self.answer_probes {

@@ -1,16 +1,16 @@
 //! A change of the level in class distances, with all that makes it unsure: items, probes, and the distance itself.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView1};
 
-use super::comparison::Pair;
 use super::levels::{LevelStates, Levels};
 use super::metric::Metric;
 use super::rotation_null::rotation_null;
+use super::sources::{Owed, Sources};
 use super::wordings;
 use crate::condition::Condition;
 use crate::hook::Address;
 use crate::probe::CrossFit;
-use crate::stats::{fieller_bound, ClusteredMeans, Interval, Measured, RandomFactor, Resampler, Tail, FACTOR, PROBES};
+use crate::stats::{ClusteredMeans, Interval, RandomFactor, Resampler, Tail};
 use crate::{Error, Result};
 
 /// One condition of some levels, and what its level counts in the change.
@@ -76,10 +76,8 @@ pub(super) struct Columns {
     pub stretches: usize,
     /// Change of each item, `[n, columns]`.
     pub items: Array2<f64>,
-    /// The jackknife's deviations of the probes, `[folds, columns]`.
-    pub deviations: Array2<f64>,
-    /// Class distances with their errors.
-    pub distances: Vec<Measured>,
+    /// What the probes' texts leave open.
+    pub owed: Owed,
 }
 
 /// Addresses from which on a change is looked for in parts too: quarters, or halves where there are fewer layers.
@@ -186,63 +184,45 @@ impl<'a> Change<'a> {
         let stretches = self.stretches();
         let single = (0..at.len()).map(|place| Stretch { first: place, last: place });
         let columns: Vec<Stretch> = stretches.iter().copied().chain(single).collect();
-        let n = self.groups().len();
         let folds = at.iter().map(|at| at.unit.weights.nrows()).max().unwrap_or(0);
-        let mut items = Array2::zeros((n, columns.len()));
-        let mut deviations = Array2::zeros((folds, columns.len()));
-        let mut distances = vec![Measured { mean: 0.0, error: 0.0 }; columns.len()];
-        for (place, at) in at.iter().enumerate() {
-            let (of_items, of_folds) =
-                (Array1::from(at.items.clone()), at.unit.deviations(&at.states) / at.unit.spread);
+        let mut items = Array2::zeros((self.groups().len(), columns.len()));
+        let mut owed = Owed::none(folds, columns.len());
+        for (place, At { unit, items: of_items, states, .. }) in at.iter().enumerate() {
+            let of_items = ArrayView1::from(of_items);
             let inside = |stretch: &Stretch| (stretch.first..=stretch.last).contains(&place);
             for (column, _) in columns.iter().enumerate().filter(|(_, stretch)| inside(stretch)) {
                 items.column_mut(column).scaled_add(1.0, &of_items);
-                deviations.slice_mut(ndarray::s![..of_folds.len(), column]).scaled_add(1.0, &of_folds);
-                distances[column].mean += at.unit.distance / at.unit.spread;
-                distances[column].error += at.unit.distance_error / at.unit.spread;
+                owed.add(column, unit, states, unit.spread);
             }
         }
-        Ok(Columns { columns, stretches: stretches.len(), items, deviations, distances })
+        Ok(Columns { columns, stretches: stretches.len(), items, owed })
     }
 
-    /// Measures the change: over all addresses, over their parts, at each.
+    /// Measures the change: over all addresses, over their parts, at each, with the bounds of [`Sources`].
     ///
     /// A level over several addresses is the sum of the projections, each in standard deviations within a class, over the sum
-    /// of the class distances in the same unit: addresses count by how far they tell the classes apart. Items are resampled
-    /// by group, each resample with its own standard error (bootstrap-t); the probes' part is the jackknife over the texts
-    /// that they learnt from; the wordings of an instruction that has several are a sample too ([`RandomFactor`]); the
-    /// distance's own error enters by Fieller's bounds, as if it were one and the same at all addresses, which is the most that it can be.
+    /// of the class distances in the same unit: addresses count by how far they tell the classes apart.
     pub fn measure(&self, resampler: &Resampler) -> Result<Effect> {
-        let Columns { columns, stretches, items, deviations, distances } = self.columns()?;
-        let n = self.groups().len();
-        let resamples = resampler.of(self.groups())?;
+        let Columns { columns, stretches, items, owed } = self.columns()?;
         let means = ClusteredMeans::new(items.view(), self.groups())?;
         let seed = resampler.settings().seed;
-        let drawn = resamples.studentised(&means)?.with_source(deviations.view(), seed, PROBES)?;
-        let drawn = match self.factor()? {
-            Some(factor) => drawn.with_source(factor.deviations(items.view()).view(), seed, FACTOR)?,
-            None => drawn,
+        let sources = Sources::new(&means, &*resampler.of(self.groups())?, owed, seed)?;
+        let sources = match self.factor()? {
+            Some(factor) => sources.with_wordings(&factor, items.view(), seed)?,
+            None => sources,
         };
         let level = resampler.settings().level;
         let joint: Vec<usize> = (0..stretches).collect();
-        let above = drawn.critical(&joint, level, Tail::Above);
-        let mean = |column: usize| Measured {
-            mean: items.column(column).sum() / n as f64,
-            error: drawn.standard_errors()[column],
-        };
+        let above = sources.critical(&joint, level, Tail::Above);
         let bounded = |column: usize| {
-            let bound = |critical| fieller_bound(mean(column), distances[column], critical);
-            let alone = |level, tail| drawn.critical(&[column], level, tail);
+            let alone = |level, tail| sources.critical(&[column], level, tail);
             let half = 0.5 * (1.0 + level);
+            let above = if column < stretches { above } else { alone(level, Tail::Above) };
             Bounded {
                 stretch: columns[column],
-                interval: Interval {
-                    estimate: mean(column).mean / distances[column].mean,
-                    low: bound(-alone(half, Tail::Below)),
-                    high: bound(alone(half, Tail::Above)),
-                },
-                above: bound(if column < stretches { above } else { alone(level, Tail::Above) }),
-                below: bound(-alone(level, Tail::Below)),
+                interval: sources.interval(column, alone(half, Tail::Below), alone(half, Tail::Above)),
+                above: sources.bound(column, above),
+                below: sources.bound(column, -alone(level, Tail::Below)),
             }
         };
         let all: Vec<Bounded> = (0..columns.len()).map(bounded).collect();
@@ -275,22 +255,4 @@ impl<'a> Change<'a> {
         let null = rotation_null(&directions, &differences, draws, seed);
         Ok(null.into_iter().map(|value| value * at.len() as f64 / distance).collect())
     }
-}
-
-/// What the probes' texts add to changes in class distances: the jackknife's deviations, `[folds, columns]`, and the class
-/// distance, 1, with its standard error; `None` for levels of a part of the items, which lack the states.
-pub(super) fn owed_to_probes(levels: &Levels, columns: &[(Pair, usize)]) -> Option<(Array2<f64>, Vec<Measured>)> {
-    let LevelStates { means, .. } = levels.states.as_ref()?;
-    let unit = |index: usize| levels.units.get(index)?.as_deref();
-    let folds = columns.iter().filter_map(|&(_, index)| Some(unit(index)?.weights.nrows())).max()?;
-    let mut deviations = Array2::zeros((folds, columns.len()));
-    let mut distances = Vec::with_capacity(columns.len());
-    for (column, &(pair, index)) in columns.iter().enumerate() {
-        let unit = unit(index)?;
-        let mean = |condition: usize| Some(&means.get(condition)?.get(index)?.raw);
-        let of_folds = unit.deviations(&(mean(pair.condition)? - mean(pair.base)?)) / unit.distance;
-        deviations.slice_mut(ndarray::s![..of_folds.len(), column]).assign(&of_folds);
-        distances.push(Measured { mean: 1.0, error: unit.distance_error / unit.distance });
-    }
-    Some((deviations, distances))
 }

@@ -5,17 +5,17 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::comparison::{pairs, Against, Pair};
-use super::effect::owed_to_probes;
 use super::levels::Levels;
 use super::mean_level::{mean_levels, LevelRow};
 use super::metric::Metric;
 use super::null_places::{NullPlace, Nulls, PermutedProbes};
+use super::sources::{Owed, Sources};
 use crate::condition::Condition;
 use crate::dialogue::Reading;
 use crate::hook::Address;
 use crate::stats::{
-    fieller_bound, minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans,
-    Equivalence, FalseDiscovery, Interval, Measured, Resampler, Settings, SignFlips, Tail, PROBES,
+    minimum_detectable, random_cosine_sd, student_upper_quantile, ClusterBootstrap, ClusteredMeans, Equivalence,
+    FalseDiscovery, Interval, Resampler, Settings, SignFlips, Tail,
 };
 use crate::{Error, Result};
 
@@ -234,19 +234,17 @@ impl Inference {
         let Settings { level, margin, power, .. } = *drawn.settings;
         let means = ClusteredMeans::new(changes(levels, &columns, metric)?.t(), levels.groups())?;
         let all: Vec<usize> = (0..columns.len()).collect();
-        let items = drawn.resamples.studentised(&means)?;
-        let owed = if metric == Metric::ClassDistance { owed_to_probes(levels, &columns) } else { None };
-        let (bands, errors) = match owed {
-            None => (items.bands(&all, level)?.intervals, means.standard_errors().to_vec()),
-            Some((deviations, distances)) => {
-                let both = items.with_source(deviations.view(), drawn.settings.seed, PROBES)?;
-                let critical = both.critical(&all, level, Tail::Both);
-                let band = |((&mean, &error), distance): ((&f64, &f64), &Measured)| {
-                    let bound = |critical| fieller_bound(Measured { mean, error }, *distance, critical);
-                    Interval { estimate: mean, low: bound(-critical), high: bound(critical) }
-                };
-                let sides = means.means().iter().zip(both.standard_errors()).zip(&distances);
-                (sides.map(band).collect(), both.standard_errors().to_vec())
+        let owed = Some(&columns).filter(|_| metric == Metric::ClassDistance);
+        let (bands, errors) = match owed.and_then(|columns| Owed::of_pairs(levels, columns)) {
+            None => {
+                let bands = drawn.resamples.studentised(&means)?.bands(&all, level)?;
+                (bands.intervals, means.standard_errors().to_vec())
+            }
+            Some(owed) => {
+                let sources = Sources::new(&means, drawn.resamples, owed, drawn.settings.seed)?;
+                let critical = sources.critical(&all, level, Tail::Both);
+                let bands = all.iter().map(|&column| sources.interval(column, critical, critical)).collect();
+                (bands, sources.standard_errors().to_vec())
             }
         };
         let test = drawn.flips.test(&means)?;

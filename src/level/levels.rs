@@ -240,7 +240,8 @@ impl Levels {
     }
 }
 
-fn site_and_head(address: Address) -> String {
+/// How files name the site.
+pub(super) fn site_and_head(address: Address) -> String {
     match address.head_index() {
         Some(head) => format!("{}.h{head}", address.site()),
         None => address.site().to_string(),

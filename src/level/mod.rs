@@ -36,6 +36,7 @@
 //! ```
 
 mod behaviour_checks;
+mod by_fold;
 mod check;
 mod comparison;
 mod declared;
@@ -56,6 +57,7 @@ mod ranking;
 mod readings;
 mod rotation_null;
 mod score;
+mod sources;
 mod specification;
 mod state_checks;
 mod transition;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::effect::Columns;
 use super::readings::ReadingLevels;
+use super::sources::Owed;
 use super::state_checks::Case;
 use crate::condition::Condition;
 use crate::dialogue::{Part, Reading};
@@ -141,7 +142,7 @@ fn gain(outcome: &Outcome, condition: &Condition, control: &Condition) -> Result
 
 fn change(case: &Case<'_>, valid: &[Address]) -> Result<Option<ChangePrecision>> {
     let d = case.d()?;
-    let Columns { columns, stretches, items, deviations, distances } = d.columns()?;
+    let Columns { columns, stretches, items, owed: Owed { deviations, distances } } = d.columns()?;
     let means = ClusteredMeans::new(items.view(), d.groups())?;
     let settings = case.resampler.settings();
     if means.clusters() < 2 {

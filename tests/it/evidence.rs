@@ -15,6 +15,8 @@ use rand_chacha::ChaCha8Rng;
 
 const ITEMS: usize = 40;
 const WIDTH: usize = 6;
+/// Folds that a probe leaves out in turn, where nothing else is asked for.
+const FOLDS: usize = 10;
 
 fn groups() -> Vec<String> {
     (0..ITEMS).map(|item| format!("g{}", item / 2)).collect()
@@ -119,6 +121,24 @@ fn readings_stand_side_by_side() {
     assert_eq!(json["readings"], serde_json::json!(["prompt", "answer"]));
     let flat = json["values"].as_array().unwrap();
     assert!(flat.iter().zip(&values).all(|(json, value)| json.as_f64() == Some(*value).filter(|v| !v.is_nan())));
+
+    // By fold there are means, and the mean over the folds is that of the items.
+    let csv = folder.path().join("levels_by_fold.csv");
+    readings.write_csv_by_fold(&csv).unwrap();
+    let rows = csv::Reader::from_path(csv).unwrap().into_records().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(rows.len(), (2 + 1) * 2 * FOLDS);
+    for levels in readings.readings() {
+        for condition in levels.design().conditions() {
+            let is_here = |row: &&csv::StringRecord| {
+                row[0] == *condition.round.to_string() && row[2] == *levels.reading().to_string() && &row[4] == "1"
+            };
+            let of_folds: Vec<f64> = rows.iter().filter(is_here).map(|row| row[6].parse().unwrap()).collect();
+            let of_items = levels.series(condition, at(1), Metric::ClassDistance).unwrap();
+            let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+            assert!(of_folds.len() == FOLDS && (mean(&of_folds) - mean(of_items)).abs() < 1e-9);
+            assert!(of_folds.iter().any(|level| (level - of_folds[0]).abs() > 1e-6), "no rule differs");
+        }
+    }
 
     for (bad, says) in [
         (vec![], "at least one"),

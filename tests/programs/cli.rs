@@ -355,10 +355,11 @@ fn a_plan_is_written_kept_to_and_planned_from() {
     fails("plan_study", &["--pilot", &plan], &folder, &["plan.json"]);
 }
 
-const RESULTS: [&str; 7] = [
+const RESULTS: [&str; 8] = [
     "answer_probes.safetensors",
     "answers.jsonl",
     "levels.csv",
+    "levels_by_fold.csv",
     "probes.safetensors",
     "report.html",
     "report.json",

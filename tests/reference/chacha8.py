@@ -66,3 +66,11 @@ def signs(clusters, flips, seed):
         return 1 - 2 * (np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1)
     negative = words(seed, "sign flips", flips * clusters) >> np.uint32(31) == 0
     return 1 - 2 * negative.reshape(flips, clusters).astype(int)
+
+
+def normals(draws, count, seed, stream):
+    """Standard normal numbers, [draws, count], as in src/stats/random.rs: by Box and Muller, of pairs of fractions of 53 bits."""
+    low, high = words(seed, stream, 4 * draws * -(-count // 2)).astype(np.uint64).reshape(-1, 2).T
+    radius, turn = ((high << np.uint64(32) | low) >> np.uint64(11)).astype(float).reshape(-1, 2).T * 2.0**-53
+    radius, turn = np.sqrt(-2 * np.log(1 - radius)), 2 * np.pi * turn
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn)], 1).reshape(draws, -1)[:, :count]
