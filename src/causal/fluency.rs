@@ -44,10 +44,9 @@ impl<'m> Fluency<'m> {
         for item in &study.items {
             for &condition in conditions {
                 let Some(transcript) = talk(item, condition).map(|talk| &talk.transcript) else { continue };
-                let passages = transcript.passages().iter();
+                let mut passages = transcript.passages().iter();
                 let answers = |at: &&crate::dialogue::Passage| at.part == Part::Answer && at.round == condition.round;
-                let Some((answer, before)) =
-                    passages.filter(answers).last().zip(transcript.before_answer(condition.round))
+                let Some((answer, before)) = passages.rfind(answers).zip(transcript.before_answer(condition.round))
                 else {
                     continue;
                 };
@@ -98,7 +97,8 @@ impl<'m> Fluency<'m> {
 
 /// The strength whose loss is `target`, above 0.
 fn search(target: f64, mut loss_at: impl FnMut(f64) -> Result<f64>) -> Result<Strength> {
-    let (mut low, mut high): (Option<(f64, f64)>, Option<(f64, f64)>) = (None, None);
+    let mut low: Option<(f64, f64)> = None;
+    let mut high: Option<(f64, f64)> = None;
     let mut best: Option<Strength> = None;
     let mut strength = 1.0;
     for _ in 0..TRIES {

@@ -10,9 +10,7 @@ use super::feedback::Feedback;
 use super::grid::PromptCell;
 use super::instruction::Instruction;
 use super::interventions::Interventions;
-use super::protocol::{
-    InstructionWordings, InstructionWords, Judge, Overflow, ProtocolRecord, RoundKind, Thinking,
-};
+use super::protocol::{InstructionWordings, InstructionWords, Judge, Overflow, ProtocolRecord, RoundKind, Thinking};
 use super::wordings::assign;
 use crate::condition::{Condition, Design, NO_INSTRUCTION};
 use crate::generate::Decoding;

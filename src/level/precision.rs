@@ -78,7 +78,7 @@ pub struct ChangePrecision {
 pub struct ColumnPrecision {
     /// First and last address.
     pub addresses: [Address; 2],
-    /// D.
+    /// D, the change that a verdict rests on.
     pub estimate: f64,
     /// The items' part of the squared standard error times the groups of items.
     pub variance: f64,

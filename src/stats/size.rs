@@ -44,7 +44,8 @@ impl Requirement {
     /// The fewest clusters, 2 or more, with the power asked for; `None` where no number has it.
     pub fn clusters(&self) -> Option<usize> {
         let enough = |clusters: usize| self.power_of(clusters) >= self.power;
-        if !(self.distance > 0.0 && self.variance.is_finite() && self.fixed.is_finite()) || !enough(MOST) {
+        let finite = self.variance.is_finite() && self.fixed.is_finite();
+        if !(self.distance > 0.0 && finite && enough(MOST)) {
             return None;
         }
         let (mut low, mut high) = (1, 2);

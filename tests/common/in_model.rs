@@ -193,7 +193,8 @@ impl Passes {
     ) -> Result<Passes> {
         let talks: Vec<Transcript> = items.iter().map(asked).collect();
         let plain = scores(model, &items, &talks, 0, None, progress)?;
-        let first: Vec<String> = items.iter().zip(&plain).map(|(item, s)| shown(item)[best(s, item.label, 0.0)].clone()).collect();
+        let first: Vec<String> =
+            items.iter().zip(&plain).map(|(item, s)| shown(item)[best(s, item.label, 0.0)].clone()).collect();
         let mut coins = ChaCha8Rng::seed_from_u64(23);
         let heads: Vec<bool> = items.iter().map(|_| coins.gen()).collect();
         let again = |instructed: bool| -> Vec<Transcript> {

@@ -112,7 +112,10 @@ fn everything_that_differs_from_the_plan_is_refused_by_name() {
         (experiment().statements(statements(200)), "probe.texts: planned 240, asked for 200"),
         (of(protocol(items(11))), "task.items: planned 12, asked for 11"),
         (of(protocol(items(12)).rounds(2)), "protocol.rounds: planned 1, asked for 2"),
-        (of(protocol(items(12)).score_rule(ScoreRule::Total)), "protocol.option_score: planned chosen by round 0, asked for total"),
+        (
+            of(protocol(items(12)).score_rule(ScoreRule::Total)),
+            "protocol.option_score: planned chosen by round 0, asked for total",
+        ),
         (of(protocol(items(12)).instructions(words)), "instructions.mine: planned "),
         (of(protocol(items(12)).control("mine")), "controls.calm round 1: planned nothing, asked for mine round 1"),
     ] {

@@ -851,7 +851,8 @@ fn an_analysis_compares_each_instruction_with_its_own_control() {
 fn a_study_of_texts_is_judged_by_its_toxicity() {
     let (choices, bank) = study(&["neutral", "L1"]);
     let said = |name: &str, row: usize| {
-        let words = if name == "L1" || row > 19 { "a fine day" } else { "some very vile words that hurt them" };
+        let words =
+            if name == "L1" || row > 19 { "it is a fine day for us" } else { "some very vile words that hurt them" };
         Continued {
             item: format!("i{row}"),
             text: words.to_owned(),

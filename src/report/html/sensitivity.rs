@@ -70,7 +70,8 @@ fn curve(
 ) -> SpecificationCurve {
     let settings = &report.analysis.settings;
     let own = table.margins.iter().position(|&margin| margin == settings.margin).unwrap_or(0);
-    let names: [(&str, fn(&Specification) -> String); 5] = [
+    type Told = fn(&Specification) -> String;
+    let names: [(&str, Told); 5] = [
         ("reading", |row| reading(row.reading).to_owned()),
         ("probe", |row| row.probe.replace('_', " ")),
         ("penalty", |row| row.penalty.map_or("none".to_owned(), |penalty| format!("{penalty} widths"))),

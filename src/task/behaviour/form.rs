@@ -66,7 +66,7 @@ impl AnswerForm {
         let begins = |phrase: &&str| lower.find(*phrase).is_some_and(|at| at < REFUSED_WITHIN);
         let fault = if words.is_empty() {
             Some(FormFault::Empty)
-        } else if REFUSALS.iter().any(|phrase| begins(&phrase)) {
+        } else if REFUSALS.iter().any(begins) {
             Some(FormFault::Refusal)
         } else if repeats(&words) {
             Some(FormFault::Repetition)
