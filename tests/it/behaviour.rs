@@ -277,7 +277,7 @@ fn contrasts_of_ranks_resample_groups() {
             let p = |row: usize| if is_first(row / copies) { first } else { second };
             items.iter().enumerate().map(|(row, item)| answer(item, p(row))).collect()
         };
-        let (baseline, after) = (answers(&|group| group < 6), answers(&|group| group < 5 || group > 8));
+        let (baseline, after) = (answers(&|group| group < 6), answers(&|group| !(5..=8).contains(&group)));
         let groups: Vec<&str> = items.iter().map(|item| item.group.as_str()).collect();
         let resamples = ClusterBootstrap::new(&groups, 400, 1).unwrap();
         GainByRank::of(&items, &baseline, &after, &answers(&|group| group < 6), &resamples).unwrap().contrasts.remove(0)
