@@ -22,10 +22,10 @@ use crate::{Error, Result};
 ///   the same answer by more than the margin, over all layers or over a part of them ([`CheckKind::InternalReduction`]), more
 ///   than along random directions, to below round 0. Without [`Reading::CONTROL_ANSWER`] and [`Reading::AFTER_CONTROL`]
 ///   nothing is internal: another answer's words have another level.
-/// - **Superficial**: the answers improve likewise, no fall of the level is shown, nowhere does it fall by as much as the margin
+/// - **Superficial**: the answers improve likewise, no fall of the level by more than a quarter of the margin is shown, nowhere does it fall by as much as the margin
 ///   ([`CheckKind::NoReduction`], [`CheckKind::NoPartReduced`]), and a change that is known to be there was seen
 ///   ([`CheckKind::PositiveControl`]).
-/// - **Some change**: the answers improve and the level is shown to fall, but not by more than the margin.
+/// - **Some change**: the answers improve and the level is shown to fall by more than a quarter of the margin, but not by more than all of it.
 /// - **Less harm than re-asking**: the answers improve over the control, but not over round 0.
 /// - **Insufficient evidence**: everything else. A check that could not be run never counts for a conclusion, and the states
 ///   are not judged on fewer than 20 groups of items or texts.
@@ -103,7 +103,7 @@ pub(crate) fn judge(
     }
     verdict.kind = match first.design().tells_answer(condition) {
         true => VerdictKind::AnswerTold,
-        false => conclude(&checks, &verdict.changes),
+        false => conclude(&checks, &verdict.changes, resampler.settings().margin),
     };
     verdict.adjusted = verdict.kind;
     verdict.checks = checks;

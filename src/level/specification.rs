@@ -245,7 +245,7 @@ fn concluded(
         VerdictKind::AnswerTold => VerdictKind::AnswerTold,
         _ => {
             let checks: Vec<Check> = checks.iter().map(|check| check.at_margin(margin)).collect();
-            conclude(&checks, &verdict.changes)
+            conclude(&checks, &verdict.changes, margin)
         }
     };
     Ok(margins.iter().map(|&margin| by_outcome.iter().map(|checks| kind(checks, margin)).collect()).collect())

@@ -247,6 +247,12 @@ pub fn everything() -> Report {
     report.verdicts[0].wordings = Some(serde_json::from_value(wordings).unwrap());
     let texts = json!({ "instruction": "L1", "texts": ["Answer fairly.", "Be < fair."] });
     report.protocol.wordings.push(serde_json::from_value(texts).unwrap());
+    let column = json!({ "addresses": ["L1.resid_post", "L2.resid_post"], "estimate": -0.5, "variance": 0.2,
+        "probe_error": 0.05, "distance_error": 0.1 });
+    let change = json!({ "items": 24, "groups": 24, "texts": 60, "folds": 10, "intraclass_correlation": 0.0,
+        "stretches": [column], "layers": [column], "effective_stretches": 1.0, "effective_columns": 1.0 });
+    let precision = json!({ "instruction": "L1", "round": 2, "gain": null, "change": change });
+    report.precision = vec![serde_json::from_value(precision).unwrap()];
     report.protocol.interventions = Some("removes along L2.resid_post".to_owned());
     report.with_causal(causal())
 }
@@ -274,7 +280,9 @@ fn causal() -> Vec<CausalEvidence> {
     open["probe"]["gain_over_round0"] = json!(null);
     open["random"] = json!([]);
     (open["goes"], open["comes"]) = (json!(null), json!(null));
-    [found, open].into_iter().map(|entry| serde_json::from_value(entry).unwrap()).collect()
+    let mut added = open.clone();
+    added["manipulation"] = json!({ "add": 2.0 });
+    [found, open, added].into_iter().map(|entry| serde_json::from_value(entry).unwrap()).collect()
 }
 
 #[test]

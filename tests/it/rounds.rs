@@ -131,21 +131,22 @@ fn states_scores_and_answers_are_those_of_the_stored_conversations_alone() {
                 assert!(error < 1e-4, "{} {}: {error:e}", round.condition, item.id);
             }
             let answer = &round.answers[row];
-            let mut means = Vec::new();
-            for option in &item.options {
-                let option = model.tokenizer().encode_rendered(option).unwrap();
-                let whole = [prompt.as_slice(), option.as_slice()].concat();
-                let batch = TokenBatch::new(&[&whole], PadSide::Right).unwrap();
-                let logits = model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
-                let logs = logits.squeeze_dim(0).log_softmax(-1, Kind::Double);
-                let at = |(offset, &id): (usize, &u32)| {
-                    logs.double_value(&[(prompt.len() + offset) as i64 - 1, i64::from(id)])
+            for ((letter, option), score) in ('a'..).zip(&item.options).zip(&answer.scores) {
+                let of = |text: &str| {
+                    let option = model.tokenizer().encode_rendered(text).unwrap();
+                    let whole = [prompt.as_slice(), option.as_slice()].concat();
+                    let batch = TokenBatch::new(&[&whole], PadSide::Right).unwrap();
+                    let logits =
+                        model.network().forward(&batch, None, &mut Hooks::new(), LogitsFor::All).unwrap().unwrap();
+                    let logs = logits.squeeze_dim(0).log_softmax(-1, Kind::Double);
+                    let at = |(offset, &id): (usize, &u32)| {
+                        logs.double_value(&[(prompt.len() + offset) as i64 - 1, i64::from(id)])
+                    };
+                    (option.iter().enumerate().map(at).sum::<f64>(), option.len() as f64)
                 };
-                means.push(option.iter().enumerate().map(at).sum::<f64>() / option.len() as f64);
-            }
-            let total: f64 = means.iter().map(|mean| mean.exp()).sum();
-            for (probability, mean) in answer.probabilities.iter().zip(&means) {
-                assert!((probability - mean.exp() / total).abs() < 1e-4);
+                let ((shown, _), (bare, tokens)) = (of(&format!("({letter}) {option}")), of(option));
+                assert!((score.total - shown).abs() < 1e-3, "{} {shown}", score.total);
+                assert!((score.bare.per_token - bare / tokens).abs() < 1e-4, "{} {bare}", score.bare.per_token);
             }
             let mut session = Session::new(&model);
             session.read(&[&prompt]).unwrap();
