@@ -302,7 +302,7 @@ fn the_page_says_what_becomes_of_the_gain_under_interventions() {
         assert!(page.contains(says), "{says}");
     }
     let section = page.split("id=\"causal\"").nth(1).unwrap().split("</section>").next().unwrap();
-    assert_eq!(section.matches("<tr>").count(), 1 + 2 * 4);
+    assert_eq!(section.matches("<tr>").count(), 1 + 3 * 4);
     assert!(section.contains("p = 0.050") && section.contains("p = 0.500"), "{section}");
     // What is not compared has no part in the mean.
     assert!(section.contains("0.05") && !section.contains("0.17"), "{section}");
