@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2};
 use probity::capture::Activations;
 use probity::hook::{Address, Site};
+use probity::text::LabelledText;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -37,4 +38,29 @@ pub fn activations(rows: Array2<f32>) -> Activations {
 
 pub fn cosine(a: &Array1<f64>, b: &Array1<f64>) -> f64 {
     a.dot(b) / (a.dot(a) * b.dot(b)).sqrt()
+}
+
+/// Statements that any probe tells apart.
+pub fn statements() -> Vec<LabelledText> {
+    let statement = |number: usize| LabelledText {
+        id: number.to_string(),
+        text: format!("On day {} he {}.", number / 2, ["shared his bread", "stole her purse"][number % 2]),
+        immoral: number % 2 == 1,
+        group: (number / 2).to_string(),
+    };
+    (0..200).map(statement).collect()
+}
+
+/// States of two layers, `[rows, 6]`, whose first axis lies at `level(row)`, with a little noise everywhere.
+pub fn two_layers(seed: u64, rows: usize, level: impl Fn(usize) -> f64) -> Activations {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut states = Activations::new((0..rows).map(|row| format!("i{row}")));
+    for layer in 0..2 {
+        let value = |(row, column): (usize, usize)| {
+            let mean = if column == 0 { level(row) } else { 0.0 };
+            (mean + 0.2 * normal(&mut rng)) as f32
+        };
+        states.insert(at(layer), Array2::from_shape_fn((rows, 6), value)).unwrap();
+    }
+    states
 }

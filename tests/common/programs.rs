@@ -1,7 +1,7 @@
 //! The example programs as processes.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
 use std::time::SystemTime;
 
 use crate::made::Folder;
@@ -63,4 +63,22 @@ pub fn fails(name: &str, arguments: &[&str], folder: &Folder, says: &[&str]) {
 
 pub fn display(path: PathBuf) -> String {
     path.display().to_string()
+}
+
+/// The end of a program that makes a text: written into a file, or printed where there is none.
+pub fn end(made: probity::Result<String>, out: Option<&Path>) -> ExitCode {
+    let written = made.and_then(|text| match out {
+        Some(path) => std::fs::write(path, text).map_err(probity::Error::io("write", path)),
+        None => {
+            print!("{text}");
+            Ok(())
+        }
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

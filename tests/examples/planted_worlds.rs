@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use common::programs::end;
 use common::worlds::{asked, control, grid, Plan, Truth, Where, World};
 use indicatif::{ProgressBar, ProgressStyle};
 use probity::hook::Address;
@@ -162,7 +163,7 @@ fn sweep() -> Vec<Plan> {
     plans
 }
 
-fn run(args: &Args) -> Result<()> {
+fn run(args: &Args) -> Result<String> {
     let began = Instant::now();
     let named = |plan: &Plan| args.only.as_ref().is_none_or(|only| plan.name.contains(only));
     let grid: Vec<Plan> = grid().into_iter().filter(named).collect();
@@ -229,21 +230,10 @@ fn run(args: &Args) -> Result<()> {
         asked(),
         control()
     );
-    match &args.out {
-        Some(path) => std::fs::write(path, text).map_err(probity::Error::io("write", path)),
-        None => {
-            print!("{text}");
-            Ok(())
-        }
-    }
+    Ok(text)
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let args = Args::parse();
+    end(run(&args), args.out.as_deref())
 }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use common::in_model::{best, difference, Moved, Passes, Plant, Read, MOVED};
+use common::programs::end;
 use indicatif::{ProgressBar, ProgressStyle};
 use probity::capture::{Activations, Pool, Readout};
 use probity::dialogue::{Part, ReadStates, Reading};
@@ -223,7 +224,7 @@ fn truth(passes: &Passes, hook: &Texts, moved: Moved, addresses: &[Address]) -> 
     Ok(found)
 }
 
-fn run(args: &Args) -> Result<()> {
+fn run(args: &Args) -> Result<String> {
     std::fs::create_dir_all(&args.cache).map_err(Error::io("make", &args.cache))?;
     let bar = Bar(ProgressBar::new(1).with_style(
         ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {elapsed} {eta}")
@@ -335,21 +336,10 @@ fn run(args: &Args) -> Result<()> {
             }
         }
     }
-    match &args.out {
-        Some(path) => std::fs::write(path, text).map_err(Error::io("write", path)),
-        None => {
-            print!("{text}");
-            Ok(())
-        }
-    }
+    Ok(text)
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let args = Args::parse();
+    end(run(&args), args.out.as_deref())
 }

@@ -1,8 +1,7 @@
 //! What stands beside a verdict: several readings as one table, evidence, and the choice of an instruction.
 
-use common::labelled::{at, normal};
+use common::labelled::{at, two_layers};
 use common::{condition, design};
-use ndarray::Array2;
 use probity::capture::Activations;
 use probity::dialogue::{Part, ReadStates, Reading};
 use probity::level::{Check, CheckKind, Evidence, InstructionSelection, Levels, Metric, ReadingLevels, VerdictRule};
@@ -10,11 +9,8 @@ use probity::probe::{MeanDifferenceProbe, ProbeBank};
 use probity::stats::Settings;
 use probity::task::{Behaviour, Measured, Outcome};
 use probity::text::Labels;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 const ITEMS: usize = 40;
-const WIDTH: usize = 6;
 /// Folds that a probe leaves out in turn, where nothing else is asked for.
 const FOLDS: usize = 10;
 
@@ -22,28 +18,17 @@ fn groups() -> Vec<String> {
     (0..ITEMS).map(|item| format!("g{}", item / 2)).collect()
 }
 
-/// Two layers, whose first axis lies at `level(row)`, with a little noise everywhere.
-fn states(seed: u64, rows: usize, level: impl Fn(usize) -> f64) -> Activations {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut states = Activations::new((0..rows).map(|row| format!("i{row}")));
-    for layer in 0..2 {
-        let value = |(row, column): (usize, usize)| {
-            let mean = if column == 0 { level(row) } else { 0.0 };
-            (mean + 0.2 * normal(&mut rng)) as f32
-        };
-        states.insert(at(layer), Array2::from_shape_fn((rows, WIDTH), value)).unwrap();
-    }
-    states
-}
-
 fn of_items(seed: u64, level: impl Fn(usize) -> f64) -> Activations {
-    states(seed, ITEMS, level).with_groups(groups()).unwrap()
+    two_layers(seed, ITEMS, level).with_groups(groups()).unwrap()
 }
 
 /// Texts at 0 and 2 along the first axis: a class distance of 2.
 fn bank() -> ProbeBank {
     let labels = Labels::ungrouped((0..120).map(|row| row % 2 == 1).collect());
-    MeanDifferenceProbe::default().draws(200).fit_all(&states(1, 120, |row| 2.0 * (row % 2) as f64), &labels).unwrap()
+    MeanDifferenceProbe::default()
+        .draws(200)
+        .fit_all(&two_layers(1, 120, |row| 2.0 * (row % 2) as f64), &labels)
+        .unwrap()
 }
 
 fn score(bank: &ProbeBank, rounds: &[(&'static str, usize, Activations)]) -> Levels {

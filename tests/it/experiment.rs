@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use common::labelled::statements;
 use common::scripted::scripted;
 use common::smollm;
 use probity::capture::{Pool, Readout};
@@ -22,17 +23,6 @@ fn settings() -> Settings {
 
 fn places() -> Selection {
     [4, 8].map(|layer| Site::ResidPost.at(layer)).into_iter().collect()
-}
-
-/// Statements that any probe tells apart.
-fn statements() -> Vec<LabelledText> {
-    let statement = |number: usize| LabelledText {
-        id: number.to_string(),
-        text: format!("On day {} he {}.", number / 2, ["shared his bread", "stole her purse"][number % 2]),
-        immoral: number % 2 == 1,
-        group: (number / 2).to_string(),
-    };
-    (0..200).map(statement).collect()
 }
 
 /// Questions of 12 groups.

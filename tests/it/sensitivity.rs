@@ -1,5 +1,6 @@
 //! Other analyses of one run: each is the one that it says, and the run's own is among them.
 
+use common::labelled::statements;
 use common::smollm;
 use common::worlds::{asked, grid, Plan, World};
 use probity::dialogue::{Instruction, SelfCorrection};
@@ -9,7 +10,6 @@ use probity::level::window::Window;
 use probity::level::{ChangeOf, SensitivityTable, Specification, VerdictKind, VerdictRule};
 use probity::stats::Settings;
 use probity::task::ChoiceTask;
-use probity::text::LabelledText;
 
 #[test]
 fn several_margins_at_once_are_each_margin_alone() {
@@ -29,17 +29,6 @@ fn several_margins_at_once_are_each_margin_alone() {
         }
     }
     assert!(kinds.len() >= 3, "{kinds:?}: the margins make a difference");
-}
-
-/// Statements that any probe tells apart.
-fn statements() -> Vec<LabelledText> {
-    let statement = |number: usize| LabelledText {
-        id: number.to_string(),
-        text: format!("On day {} he {}.", number / 2, ["shared his bread", "stole her purse"][number % 2]),
-        immoral: number % 2 == 1,
-        group: (number / 2).to_string(),
-    };
-    (0..200).map(statement).collect()
 }
 
 fn experiment() -> Experiment {

@@ -1,10 +1,9 @@
 //! An instruction in several wordings: each item in one of them, one verdict over all, and what they differ by.
 
-use common::labelled::{at, normal};
+use common::labelled::two_layers;
 use common::made::Folder;
 use common::scripted::scripted;
 use common::{condition, design};
-use ndarray::Array2;
 use probity::capture::Activations;
 use probity::dialogue::{Instruction, Part, ReadStates, Reading, SelfCorrection};
 use probity::hook::Site;
@@ -14,8 +13,6 @@ use probity::stats::Settings;
 use probity::task::{ChoiceItem, ChoiceTask, Outcome};
 use probity::text::Labels;
 use probity::{Design, Error};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 // --- the run --------------------------------------------------------------------------------------------------
 
@@ -122,30 +119,19 @@ fn groups() -> Vec<String> {
     (0..ITEMS).map(|item| format!("g{}", item / 2)).collect()
 }
 
-/// Two layers, whose first axis lies at `level(row)`.
-fn states(seed: u64, rows: usize, level: impl Fn(usize) -> f64) -> Activations {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut states = Activations::new((0..rows).map(|row| format!("i{row}")));
-    for layer in 0..2 {
-        let value = |(row, column): (usize, usize)| {
-            let mean = if column == 0 { level(row) } else { 0.0 };
-            (mean + 0.2 * normal(&mut rng)) as f32
-        };
-        states.insert(at(layer), Array2::from_shape_fn((rows, 6), value)).unwrap();
-    }
-    states
-}
-
 /// Texts at 0 and 2 along the first axis: a class distance of 2.
 fn bank() -> ProbeBank {
     let labels = Labels::ungrouped((0..120).map(|row| row % 2 == 1).collect());
-    MeanDifferenceProbe::default().draws(200).fit_all(&states(1, 120, |row| 2.0 * (row % 2) as f64), &labels).unwrap()
+    MeanDifferenceProbe::default()
+        .draws(200)
+        .fit_all(&two_layers(1, 120, |row| 2.0 * (row % 2) as f64), &labels)
+        .unwrap()
 }
 
 fn levels(bank: &ProbeBank, design: &Design) -> ReadingLevels {
     let level = |seed: u64, moved: bool| {
         let by = move |item: usize| if moved { EFFECTS[wording(item)] } else { 0.0 };
-        states(seed, ITEMS, move |item| 2.0 * (0.5 + by(item))).with_groups(groups()).unwrap()
+        two_layers(seed, ITEMS, move |item| 2.0 * (0.5 + by(item))).with_groups(groups()).unwrap()
     };
     let (plain, neutral, fair) = (condition("none", 0), condition("neutral", 1), condition("L1", 1));
     let rounds = [level(2, false), level(3, false), level(4, true)];
