@@ -1,7 +1,7 @@
 """Shortens a report.json to what docs/results keeps: python docs/results/shorten.py OUT/report.json > SHORT.json
 
 Kept whole: model, provenance, protocol, conditions, settings, verdicts, evidence without the single items, selection, contributions over all layers.
-Of behaviour the outcome's means by condition; of levels and changes the standardised projection of the residual stream, the
+Of behaviour the outcome's means by condition; of levels and changes the class distances of the residual stream, the
 changes against the control, without nulls. The whole report comes back by running the command in the page.
 """
 import json
@@ -15,7 +15,7 @@ def mean(series):
 
 
 def kept(row):
-    return row["metric"] == "standardised" and row["address"].endswith(".resid_post")
+    return row["metric"] == "class_distance" and row["address"].endswith(".resid_post")
 
 
 def rounded(value):

@@ -60,7 +60,8 @@ pub enum LayerChoice {
     Window(Window),
 }
 
-/// The choices that an analysis could have made otherwise; every combination of them is run.
+/// The choices that an analysis could have made otherwise; all their combinations are run, but that further seeds look at
+/// one choice of layers alone: the one that is declared, else the first.
 ///
 /// A verdict that holds for one probe, seed, margin or layer window among many is a finding about that choice. The model is
 /// not run again: probes are fitted anew on the states of the labelled texts, and the states of the study are judged anew.
@@ -163,8 +164,7 @@ impl Sensitivity {
         let window = |first: usize, last: usize| Window { site, first, last };
         let parts = if read.len() >= 8 { 4 } else { 2 };
         let mut found: Vec<(String, Option<Window>)> = Vec::new();
-        let declared = declared.map(LayerChoice::Window);
-        for choice in self.layers.iter().copied().chain(declared) {
+        for choice in declared.map(LayerChoice::Window).into_iter().chain(self.layers.iter().copied()) {
             let windows: Vec<Option<Window>> = match choice {
                 LayerChoice::All => vec![None],
                 LayerChoice::Window(window) => vec![Some(window)],
@@ -205,16 +205,17 @@ impl Sensitivity {
         let judged: Vec<Condition> = study.design.judged().into_iter().cloned().collect();
         let read: Vec<usize> = states.prompts.0.addresses().filter_map(Address::layer).collect();
         let windows = self.windows(&read, states.site, states.window);
-        progress.begin("other analyses", (self.probes.len() * self.seeds * windows.len()) as u64);
+        progress.begin("other analyses", (self.probes.len() * (windows.len() + self.seeds - 1)) as u64);
         let mut rows = Vec::new();
         for &probe in &self.probes {
-            for seed in (0..self.seeds as u64).map(|step| seed.wrapping_add(step)) {
+            for step in 0..self.seeds {
+                let (seed, looks) = (seed.wrapping_add(step as u64), if step == 0 { windows.len() } else { 1 });
                 let estimator = probe.estimator(states.width(), seed);
                 let bank = |(texts, labels): &(Activations, Labels)| ProbeBank::fit(&estimator, texts, labels);
                 let (prompts, answers) = (bank(&states.prompts)?, states.answers.as_ref().map(bank).transpose()?);
                 let levels =
                     levels_of(study, &states.read, &states.asked, states.site, [Some(&prompts), answers.as_ref()])?;
-                for (layers, window) in &windows {
+                for (layers, window) in windows.iter().take(looks) {
                     let levels = within(&levels, *window)?;
                     for condition in &judged {
                         let found = specify(condition, &levels, &outcomes, &margins, resampler)?;

@@ -27,7 +27,7 @@ struct Args {
     /// Seed of the first world.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Only worlds whose name holds this.
+    /// Only worlds whose name holds this; those of the sweep are called `sweep`.
     #[arg(long)]
     only: Option<String>,
     /// Leaves out the sweep of the true change.
@@ -167,7 +167,7 @@ fn run(args: &Args) -> Result<String> {
     let began = Instant::now();
     let named = |plan: &Plan| args.only.as_ref().is_none_or(|only| plan.name.contains(only));
     let grid: Vec<Plan> = grid().into_iter().filter(named).collect();
-    let sweep = if args.no_sweep || args.only.is_some() { Vec::new() } else { sweep() };
+    let sweep: Vec<Plan> = if args.no_sweep { Vec::new() } else { sweep().into_iter().filter(named).collect() };
     let bar = ProgressBar::new((grid.len() + sweep.len()) as u64 * args.draws);
     if let Ok(style) = ProgressStyle::with_template("worlds {bar:40} {pos}/{len} {elapsed} (left {eta})") {
         bar.set_style(style);
