@@ -9,6 +9,7 @@ mod collector;
 mod npy;
 mod pool;
 mod readout;
+mod rows;
 mod store;
 mod tail;
 

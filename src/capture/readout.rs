@@ -1,16 +1,16 @@
 //! What to read, and reading it from plain texts.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::collector::Collector;
 use super::pool::Pool;
+use super::rows::{batches, rows, Row};
 use super::{Activations, TokenRows};
 use crate::hook::{Address, Intervention, Selection, Site};
 use crate::model::{KvCache, LogitsFor};
 use crate::progress::Progress;
-use crate::text::{Encoded, PadSide, Text, TokenBatch};
+use crate::text::{Encoded, PadSide, Text, TokenBatch, TokenTree};
 use crate::{file, Error, Model, Provenance, Result};
 
 /// Fewer shared tokens than these are not worth a pass of their own.
@@ -107,15 +107,21 @@ impl Readout {
 
         progress.begin("reading hidden states", texts.len() as u64);
         let start = (prefix > 0).then(|| job.read_start(model, prefix, interventions)).transpose()?;
-        let distinct = distinct(&job.encoded, &job.hidden);
-        for batch in batches(&job.encoded, &distinct, self.batch_tokens) {
-            let ids: Vec<&[u32]> = batch.iter().map(|texts| &job.encoded[texts[0]].ids[prefix..]).collect();
-            tracing::debug!(texts = batch.len(), shared = prefix, "reading a batch");
+        let first_read = |text: usize| self.first_read(&job.spans[text]);
+        let branches = self.branches(model, &job) && interventions.is_empty();
+        let reads = branches.then_some(&first_read as &dyn Fn(usize) -> usize);
+        let rows = rows(&job.encoded, &job.hidden, reads, self.batch_tokens);
+        for batch in batches(&rows, self.batch_tokens) {
+            let ids: Vec<&[u32]> = batch.iter().map(|row| &job.encoded[row.first()].ids[prefix..]).collect();
+            let trees = || batch.iter().map(|row| row.tree(&job.encoded, prefix)).collect::<Vec<TokenTree>>();
+            let branches = batch.iter().any(|row| row.branches());
+            tracing::debug!(rows = batch.len(), shared = prefix, branches, "reading a batch");
             let (input, mut cache) = match &start {
                 Some(start) => {
                     let mut cache = start.repeated(ids.len())?;
-                    (cache.append(&ids)?, Some(cache))
+                    (if branches { cache.branch(&trees())? } else { cache.append(&ids)? }, Some(cache))
                 }
+                None if branches => (TokenBatch::branching(&trees())?, None),
                 None => (job.hiding(TokenBatch::new(&ids, self.pad)?, &batch)?, None),
             };
             let (columns, targets) = job.places(&input, &batch, prefix);
@@ -143,8 +149,7 @@ impl Readout {
     /// Tokens that all texts begin with and of which none is read: these are run once. `None` where that
     /// would gain little, and where padding on the left was asked for, which a cache does not have.
     fn shared_prefix<'j>(&self, model: &Model, addresses: &[Address], job: &'j Job) -> Option<&'j [u32]> {
-        // What hides tokens differs from text to text, so that they share no beginning.
-        if job.hidden.iter().any(|hidden| !hidden.is_empty()) {
+        if !self.branches(model, job) {
             return None;
         }
         // A pass with a cache goes through all layers, one without stops after the last that is read.
@@ -153,15 +158,30 @@ impl Readout {
             None => address.site() != Site::Embed,
         });
         let (first, rest) = job.encoded.split_first().filter(|(_, rest)| !rest.is_empty())?;
-        let first_read = |span: &Range<usize>| match self.pool {
-            Pool::Last => span.end.saturating_sub(1),
-            Pool::Mean | Pool::EveryToken => span.start,
-        };
-        let unread = job.spans.iter().map(first_read).min()?;
+        let unread = job.spans.iter().map(|span| self.first_read(span)).min()?;
         let common = |text: &Encoded| first.ids.iter().zip(&text.ids).take_while(|(a, b)| a == b).count();
         let shared = rest.iter().map(common).min()?.min(unread);
-        (model.network().uses_cache() && all_layers && self.pad == PadSide::Right && shared >= LEAST_SHARED_TOKENS)
-            .then(|| &first.ids[..shared])
+        (all_layers && shared >= LEAST_SHARED_TOKENS).then(|| &first.ids[..shared])
+    }
+
+    /// Whether texts can share the run of what they begin with: on a network with a cache, which minds whose token is seen
+    /// by whom, and which no text is so long for that its beginning is run otherwise. What hides tokens differs from text to
+    /// text, so that they share no beginning, and padding on the left is for whole texts.
+    fn branches(&self, model: &Model, job: &Job) -> bool {
+        let network = model.network();
+        let held = |limit: usize| job.encoded.iter().all(|text| text.ids.len() <= limit);
+        network.uses_cache()
+            && network.cache_holds_up_to().is_none_or(held)
+            && self.pad == PadSide::Right
+            && job.hidden.iter().all(Vec::is_empty)
+    }
+
+    /// The first token of a span that is read.
+    fn first_read(&self, span: &Range<usize>) -> usize {
+        match self.pool {
+            Pool::Last => span.end.saturating_sub(1),
+            Pool::Mean | Pool::EveryToken => span.start,
+        }
     }
 
     /// Checks what [`Readout::capture`] checks of texts before it runs any.
@@ -238,9 +258,9 @@ impl Job {
     }
 
     /// The batch with what is hidden in its texts hidden.
-    fn hiding(&self, mut input: TokenBatch, batch: &[&[usize]]) -> Result<TokenBatch> {
-        let shifted = |(row, texts): (&Range<usize>, &&[usize])| {
-            self.hidden[texts[0]].iter().map(|range| range.start + row.start..range.end + row.start).collect()
+    fn hiding(&self, mut input: TokenBatch, batch: &[&Row]) -> Result<TokenBatch> {
+        let shifted = |(row, texts): (&Range<usize>, &&Row)| {
+            self.hidden[texts.first()].iter().map(|range| range.start + row.start..range.end + row.start).collect()
         };
         let ranges: Vec<Vec<Range<usize>>> = input.rows.iter().zip(batch).map(shifted).collect();
         input.hide(&ranges)?;
@@ -249,19 +269,16 @@ impl Job {
 
     /// What is read from a batch of texts without their first `skipped` tokens: the row and the columns of each text, and
     /// the rows of the result that these make.
-    fn places(
-        &self,
-        input: &TokenBatch,
-        batch: &[&[usize]],
-        skipped: usize,
-    ) -> (Vec<(usize, Range<usize>)>, Vec<usize>) {
+    fn places(&self, input: &TokenBatch, batch: &[&Row], skipped: usize) -> (Vec<(usize, Range<usize>)>, Vec<usize>) {
         let (mut columns, mut targets) = (Vec::new(), Vec::new());
-        for (row, &text) in batch.iter().enumerate().flat_map(|(row, texts)| texts.iter().map(move |text| (row, text)))
+        for (row, member) in batch.iter().enumerate().flat_map(|(row, of)| of.members.iter().map(move |one| (row, one)))
         {
-            // Only a span's unread beginning can lie in the shared part.
-            let at = |token: usize| input.rows[row].start + token.saturating_sub(skipped);
-            columns.push((row, at(self.spans[text].start)..at(self.spans[text].end)));
-            targets.extend(self.offsets[text]..self.offsets[text + 1]);
+            // Only a span's unread beginning can lie in a shared part.
+            let at = |token: usize| input.rows[row].start + member.column(token, skipped);
+            for &text in &member.texts {
+                columns.push((row, at(self.spans[text].start)..at(self.spans[text].end)));
+                targets.extend(self.offsets[text]..self.offsets[text + 1]);
+            }
         }
         (columns, targets)
     }
@@ -315,39 +332,4 @@ fn span(text: &Text, encoded: &Encoded) -> Result<Range<usize>> {
 /// The tokens that others do not see.
 fn hidden(text: &Text, encoded: &Encoded) -> Vec<Range<usize>> {
     text.hidden.iter().map(|span| span.tokens(&encoded.bytes)).filter(|range| !range.is_empty()).collect()
-}
-
-/// Numbers of texts with the same tokens, the same of them hidden, together.
-fn distinct(encoded: &[Encoded], hidden: &[Vec<Range<usize>>]) -> Vec<Vec<usize>> {
-    let mut places: HashMap<(&[u32], &[Range<usize>]), usize> = HashMap::new();
-    let mut distinct: Vec<Vec<usize>> = Vec::new();
-    for (text, (tokens, hidden)) in encoded.iter().zip(hidden).enumerate() {
-        match places.entry((&tokens.ids, hidden)) {
-            Entry::Occupied(place) => distinct[*place.get()].push(text),
-            Entry::Vacant(place) => {
-                place.insert(distinct.len());
-                distinct.push(vec![text]);
-            }
-        }
-    }
-    distinct
-}
-
-/// Texts of like length together, so that little is padded; longest batch first.
-fn batches<'d>(encoded: &[Encoded], distinct: &'d [Vec<usize>], budget: usize) -> Vec<Vec<&'d [usize]>> {
-    let length = |texts: &[usize]| texts.first().map_or(0, |&text| encoded[text].ids.len());
-    let mut order: Vec<&[usize]> = distinct.iter().map(Vec::as_slice).collect();
-    order.sort_by_key(|texts| std::cmp::Reverse(length(texts)));
-    let mut batches: Vec<Vec<&[usize]>> = Vec::new();
-    let mut widest = 0;
-    for texts in order {
-        match batches.last_mut() {
-            Some(batch) if (batch.len() + 1) * widest <= budget => batch.push(texts),
-            _ => {
-                widest = length(texts);
-                batches.push(vec![texts]);
-            }
-        }
-    }
-    batches
 }

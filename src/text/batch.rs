@@ -218,6 +218,11 @@ impl PadSide {
 }
 
 impl SlotLedger {
+    /// A ledger of so many rows that hold nothing.
+    pub(super) fn empty(rows: usize) -> Self {
+        SlotLedger { rows: vec![Vec::new(); rows] }
+    }
+
     /// Slots of each row, gaps included.
     pub fn slots(&self) -> usize {
         self.rows.first().map_or(0, Vec::len)

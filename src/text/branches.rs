@@ -1,5 +1,7 @@
 //! Several continuations of a text, run beside each other in one pass.
 
+use std::ops::Range;
+
 use tch::{Kind, Tensor};
 
 use super::batch::{Mask, SlotLedger, TokenBatch};
@@ -31,6 +33,14 @@ impl TokenTree {
         nodes
     }
 
+    /// Adds tokens one after the other behind a node, or behind the text itself, whatever is there already; their nodes.
+    pub fn grow(&mut self, after: Option<usize>, tokens: &[u32]) -> Range<usize> {
+        let first = self.len();
+        self.before.extend((0..tokens.len()).map(|step| step.checked_sub(1).map_or(after, |last| Some(first + last))));
+        self.tokens.extend(tokens);
+        first..self.len()
+    }
+
     /// Number of nodes.
     pub fn len(&self) -> usize {
         self.tokens.len()
@@ -45,16 +55,17 @@ impl TokenTree {
         depths
     }
 
-    /// Whether a node sees another: itself and those on the way to it.
-    fn sees(&self, node: usize, other: usize) -> bool {
-        let mut at = Some(node);
-        while let Some(node) = at {
-            if node <= other {
-                return node == other;
-            }
-            at = self.before[node];
+    /// By node, which of `width` nodes it sees: itself and those on the way to it. What fills up the row sees itself, so that
+    /// no row of the softmax is empty.
+    fn seen(&self, width: usize) -> Vec<Vec<bool>> {
+        let mut seen: Vec<Vec<bool>> = Vec::with_capacity(width);
+        for node in 0..width {
+            let before = self.before.get(node).copied().flatten();
+            let mut of_node = before.map_or_else(|| vec![false; width], |before| seen[before].clone());
+            of_node[node] = true;
+            seen.push(of_node);
         }
-        false
+        seen
     }
 }
 
@@ -83,13 +94,9 @@ impl SlotLedger {
             key_positions.extend(self.positions_of(row));
             key_positions.extend(&of_nodes);
             positions.extend(of_nodes);
-            for node in 0..width {
+            for of_node in tree.seen(width) {
                 seen.extend(self.held(row));
-                // What fills up the row sees itself, so that no row of the softmax is empty.
-                seen.extend((0..width).map(|other| match node < tree.len() {
-                    true => other < tree.len() && tree.sees(node, other),
-                    false => other == node,
-                }));
+                seen.extend(of_node);
             }
         }
         for (row, tree) in trees.iter().enumerate() {
@@ -110,9 +117,38 @@ impl SlotLedger {
     }
 }
 
+impl TokenBatch {
+    /// A batch of whole texts, of which those that begin alike are one row that branches.
+    ///
+    /// # Errors
+    /// [`Error::Torch`].
+    pub(crate) fn branching(trees: &[TokenTree]) -> Result<Self> {
+        let batch = SlotLedger::empty(trees.len()).branch(trees)?;
+        Ok(TokenBatch { key_positions: None, ..batch })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_begin_alike_are_one_row() {
+        let mut tree = TokenTree::default();
+        assert_eq!(tree.grow(None, &[7, 8, 9]), 0..3);
+        assert_eq!(tree.grow(Some(1), &[5, 9]), 3..5);
+        let mut other = TokenTree::default();
+        other.grow(None, &[4]);
+        let batch = TokenBatch::branching(&[tree, other]).unwrap();
+        let whole = |tensor: &Tensor| Vec::<i64>::try_from(tensor.view([-1])).unwrap();
+        assert_eq!(whole(&batch.positions), [0, 1, 2, 2, 3, 0, 0, 0, 0, 0]);
+        assert!(batch.key_positions.is_none() && batch.rows == [0..5, 0..1]);
+        let Mask::Explicit(seen) = &batch.mask else { panic!("branches need a mask") };
+        let seen: Vec<u8> = Vec::<bool>::try_from(seen.view([-1])).unwrap().into_iter().map(u8::from).collect();
+        let first = [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 0, 1, 0], [1, 1, 0, 1, 1]];
+        assert_eq!(seen[..25], first.concat());
+        assert_eq!(seen[25..35], [1, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    }
 
     #[test]
     fn common_beginnings_are_run_once_and_branches_do_not_see_each_other() {

@@ -14,7 +14,7 @@ use probity::level::{Levels, ReadingLevels};
 use probity::model::{KvCache, LogitsFor, Network};
 use probity::probe::MeanDifferenceProbe;
 use probity::task::{ChoiceItem, ChoiceTask, Item};
-use probity::text::{ChatTemplate, LabelledText, TokenBatch, Tokenizer};
+use probity::text::{ChatTemplate, LabelledText, Span, Text, TokenBatch, Tokenizer};
 use probity::{Model, Result};
 use tch::Tensor;
 
@@ -181,6 +181,23 @@ fn what_is_cut_otherwise_when_it_is_read_again_is_read_as_later_rounds_see_it() 
         let (model, _) = watched(true, Some(length + more));
         agree(&babble(9).run(&model, places()).unwrap(), &model, "a cache up to some length");
     }
+}
+
+#[test]
+fn a_beginning_of_several_texts_is_run_once() {
+    let (model, ran) = watched(true, None);
+    let begins = ["One neighbour wrote many notes about another, ", "Somebody found a coat beside the road at noon, "];
+    let text = |begin: usize, end: usize| {
+        let (begin, end) = (begins[begin].repeat(4), ["and kept it.", "and sang.", "as was said later on."][end]);
+        let span = Span { start: begin.len(), end: begin.len() + end.len() };
+        Text { span: Some(span), ..Text::new(format!("{begin}{end}"), format!("{begin}{end}")) }
+    };
+    let texts: Vec<Text> = (0..6).map(|number| text(number % 2, number / 2)).collect();
+    let tokens = |text: &Text| model.tokenizer().encode(&text.text).unwrap().ids.len();
+    let all: usize = texts.iter().map(tokens).sum();
+    Readout::new(Site::ResidPost.all_layers(), Pool::Mean).capture(&model, &texts).unwrap();
+    let ran = ran.swap(0, Ordering::Relaxed);
+    assert!(2 * ran < all, "{ran} of {all} tokens");
 }
 
 #[test]

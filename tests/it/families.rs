@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::{bf16_sums_stay_wide, endless, fixture, tokens};
+use probity::capture::{Pool, Readout};
 use probity::causal::Intervention;
 use probity::generate::Session;
 use probity::hook::{Address, Hooks, Site};
 use probity::model::{Decoder, KvCache, LoadOptions, LogitsFor, Precision};
-use probity::text::{PadSide, TokenBatch, Tokenizer};
+use probity::text::{PadSide, Text, TokenBatch, Tokenizer};
 use probity::Model;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
@@ -396,6 +397,15 @@ fn sessions_cross_the_length_at_which_rotation_changes() {
         let expected: f64 =
             (text.len() - 1..).zip(option).map(|(at, &id)| read.double_value(&[at as i64, i64::from(id)])).sum();
         assert!((scores[0].total - expected).abs() < 1e-5, "row {row}: {} {expected}", scores[0].total);
+    }
+    // Nor do texts share the run of a beginning that is read otherwise in them.
+    let begin: Vec<String> = (5..13).map(|id| format!("w{id}")).collect();
+    let long = ["w20 w21 w22 w23", "w30 w31"].map(|end| Text::new(end, format!("{} {end}", begin.join(" "))));
+    let readout = |side| Readout::new(Site::ResidPost.all_layers(), Pool::Last).pad(side).capture(&model, &long);
+    let (right, left) = (readout(PadSide::Right).unwrap(), readout(PadSide::Left).unwrap());
+    for address in right.addresses() {
+        let (right, left) = (right.at(address).unwrap(), left.at(address).unwrap());
+        assert!(right.iter().zip(left).all(|(a, b)| (a - b).abs() < 1e-5), "{address}");
     }
     // What a hook replaced would be lost when the whole text is run again: an error, not another answer.
     let mut altered = Session::new(&model);

@@ -7,7 +7,7 @@ use probity::generate::{Decoding, Session};
 use probity::hook::{Hooks, Selection, Site};
 use probity::model::{LoadOptions, LogitsFor, Precision};
 use probity::task::ChoiceTask;
-use probity::text::{PadSide, Text, TokenBatch};
+use probity::text::{PadSide, Span, Text, TokenBatch};
 use probity::Model;
 use tch::Kind;
 
@@ -81,6 +81,25 @@ fn a_beginning_that_is_shared_is_run_once_and_changes_nothing() {
         texts().into_iter().map(|text| Text::new(text.id.clone(), format!("{begin}{}", text.text))).collect();
     let plain = one_by_one(&model, everywhere(), &texts);
     assert_same(&Readout::new(everywhere(), Pool::Last).capture(&model, &texts).unwrap(), &plain);
+}
+
+#[test]
+fn texts_that_begin_alike_are_one_row_that_branches_and_nothing_changes() {
+    let Some(model) = smollm() else { return };
+    let tails = ["He said that he did not know.", "He said no.", "Nobody asked them, and so nobody was told at all."];
+    let end = |text: &Text, tail: usize| {
+        let (start, whole) = (text.text.len() + 1, format!("{} {}", text.text, tails[tail]));
+        let (start, id) = (start + [0, 8, 0][tail], format!("{}-{tail}", text.id));
+        Text { span: Some(Span { start, end: whole.len() }), ..Text::new(id, whole) }
+    };
+    let questions = texts();
+    let mut texts: Vec<Text> = questions.iter().flat_map(|text| (0..3).map(|tail| end(text, tail))).collect();
+    // One of them as it is too: the beginning of others, and read there.
+    texts.insert(5, questions[0].clone());
+    let plain = one_by_one(&model, everywhere(), &texts);
+    assert_same(&Readout::new(everywhere(), Pool::Last).capture(&model, &texts).unwrap(), &plain);
+    let means = |side| Readout::new(everywhere(), Pool::Mean).pad(side).batch_tokens(300).capture(&model, &texts);
+    assert_same(&means(PadSide::Right).unwrap(), &means(PadSide::Left).unwrap());
 }
 
 #[test]
