@@ -361,8 +361,12 @@ impl World {
                 let by_words = read.words == Some(true);
                 if let Some(instructed) = read.conversation {
                     let alike = plan.truth == Truth::NoGain;
-                    let shift = &shifts[usize::from(instructed && !alike)];
-                    rows += &(across(shift, &along) * plan.shift as f32);
+                    let mut shift = across(&shifts[usize::from(instructed && !alike)], &along);
+                    // Probes that learnt the topic too would read a shift along it as a change of the level.
+                    if plan.topic > 0.0 {
+                        shift = across(&shift, &across(&topic, &along));
+                    }
+                    rows += &(shift * plan.shift as f32);
                 }
                 let lowered = match read.words {
                     None if instructed => plan.prompt,
