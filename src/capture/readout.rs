@@ -110,7 +110,8 @@ impl Readout {
         let first_read = |text: usize| self.first_read(&job.spans[text]);
         let branches = self.branches(model, &job) && interventions.is_empty();
         let reads = branches.then_some(&first_read as &dyn Fn(usize) -> usize);
-        let rows = rows(&job.encoded, &job.hidden, reads, self.batch_tokens);
+        // No row is longer than the longest text that a network must take.
+        let rows = rows(&job.encoded, &job.hidden, reads, self.batch_tokens.min(model.context()));
         for batch in batches(&rows, self.batch_tokens) {
             let ids: Vec<&[u32]> = batch.iter().map(|row| &job.encoded[row.first()].ids[prefix..]).collect();
             let trees = || batch.iter().map(|row| row.tree(&job.encoded, prefix)).collect::<Vec<TokenTree>>();
