@@ -35,7 +35,8 @@ impl Member {
 }
 
 impl Row {
-    fn of(texts: Vec<usize>, length: usize) -> Self {
+    fn of(texts: Vec<usize>, encoded: &[Encoded]) -> Self {
+        let length = encoded[texts[0]].ids.len();
         Row { members: vec![Member { texts, shared: 0, start: 0 }], length }
     }
 
@@ -71,11 +72,7 @@ pub(super) fn rows(
     let mut distinct = distinct(encoded, hidden);
     let ids = |texts: &[usize]| encoded[texts[0]].ids.as_slice();
     let Some(reads) = reads else {
-        return distinct
-            .into_iter()
-            .map(|texts| (ids(&texts).len(), texts))
-            .map(|(n, texts)| Row::of(texts, n))
-            .collect();
+        return distinct.into_iter().map(|texts| Row::of(texts, encoded)).collect();
     };
     // Neighbours in this order begin alike.
     distinct.sort_by(|a, b| ids(a).cmp(ids(b)));
@@ -93,7 +90,7 @@ pub(super) fn rows(
                 row.members.push(Member { texts, shared, start: row.length });
                 row.length += own.len() - shared;
             }
-            _ => rows.push(Row::of(texts, own.len())),
+            _ => rows.push(Row::of(texts, encoded)),
         }
     }
     rows.sort_by_key(Row::first);
